@@ -1,0 +1,358 @@
+"""What a station leaves on disk: arrays and a manifest, atomic, addressed by content.
+
+An artifact is a folder `KIND-ADDRESS` with `manifest.json`, `arrays.npz` and any files
+that its station adds. It is written under a temporary name, synced and renamed, so it
+is there whole or not at all. The address is a digest of the station's settings and its
+parents' addresses: the same command finds what it made before, and a changed setting
+recomputes only what hangs on it.
+"""
+
+import dataclasses
+import fcntl
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ddjax.errors import InputError
+
+SCHEMA = 1
+_PACKAGES = ("ddjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+@dataclasses.dataclass
+class Cost:
+    """What a station spent.
+
+    Attributes:
+      seconds: wall time without compilation.
+      compile_seconds: wall time of compilation.
+      forward_passes: images seen by a forward pass only.
+      train_passes: images seen by a forward and a backward pass.
+      flops: floating-point operations by XLA's cost analysis of the compiled programs;
+        the passes of loops that were compiled once are counted as often as they ran.
+      bytes: size on disk, set when the artifact is written.
+    """
+
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    forward_passes: int = 0
+    train_passes: int = 0
+    flops: float = 0.0
+    bytes: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        values = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Cost(*(a + b for a, b in values))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Artifact:
+    """A station's result: read-only arrays, its manifest, and where it lies.
+
+    Attributes:
+      path: the folder.
+      manifest: the parsed `manifest.json`.
+      arrays: name -> array.
+      reused: whether it was found on disk instead of made by this process.
+    """
+
+    path: pathlib.Path
+    manifest: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    reused: bool
+
+    @property
+    def address(self) -> str:
+        return self.manifest["address"]
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return self.manifest["info"]
+
+    @property
+    def cost(self) -> Cost:
+        return Cost(**self.manifest["cost"])
+
+
+@dataclasses.dataclass
+class Draft:
+    """What a station hands over to be written.
+
+    Attributes:
+      arrays: name -> array; arrays keyed by example have the example as last axis or
+        say otherwise in their station.
+      info: small JSON values: accuracies, class names, choices.
+      cost: what was spent.
+    """
+
+    arrays: dict[str, np.ndarray]
+    info: dict[str, Any]
+    cost: Cost
+
+
+def digest(value: Any) -> str:
+    """Returns 16 hex digits that identify a JSON value, array or bytes."""
+    if isinstance(value, np.ndarray):
+        head = f"{value.dtype.str}{value.shape}".encode()
+        value = head + np.ascontiguousarray(value).tobytes()
+    if not isinstance(value, bytes):
+        value = json.dumps(value, sort_keys=True).encode()
+    return hashlib.sha256(value).hexdigest()[:16]
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+class Workdir:
+    """A run's folder: one process at a time, one experiment on one source."""
+
+    def __init__(self, path: str | os.PathLike, identity: dict[str, str]):
+        """Opens or creates the folder.
+
+        Args:
+          path: the folder; empty, absent, or made by an earlier run.
+          identity: what every run in this folder must share, such as the experiment's
+            name and the source's digest.
+
+        Raises:
+          InputError: the folder cannot be written, holds other things or another
+            experiment's artifacts, or is used by another process.
+        """
+        self.path = pathlib.Path(path)
+        self.identity = identity
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"--workdir {self.path}: cannot be made a folder ({error.strerror})"
+            ) from error
+        marker = self.path / "run.json"
+        entries = [e.name for e in self.path.iterdir() if e.name != ".lock"]
+        if entries and not marker.exists():
+            raise InputError(
+                f"--workdir {self.path}: holds {sorted(entries)[0]!r} but no run.json, "
+                "so it is not a ddjax workdir; choose an empty or a new folder"
+            )
+        self._lock()
+        if marker.exists():
+            self._check_identity(marker)
+        else:
+            self._write_marker(marker)
+        self.artifacts = self.path / "artifacts"
+        self.partial = self.path / "partial"
+        for folder in (self.artifacts, self.partial):
+            folder.mkdir(exist_ok=True)
+        for leftover in self.artifacts.glob(".tmp-*"):
+            shutil.rmtree(leftover)
+
+    def _lock(self) -> None:
+        try:
+            self._lock_file = open(self.path / ".lock", "w")
+        except OSError as error:
+            raise InputError(
+                f"--workdir {self.path}: cannot be written ({error.strerror})"
+            ) from error
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock_file.close()
+            raise InputError(
+                f"--workdir {self.path}: another process is running there; "
+                "wait for it or choose another folder"
+            ) from None
+
+    def close(self) -> None:
+        """Releases the folder for other processes."""
+        self._lock_file.close()
+
+    def __enter__(self) -> "Workdir":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _write_marker(self, marker: pathlib.Path) -> None:
+        try:
+            write_text(marker, json.dumps(self._expected(), indent=2) + "\n")
+        except OSError as error:
+            raise InputError(
+                f"--workdir {self.path}: cannot be written ({error.strerror})"
+            ) from error
+
+    def _expected(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **self.identity}
+
+    def _check_identity(self, marker: pathlib.Path) -> None:
+        try:
+            found = json.loads(marker.read_text())
+        except ValueError as error:
+            self.close()
+            raise InputError(
+                f"{marker}: is damaged ({error}); choose another --workdir"
+            ) from error
+        for key, value in self._expected().items():
+            if found.get(key) != value:
+                self.close()
+                raise InputError(
+                    f"--workdir {self.path}: holds a run with {key} "
+                    f"{found.get(key)!r}, this one has {value!r}; "
+                    "choose another --workdir"
+                )
+
+    def station(
+        self,
+        kind: str,
+        settings: dict[str, Any],
+        parents: dict[str, str],
+        make: Callable[[pathlib.Path], Draft],
+    ) -> Artifact:
+        """Returns a station's artifact, from disk if it is there, else by making it.
+
+        Args:
+          kind: the station's name.
+          settings: JSON values that determine the result.
+          parents: name -> address (or digest) of what it is made from.
+          make: writes extra files into the folder it is given and returns the rest.
+
+        Returns:
+          The artifact, checked.
+
+        Raises:
+          InputError: what is on disk is damaged.
+        """
+        key = {"schema": SCHEMA, "kind": kind, "settings": settings, "parents": parents}
+        address = digest(key)
+        path = self.artifacts / f"{kind}-{address}"
+        if path.exists():
+            return load(path, kind, address)
+        temporary = self.artifacts / f".tmp-{kind}-{address}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        draft = make(temporary)
+        _write(temporary, key | {"address": address}, draft)
+        os.rename(temporary, path)
+        _sync(self.artifacts)
+        shutil.rmtree(self.partial / f"{kind}-{address}", ignore_errors=True)
+        return dataclasses.replace(load(path, kind, address), reused=False)
+
+    def partial_folder(
+        self, kind: str, settings: dict[str, Any], parents: dict[str, str]
+    ) -> pathlib.Path:
+        """Returns where an unfinished artifact keeps its checkpoints."""
+        key = {"schema": SCHEMA, "kind": kind, "settings": settings, "parents": parents}
+        return self.partial / f"{kind}-{digest(key)}"
+
+
+def load(path: pathlib.Path, kind: str, address: str | None = None) -> Artifact:
+    """Reads an artifact and checks that it is whole.
+
+    Args:
+      path: the artifact's folder.
+      kind: what it must be.
+      address: what its address must be; None: any.
+
+    Returns:
+      The artifact.
+
+    Raises:
+      InputError: a file is missing or damaged, or it is another kind of artifact.
+    """
+    advice = f"delete the folder {path} to have it made again"
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        expected = {"schema": SCHEMA, "kind": kind}
+        if address is not None:
+            expected["address"] = address
+        for key, value in expected.items():
+            if manifest[key] != value:
+                raise InputError(
+                    f"{path}/manifest.json: {key} is {manifest[key]!r}, expected "
+                    f"{value!r}; {advice}"
+                )
+        for name, entry in manifest["files"].items():
+            found = hashlib.sha256((path / name).read_bytes()).hexdigest()
+            if found != entry["sha256"]:
+                raise InputError(
+                    f"{path / name}: sha256 is {found[:12]}..., expected "
+                    f"{entry['sha256'][:12]}...: the file is damaged; {advice}"
+                )
+        with np.load(path / "arrays.npz", allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename}: is missing; {advice}") from error
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: is damaged ({error!r}); {advice}") from error
+    for array in arrays.values():
+        array.flags.writeable = False
+    return Artifact(path, manifest, arrays, reused=True)
+
+
+def _write(folder: pathlib.Path, head: dict[str, Any], draft: Draft) -> None:
+    with open(folder / "arrays.npz", "wb") as file:
+        np.savez(file, **draft.arrays)
+    files = {}
+    for path in sorted(_files(folder)):
+        content = path.read_bytes()
+        files[str(path.relative_to(folder))] = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+        }
+        _sync(path)
+    cost = dataclasses.replace(
+        draft.cost, bytes=sum(entry["bytes"] for entry in files.values())
+    )
+    manifest = head | {
+        "info": draft.info,
+        "cost": dataclasses.asdict(cost),
+        "arrays": {
+            name: {"shape": list(array.shape), "dtype": str(array.dtype)}
+            for name, array in draft.arrays.items()
+        },
+        "files": files,
+        "versions": versions(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    write_text(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+
+
+def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a text file whole or not at all, and syncs it."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    temporary.write_text(text)
+    _sync(temporary)
+    os.replace(temporary, path)
+    _sync(path.parent)
+
+
+def _sync(path: pathlib.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

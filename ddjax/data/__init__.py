@@ -1,0 +1,85 @@
+"""Where images come from: named sources, and splits of their training examples."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ddjax.data import digits, fashion_mnist, folder, npz, tfds
+from ddjax.data.source import Examples, Source, from_arrays
+from ddjax.data.split import split_validation, thin
+from ddjax.errors import InputError
+
+__all__ = [
+    "SOURCES",
+    "Examples",
+    "Source",
+    "check_name",
+    "from_arrays",
+    "load",
+    "split_validation",
+    "thin",
+]
+
+# name -> load(argument, data_dir, image_size); the argument follows the name's colon.
+SOURCES: dict[str, Callable[[str, str | None, int | None], Source]] = {
+    "digits": digits.load,
+    "fashion_mnist": fashion_mnist.load,
+    "tfds": tfds.load,
+    "folder": folder.load,
+    "npz": npz.load,
+}
+_ARGUMENTS = {"tfds": "NAME", "folder": "PATH", "npz": "PATH"}
+
+
+def check_name(name: str) -> None:
+    """Check the name of a source without loading it.
+
+    Args:
+      name: "digits", "fashion_mnist", "tfds:NAME", "folder:PATH" or "npz:PATH".
+
+    Raises:
+      InputError: no such source, its argument is missing or superfluous, or the path
+        does not exist.
+    """
+    kind, colon, argument = name.partition(":")
+    if kind not in SOURCES or {bool(colon), bool(argument)} != {kind in _ARGUMENTS}:
+        known = [
+            f"{kind}:{_ARGUMENTS[kind]}" if kind in _ARGUMENTS else kind
+            for kind in SOURCES
+        ]
+        raise InputError(f"source must be one of {', '.join(known)}, found {name!r}")
+    path = Path(argument).expanduser()
+    if kind == "folder" and not path.is_dir():
+        raise InputError(f"source {name!r}: there is no folder {path}")
+    if kind == "npz" and not path.is_file():
+        raise InputError(f"source {name!r}: there is no file {path}")
+
+
+def load(
+    name: str, data_dir: str | None = None, image_size: int | None = None
+) -> Source:
+    """Load a source by name, all of it, into memory.
+
+    Args:
+      name: as in `check_name`.
+      data_dir: folder of the idx files of fashion_mnist, or TFDS's folder; None for
+        their usual places. The other sources do not use it.
+      image_size: if given, every image of both splits is brought to this many pixels
+        per side, as by `ddjax.data.source.resize`.
+
+    Returns:
+      The source; mean, std and digest are of the images at their final size.
+
+    Raises:
+      InputError: as `check_name`; data_dir is not a folder; image_size is below 1; or
+        the data are missing, damaged or not a classification problem.
+    """
+    check_name(name)
+    if data_dir is not None:
+        data_dir = os.path.expanduser(data_dir)
+        if not os.path.isdir(data_dir):
+            raise InputError(f"data_dir: there is no folder {data_dir!r}")
+    if image_size is not None and image_size < 1:
+        raise InputError(f"image_size must be at least 1, found {image_size}")
+    kind, _, argument = name.partition(":")
+    return SOURCES[kind](argument, data_dir, image_size)

@@ -1,0 +1,347 @@
+"""What every source is made of: labelled images in memory, checked and digested.
+
+Shape letters: N examples, H height, W width, C channels.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any
+
+import numpy as np
+
+from ddjax.errors import InputError
+
+_BLOCK = 256  # images handled at a time where a whole split would cost memory
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """Labelled images of one split, or of a part of one.
+
+    Attributes:
+      images: [N, H, W, C] uint8.
+      labels: [N] int32, 0 .. num_classes - 1.
+      ids: [N] int32, the example's position in the source's own fixed order of the
+        split. It stays with the image, whatever subset the image is in.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, positions: Any) -> "Examples":
+        """The examples at `positions`, in that order.
+
+        Args:
+          positions: [M] integers, 0 .. N - 1, positions in these arrays (not ids).
+
+        Returns:
+          M examples, with their own ids.
+        """
+        positions = np.asarray(positions, dtype=np.int64)
+        return Examples(
+            self.images[positions], self.labels[positions], self.ids[positions]
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+    """A dataset with a training and a test split; made by `from_arrays`.
+
+    Attributes:
+      name: what the user called it, such as "digits" or "folder:PATH".
+      classes: class names in label order.
+      train: the training examples.
+      test: the test examples.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Examples
+    test: Examples
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every image."""
+        return self.train.images.shape[1:]
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of the training pixels per channel, in [0, 1]."""
+        return self._moments[0]
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of the training pixels per channel, in units of [0, 1].
+
+        A channel of one constant value gets 1, so that dividing by it is harmless.
+        """
+        return self._moments[1]
+
+    @functools.cached_property
+    def _moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        # From the exact histogram: no rounding that depends on the order of summing.
+        images_NHWC = self.train.images
+        channels = range(images_NHWC.shape[-1])
+        counts_CV = np.zeros((len(channels), 256), np.int64)
+        for start in range(0, len(images_NHWC), _BLOCK):
+            block = images_NHWC[start : start + _BLOCK]
+            for c in channels:
+                counts_CV[c] += np.bincount(block[..., c].ravel(), minlength=256)
+        num_pixels = counts_CV[0].sum()
+        values_V = np.arange(256)
+        mean_C = counts_CV @ values_V / num_pixels
+        squares_CV = (values_V - mean_C[:, None]) ** 2
+        std_C = np.sqrt((counts_CV * squares_CV).sum(axis=1) / num_pixels)
+        std_C = np.where(std_C > 0, std_C / 255, 1.0)
+        return tuple((mean_C / 255).tolist()), tuple(std_C.tolist())
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of images, labels and class names, whatever the name."""
+        splits = (self.train, self.test)
+        shapes = [split.images.shape for split in splits]
+        digest = hashlib.sha256(json.dumps([self.classes, shapes]).encode())
+        for split in splits:
+            digest.update(np.ascontiguousarray(split.images))
+            digest.update(np.ascontiguousarray(split.labels, dtype="<i4"))
+        return digest.hexdigest()
+
+
+def from_arrays(
+    name: str,
+    classes: tuple[str, ...],
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    image_size: int | None = None,
+) -> Source:
+    """Check the arrays of two splits and make a source of them.
+
+    Args:
+      name: name of the source, for messages.
+      classes: class names in label order.
+      train: images [N, H, W] or [N, H, W, C] uint8, labels [N] integral.
+      test: the same for the test split.
+      image_size: if given, every image is brought to this many pixels per side, as
+        by `resize`.
+
+    Returns:
+      The source; ids are the positions in the arrays.
+
+    Raises:
+      InputError: as `validate`.
+    """
+    train, test = (
+        (images[..., None] if images.ndim == 3 else images, labels)
+        for images, labels in (train, test)
+    )
+    validate(name, classes, train, test)
+    splits = []
+    for images_NHWC, labels_N in (train, test):
+        if image_size is not None:
+            images_NHWC = resize(images_NHWC, image_size)
+        ids_N = np.arange(len(labels_N), dtype=np.int32)
+        splits.append(Examples(images_NHWC, labels_N.astype(np.int32), ids_N))
+    return Source(name, tuple(classes), *splits)
+
+
+def validate(
+    name: str,
+    classes: tuple[str, ...],
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Refuse splits that do not make a classification problem.
+
+    Args:
+      name: name of the source, for messages.
+      classes: class names in label order.
+      train: images [N, H, W, C] and labels [N].
+      test: the same for the test split.
+
+    Raises:
+      InputError: a split is empty; images are not uint8 [N, H, W, C] with 1 to 4
+        channels, or differ in shape between the splits; there is not one label per
+        image, or a label is not an integer of 0 .. K - 1; two classes have one name;
+        a class has no training example.
+    """
+    if len(set(classes)) < len(classes):
+        raise InputError(f"{name}: class names must differ, found {list(classes)}")
+    for split, (images, labels) in (("train", train), ("test", test)):
+        where = f"{name}: {split} split"
+        shaped = images.ndim == 4 and min(images.shape[1:]) > 0 and images.shape[3] <= 4
+        if images.dtype != np.uint8 or not shaped:
+            raise InputError(
+                f"{where} has images of dtype {images.dtype} and shape {images.shape}, "
+                "must be uint8 [N, H, W] or [N, H, W, C] with 1 to 4 channels, last"
+            )
+        if len(images) == 0:
+            raise InputError(f"{where} has no images")
+        if labels.shape != (len(images),):
+            raise InputError(
+                f"{where} has labels of shape {labels.shape}, must be "
+                f"({len(images)},): one for each image"
+            )
+        if labels.dtype.kind not in "iuf":
+            raise InputError(f"{where} has labels of dtype {labels.dtype}, not integer")
+        allowed = (labels == np.rint(labels)) & (labels >= 0) & (labels < len(classes))
+        if not allowed.all():
+            first = np.argmin(allowed)
+            raise InputError(
+                f"{where} has label {labels[first]} at position {first}, "
+                f"must be an integer of 0..{len(classes) - 1}"
+            )
+    (train_images, train_labels), (test_images, _) = train, test
+    if train_images.shape[1:] != test_images.shape[1:]:
+        raise InputError(
+            f"{name}: train images have shape {train_images.shape[1:]} but test "
+            f"images {test_images.shape[1:]}, must be the same"
+        )
+    counts = np.bincount(train_labels.astype(np.int64), minlength=len(classes))
+    if not counts.all():
+        label = np.argmin(counts)
+        raise InputError(
+            f"{name}: train split has no example of class {classes[label]!r} "
+            f"(label {label})"
+        )
+
+
+def resize(images_NHWC: np.ndarray, image_size: int) -> np.ndarray:
+    """Bring images to a square, whatever their proportions were.
+
+    Each new pixel is the mean of the area that it covers, rounded to the nearest, a tie
+    to the even value: mean pooling where the size divides, repeated pixels where it
+    multiplies. Nothing is cropped, so that nothing that makes the class is lost.
+
+    Args:
+      images_NHWC: [N, H, W, C] uint8.
+      image_size: pixels per side, at least 1.
+
+    Returns:
+      [N, image_size, image_size, C] uint8.
+    """
+    count, height, width, channels = images_NHWC.shape
+    if height == width == image_size:
+        return images_NHWC
+    rows = _overlaps(height, image_size)
+    columns = _overlaps(width, image_size)
+    resized = np.empty((count, image_size, image_size, channels), np.uint8)
+    for start in range(0, count, _BLOCK):
+        block = images_NHWC[start : start + _BLOCK].astype(np.float64)
+        # The sums are of whole numbers below 2^53: exact, on every machine the same.
+        sums = rows @ block.reshape(-1, height, width * channels)
+        sums = np.moveaxis(sums.reshape(-1, image_size, width, channels), -1, 1)
+        means = sums @ columns.T / (height * width)  # [n, C, image_size, image_size]
+        resized[start : start + _BLOCK] = np.moveaxis(np.rint(means), 1, -1)
+    return resized
+
+
+def _overlaps(old: int, new: int) -> np.ndarray:
+    """[new, old] float64: what new and old pixels share, in 1 / (old * new) of a side.
+
+    Each row sums to `old`.
+    """
+    i, j = np.arange(new)[:, None], np.arange(old)
+    ends = np.minimum((i + 1) * old, (j + 1) * new)
+    return np.maximum(ends - np.maximum(i * old, j * new), 0).astype(np.float64)
+
+
+@contextlib.contextmanager
+def opened(file: Any, where: str) -> Iterator[Any]:
+    """Open a PNG or JPEG image with Pillow; damage inside the block is an InputError.
+
+    Args:
+      file: path or binary file object.
+      where: what the image is called in messages, such as its path.
+
+    Yields:
+      A `PIL.Image.Image` of 8 bits per channel, not yet decoded.
+
+    Raises:
+      InputError: not a PNG or JPEG, damaged, truncated, or of another depth.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=("PNG", "JPEG")) as image:
+            if image.mode.startswith(("I", "F")):
+                raise ValueError(f"mode {image.mode}, must have 8 bits per channel")
+            yield image
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{where}: not a readable PNG or JPEG: {error}") from error
+
+
+def decode(file: Any, num_channels: int, where: str) -> np.ndarray:
+    """Decode a PNG or JPEG image.
+
+    Args:
+      file: path or binary file object.
+      num_channels: 1 for grey, 3 for RGB; transparency is dropped.
+      where: what the image is called in messages.
+
+    Returns:
+      [H, W, num_channels] uint8.
+
+    Raises:
+      InputError: as `opened`.
+    """
+    with opened(file, where) as image:
+        pixels = np.asarray(image.convert("L" if num_channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], num_channels)
+
+
+def gather(
+    read: Callable[[int], np.ndarray],
+    count: int,
+    image_size: int | None,
+    describe: Callable[[int], str],
+) -> np.ndarray:
+    """Read images one by one, on several threads, into one array.
+
+    Args:
+      read: position -> image [H, W, C] uint8; called once or more per position.
+      count: number of images, at least 1.
+      image_size: if given, each image is brought to this many pixels per side, as by
+        `resize`, before it is kept.
+      describe: position -> what the image is called in messages.
+
+    Returns:
+      [count, H, W, C] uint8.
+
+    Raises:
+      InputError: the images differ in shape.
+    """
+
+    def read_resized(position: int) -> np.ndarray:
+        image = read(position)
+        return image if image_size is None else resize(image[None], image_size)[0]
+
+    first = read_resized(0)
+    images = np.empty((count, *first.shape), np.uint8)
+
+    def fill(start: int) -> None:
+        for position in range(start, min(start + _BLOCK, count)):
+            image = read_resized(position)
+            if image.shape != first.shape:
+                raise InputError(
+                    f"{describe(position)}: shape {image.shape}, but {describe(0)} has "
+                    f"{first.shape}; give image_size to bring all to one size"
+                )
+            images[position] = image
+
+    with futures.ThreadPoolExecutor() as pool:
+        for _ in pool.map(fill, range(0, count, _BLOCK)):
+            pass
+    return images

@@ -1,0 +1,72 @@
+"""The command line: flags -> config -> experiment.run(settings, workdir)."""
+
+import os
+import sys
+
+import jax
+from absl import app, flags
+from ml_collections import config_flags
+
+from ddjax import experiment
+from ddjax.errors import InputError
+from ddjax.settings import from_config
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Experiment, e.g. configs/cad_prune.py or configs/cad_prune.py:smoke.",
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder for artifacts and results; default runs/EXPERIMENT."
+)
+_TRACEBACK = flags.DEFINE_boolean(
+    "traceback", False, "Show where in the code a wrong input was noticed."
+)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Parses flags; a wrong one ends the program with one line and exit code 2."""
+    try:
+        rest = flags.FLAGS(argv)
+        if _CONFIG.value is None:
+            raise flags.Error("--config: missing, e.g. --config=configs/cad_prune.py")
+        if len(rest) > 1:
+            raise flags.Error(f"{rest[1]}: unknown argument, flags start with --")
+        return rest
+    except Exception as error:  # a config file may raise anything
+        if "--traceback" in argv:
+            raise
+        message = " ".join(str(error).split())
+        print(f"error: {message or type(error).__name__}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _main(argv: list[str]) -> None:
+    del argv
+    try:
+        settings = from_config(_CONFIG.value)
+        workdir = _WORKDIR.value or os.path.join("runs", settings.name)
+        experiment.run(settings, workdir)
+    except InputError as error:
+        if _TRACEBACK.value:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(
+            "\nInterrupted. What is finished is kept; the same command resumes.",
+            file=sys.stderr,
+        )
+        sys.exit(130)
+
+
+def run() -> None:
+    """Runs the program."""
+    # Without an accelerator every core is a device, so that the `mesh` driver can
+    # train a student on each.
+    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    app.run(_main, flags_parser=_parse)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,37 @@
+"""The one place where devices are named."""
+
+import os
+
+import jax
+from jax.sharding import AxisType, Mesh
+
+from ddjax.errors import InputError
+
+MEMBER = "member"
+
+
+def member_mesh() -> Mesh:
+    """Returns a mesh of all local devices along the member axis of sweeps."""
+    return jax.make_mesh(
+        (jax.local_device_count(),), (MEMBER,), axis_types=(AxisType.Auto,)
+    )
+
+
+def check_memory(size: int, key: str) -> None:
+    """Checks that arrays of a size can lie on one device and leave room to work.
+
+    Args:
+      size: bytes.
+      key: the setting to name in the error.
+
+    Raises:
+      InputError: they take more than half of the device's (or host's) memory.
+    """
+    stats = jax.local_devices()[0].memory_stats() or {}
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = stats.get("bytes_limit", host)
+    if size > limit / 2:
+        raise InputError(
+            f"{key}: the training images take {size / 2**30:.1f} GiB, allowed is half "
+            f"of the device's {limit / 2**30:.1f} GiB; keep fewer or smaller images"
+        )

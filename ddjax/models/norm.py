@@ -1,0 +1,92 @@
+"""Normalisation layers: instance, group and batch norm, all with affine parameters.
+
+Letters: B batch, H W image, C channels, G groups of channels.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from ddjax.errors import InputError
+from ddjax.models import options
+
+NORMS = ("instance", "batch", "group", "none")
+GROUPS = 4
+_EPSILON = 1e-5
+
+
+class GroupNorm(nn.Module):
+    """Normalises each example over the image and over each group of channels.
+
+    Mean and biased variance come from one pass, E[x^2] - E[x]^2 clamped at 0, in
+    float32. That halves the memory traffic and is exact enough while the mean of a
+    channel is not hundreds of times its spread.
+
+    Attributes:
+      groups: number of groups, dividing the channels; None is one group per channel,
+        which is instance norm.
+    """
+
+    groups: int | None
+
+    @nn.compact
+    def __call__(self, x_BHWC: jax.Array) -> jax.Array:
+        batch, height, width, channels = x_BHWC.shape
+        groups = self.groups or channels
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        x = x_BHWC.reshape(batch, height, width, groups, channels // groups)
+        mean = x.mean((1, 2, 4), keepdims=True)
+        variance = jnp.square(x).mean((1, 2, 4), keepdims=True) - jnp.square(mean)
+        x = (x - mean) * lax.rsqrt(jnp.maximum(variance, 0) + _EPSILON)
+        scale, bias = (p.reshape(1, 1, 1, channels) for p in (scale, bias))
+        return x.reshape(x_BHWC.shape) * scale + bias
+
+
+def norm_layer(kind: str, train: bool, name: str) -> Callable[[jax.Array], jax.Array]:
+    """Returns a normalisation layer, to be called inside a compact method.
+
+    Batch norm is Flax's: a running average with momentum 0.9, PyTorch's 0.1. One
+    difference remains: PyTorch's running variance is the unbiased one, larger by
+    n / (n - 1) for n = B * H * W numbers per channel; Flax's is the biased one.
+    PyTorch's weights can be read as they are; only averages updated here differ.
+
+    Args:
+      kind: "instance", "batch", "group" (4 groups) or "none" (the identity).
+      train: whether batch norm uses, and averages, the moments of the batch.
+      name: the layer's name in the parameter tree.
+
+    Returns:
+      A function `[B, H, W, C] -> [B, H, W, C]`.
+    """
+    if kind == "none":
+        return lambda x_BHWC: x_BHWC
+    if kind == "batch":
+        return nn.BatchNorm(
+            use_running_average=not train, momentum=0.9, epsilon=_EPSILON, name=name
+        )
+    return GroupNorm(GROUPS if kind == "group" else None, name=name)
+
+
+def check_norm(kind: str, width: int) -> str:
+    """Returns `kind`, or refuses it for a network of this width.
+
+    Args:
+      kind: what the user gave for the option `norm`.
+      width: the smallest number of channels that will be normalised.
+
+    Returns:
+      The value.
+
+    Raises:
+      InputError: the kind is unknown, or group norm cannot split the channels.
+    """
+    options.choice("norm", kind, NORMS)
+    if kind == "group" and width % GROUPS:
+        raise InputError(
+            f"width: found {width}, allowed with norm 'group' is a multiple of {GROUPS}"
+        )
+    return kind

@@ -1,0 +1,279 @@
+"""The summary of a study as text: CSV, terminal tables, Markdown and plain words.
+
+`summary` is everywhere the result of `statistics.summarise`, with or without the rows
+that `statistics.with_label_effect` appends.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ddjax.report.statistics import (
+    CHOSEN_ON_TEST,
+    FULL,
+    chosen_methods,
+    label_effects,
+    ordered_methods,
+    ordered_regimes,
+    students,
+)
+
+_DECIMALS = {
+    "accuracy": 4,
+    "ci95": 4,
+    "gap": 4,
+    "gap_ci95": 4,
+    "val_accuracy": 4,
+    "find_seconds": 3,
+    "train_seconds": 3,
+}
+_WHOLE = ("ipc", "n", "failed", "gap_n", "find_passes", "train_passes")
+_KEY = "Cells: test accuracy in % ± 95 % interval (paired gap to random)."
+_MARKS = {
+    "±?": "±?: one student, no interval.",
+    "!": "!k: k students failed and are left out.",
+    "*": "*: settings chosen on test, so the number is optimistic.",
+}
+
+
+@dataclass(frozen=True)
+class RegimeTable:
+    """One label regime of a summary, ready to be laid out.
+
+    Attributes:
+        regime: name of the label regime.
+        header: "method", then the budgets in images per class, ascending.
+        rows: per method its name and one cell per budget, "" where nothing was run.
+    """
+
+    regime: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def write_atomic(path: str | os.PathLike, data: bytes) -> None:
+    """Write a file that is there whole or not at all.
+
+    Args:
+        path: file to create or replace; its folder must exist.
+        data: the content.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_csv(summary: pd.DataFrame, path: str | os.PathLike) -> None:
+    """Write a summary as CSV, atomically.
+
+    Percentages keep 4 decimals, seconds 3, counts and image passes none; what is not
+    known stays empty.
+
+    Args:
+        summary: the summary; columns it does not know are written as they are.
+        path: file to create or replace; its folder must exist.
+    """
+    rounded = summary.round(_DECIMALS)
+    for name in _WHOLE:
+        rounded[name] = rounded[name].astype("Float64").round().astype("Int64")
+    write_atomic(path, rounded.to_csv(index=False).encode())
+
+
+def regime_tables(summary: pd.DataFrame) -> list[RegimeTable]:
+    """The cells that every table of a summary shows, per label regime.
+
+    Args:
+        summary: the summary.
+
+    Returns:
+        One table per regime. A cell reads "71.6 ±0.8 (+2.1)": test accuracy in
+        percent, its 95 % half width, the paired gap to random in points; a mark
+        follows where `legend` explains one.
+    """
+    tables = []
+    rows = students(summary)
+    for regime in ordered_regimes(rows["regime"]):
+        part = rows[rows["regime"] == regime]
+        budgets = sorted(int(ipc) for ipc in part["ipc"].unique())
+        cells = {(row.method, int(row.ipc)): _cell(row) for row in part.itertuples()}
+        methods = ordered_methods(part["method"])
+        header = ["method", *(f"IPC {ipc}" for ipc in budgets)]
+        lines = [[m, *(cells.get((m, ipc), "") for ipc in budgets)] for m in methods]
+        tables.append(RegimeTable(regime, header, lines))
+    return tables
+
+
+def legend(tables: list[RegimeTable]) -> list[str]:
+    """Sentences that explain the cells and the marks that occur in them."""
+    text = " ".join(c for table in tables for _, *cells in table.rows for c in cells)
+    return [_KEY, *(words for mark, words in _MARKS.items() if mark in text)]
+
+
+def console_table(summary: pd.DataFrame) -> str:
+    """A summary as plain text for a terminal.
+
+    Args:
+        summary: the summary.
+
+    Returns:
+        Several lines: per regime an aligned table of methods by budgets, the legend,
+        then one line per budget on the label effect.
+    """
+    tables = regime_tables(summary)
+    blocks = []
+    for table in tables:
+        grid = [table.header, *table.rows]
+        widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+        lines = [
+            "  ".join(f"{t:<{w}}" for t, w in zip(line, widths, strict=True)).rstrip()
+            for line in grid
+        ]
+        rule = "-" * max(map(len, lines))
+        blocks.append("\n".join([f"{table.regime} labels", rule, *lines]))
+    blocks.append("\n".join(legend(tables)))
+    effects = effect_lines(summary)
+    if effects:
+        blocks.append("\n".join(effects))
+    return "\n\n".join(blocks) + "\n"
+
+
+def markdown_table(summary: pd.DataFrame) -> str:
+    """A summary as Markdown, with the cells of `console_table`.
+
+    Args:
+        summary: the summary.
+
+    Returns:
+        Per regime a heading line and a pipe table, the legend, then one bullet per
+        budget on the label effect.
+    """
+    tables = regime_tables(summary)
+    blocks = []
+    for table in tables:
+        lines = [table.header, ["---"] * len(table.header), *table.rows]
+        body = [
+            "| " + " | ".join(text.replace("|", "\\|") for text in line) + " |"
+            for line in lines
+        ]
+        blocks.append(f"**{table.regime} labels**\n\n" + "\n".join(body))
+    blocks.append(" ".join(text.replace("*:", "\\*:") for text in legend(tables)))
+    effects = effect_lines(summary)
+    if effects:
+        blocks.append("\n".join(f"- {line}" for line in effects))
+    return "\n\n".join(blocks) + "\n"
+
+
+def answer(summary: pd.DataFrame) -> list[str]:
+    """What the study found, in plain words, one paragraph per budget.
+
+    A method is said to differ from random only where the 95 % interval of the paired
+    gap excludes zero.
+
+    Args:
+        summary: the summary.
+
+    Returns:
+        Per budget with a validated method: what the method chosen on validation gains
+        over random in each regime and, where known, how the labels change that and how
+        far above random the full data are.
+    """
+    rows, chosen = students(summary), chosen_methods(summary)
+    effects = label_effects(summary).set_index("ipc")
+    paragraphs = []
+    for ipc, part in sorted(chosen.groupby("ipc"), key=lambda item: item[0]):
+        regimes = part.set_index("regime")
+        clauses = [
+            _gain_clause(regime, regimes.loc[regime])
+            for regime in ordered_regimes(regimes.index)
+        ]
+        text = f"At IPC {ipc}, " + "; ".join(clauses) + "."
+        if ipc in effects.index:
+            text += " " + _effect_sentence(effects.loc[ipc])
+        full = rows[(rows["method"] == FULL) & (rows["ipc"] == ipc) & (rows.gap_n > 0)]
+        if len(full):
+            gaps = [
+                f"{plus_minus(row.gap, row.gap_ci95, sign=True)} under {row.regime}"
+                for row in full.itertuples()
+            ]
+            text += f" Full data at the same compute against random: {_listed(gaps)}."
+        paragraphs.append(text)
+    return paragraphs
+
+
+def plus_minus(mean: float, half_width: float, sign: bool = False) -> str:
+    """Text such as "71.6 ±0.8"; "±?" where there is no interval."""
+    half = "?" if pd.isna(half_width) else f"{half_width:.1f}"
+    return f"{signed(mean) if sign else f'{mean:.1f}'} ±{half}"
+
+
+def signed(points: float) -> str:
+    """Text such as "+2.1", never "-0.0"."""
+    return f"{round(points, 1) + 0.0:+.1f}"
+
+
+def _cell(row) -> str:
+    if row.n == 0:
+        return f"failed !{row.failed}"
+    text = plus_minus(row.accuracy, row.ci95)
+    if not pd.isna(row.gap):
+        text += f" ({signed(row.gap)})"
+    if row.failed:
+        text += f" !{row.failed}"
+    return text + (" *" if row.note == CHOSEN_ON_TEST else "")
+
+
+def effect_lines(summary: pd.DataFrame) -> list[str]:
+    """One line per budget on how the labels change what selection gains."""
+    return [
+        f"IPC {row.ipc}: selection gain, {row.regime}: "
+        f"{plus_minus(row.gap, row.gap_ci95, sign=True)} "
+        f"(seeds: {row.gap_n}; chosen on validation: {row.note})"
+        for row in label_effects(summary).itertuples()
+    ]
+
+
+def _verdict(row) -> int:
+    """1 or -1 where the interval of a gap lies on one side of zero, else 0."""
+    if pd.isna(row.gap_ci95) or abs(row.gap) <= row.gap_ci95:
+        return 0
+    return 1 if row.gap > 0 else -1
+
+
+def _why_not(row) -> str:
+    if pd.isna(row.gap_ci95):
+        return "there is one seed only, so no difference is shown"
+    return "no difference is shown"
+
+
+def _gain_clause(regime: str, row) -> str:
+    gap = plus_minus(row.gap, row.gap_ci95, sign=True)
+    mark = f" ({row.note})" if row.note else ""
+    start = f"under {regime} labels, {row.method}{mark}"
+    if _verdict(row) == 1:
+        return f"{start} beats random by {gap}"
+    if _verdict(row) == -1:
+        return f"{start} falls behind random by {plus_minus(-row.gap, row.gap_ci95)}"
+    return f"{start} against random is {gap}: {_why_not(row)}"
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
+
+
+def _effect_sentence(row) -> str:
+    gap = plus_minus(row.gap, row.gap_ci95, sign=True)
+    meaning = {
+        1: "choosing the images gains more under hard labels",
+        -1: "choosing the images gains more under soft_kd labels",
+        0: _why_not(row),
+    }[_verdict(row)]
+    return f"The gain under hard labels minus that under soft_kd is {gap}: {meaning}."

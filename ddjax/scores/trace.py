@@ -1,0 +1,155 @@
+"""The trace: a few numbers per snapshot and example of one scoring run.
+
+Shape letters: S snapshots, N examples, C classes.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ddjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Trace:
+    """What one scoring run recorded, never the full [S, N, C] outputs.
+
+    Every field is an array [S, N] or None where it was not recorded; arrays are kept
+    as NumPy. Snapshots are in training order and counted from 0; the position of an
+    example along N is its example id.
+
+    Attributes:
+      true_prob: float, softmax probability of the true class, in [0, 1].
+      el2n: float, L2 distance of the softmax to the one-hot label, in [0, sqrt(2)].
+      margin: float, logit of the true class minus the largest other logit.
+      correct: bool, whether the true class was predicted.
+      entropy: float, entropy of the softmax in nats.
+      step_kl: float, change of the softmax since the previous snapshot in nats.
+
+    Raises:
+      InputError: if every field is None, a field is not [S, N] with S, N >= 1, two
+        fields differ in shape, a value is not finite, or `correct` is not 0 or 1.
+    """
+
+    true_prob: np.ndarray | None = None
+    el2n: np.ndarray | None = None
+    margin: np.ndarray | None = None
+    correct: np.ndarray | None = None
+    entropy: np.ndarray | None = None
+    step_kl: np.ndarray | None = None
+
+    def __post_init__(self):
+        first = None
+        for field in dataclasses.fields(self):
+            values = getattr(self, field.name)
+            if values is None:
+                continue
+            values_SN = _checked(field.name, np.asarray(values))
+            if first is None:
+                first = field.name
+            elif values_SN.shape != getattr(self, first).shape:
+                raise InputError(
+                    f"trace.{field.name}: shape {values_SN.shape} differs from that of "
+                    f"trace.{first}, {getattr(self, first).shape}"
+                )
+            object.__setattr__(self, field.name, values_SN)
+        if first is None:
+            raise InputError("trace: every field is None, at least one is needed")
+        object.__setattr__(self, "_shape", getattr(self, first).shape)
+
+    @property
+    def num_snapshots(self) -> int:
+        """S."""
+        return self._shape[0]
+
+    @property
+    def num_examples(self) -> int:
+        """N."""
+        return self._shape[1]
+
+    def require(self, field: str) -> np.ndarray:
+        """The array [S, N] of a field; an InputError if it was not recorded."""
+        values_SN = getattr(self, field)
+        if values_SN is None:
+            raise InputError(
+                f"trace.{field}: not recorded in this trace, but the score needs it"
+            )
+        return values_SN
+
+
+def _checked(name, values_SN):
+    if values_SN.ndim != 2 or 0 in values_SN.shape:
+        raise InputError(
+            f"trace.{name}: shape {values_SN.shape}, expected [snapshots, examples] "
+            "with at least one of each"
+        )
+    bad_SN = ~np.isfinite(values_SN)
+    if bad_SN.any():
+        snapshot_index, example_id = np.argwhere(bad_SN)[0]
+        raise InputError(
+            f"trace.{name}: {bad_SN.sum()} of {values_SN.size} values are not finite, "
+            f"the first at snapshot {snapshot_index}, example {example_id}"
+        )
+    if name != "correct":
+        return values_SN.astype(np.float32)
+    if not np.isin(values_SN, (0, 1)).all():
+        raise InputError("trace.correct: expected only 0 and 1 or booleans")
+    return values_SN.astype(bool)
+
+
+def snapshot(logits_NC, labels_N) -> dict[str, jax.Array]:
+    """What a trace records of one snapshot, computed from the logits alone.
+
+    No term cancels another, so that examples whose prediction is nearly certain keep
+    distinct values of el2n and entropy.
+
+    Args:
+      logits_NC: [N, C] float, unnormalised log-probabilities in nats, C >= 2.
+      labels_N: [N] int, in 0..C-1 (not checked).
+
+    Returns:
+      A dict of [N] arrays: `true_prob`, `el2n`, `margin` and `entropy` float32,
+      `correct` bool (of tied largest logits the first class is the prediction). Adding
+      a constant to the logits of an example changes nothing.
+
+    Raises:
+      InputError: if the shapes do not fit or C < 2.
+
+    Source: el2n is the norm ||p - y||_2 of mansheej/data_diet; margin is taken before
+    the softmax as in asappresearch/aum.
+    """
+    if logits_NC.ndim != 2 or logits_NC.shape[1] < 2:
+        raise InputError(
+            f"logits: shape {logits_NC.shape}, expected [N, C] with C of at least 2"
+        )
+    if labels_N.shape != logits_NC.shape[:1]:
+        raise InputError(
+            f"labels: shape {labels_N.shape}, expected {logits_NC.shape[:1]} to fit "
+            f"logits of shape {logits_NC.shape}"
+        )
+    logits_NC = logits_NC.astype(jnp.float32)
+    num_classes = logits_NC.shape[1]
+    prediction_N = jnp.argmax(logits_NC, axis=1)
+    is_label_NC = jax.nn.one_hot(labels_N, num_classes, dtype=bool)
+    is_top_NC = jax.nn.one_hot(prediction_N, num_classes, dtype=bool)
+
+    # From here the largest logit is 0, so that the log of the normaliser is a log1p.
+    logits_NC = logits_NC - jnp.max(logits_NC, axis=1, keepdims=True)
+    powers_NC = jnp.exp(logits_NC)
+    log_total_N = jnp.log1p(jnp.sum(jnp.where(is_top_NC, 0.0, powers_NC), axis=1))
+    probs_NC = powers_NC * jnp.exp(-log_total_N)[:, None]
+
+    others_NC = jnp.where(is_label_NC, -jnp.inf, logits_NC)
+    label_logit_N = jnp.sum(jnp.where(is_label_NC, logits_NC, 0.0), axis=1)
+    # 1 - p_y, and how the other classes share it.
+    error_N = jnp.exp(jax.nn.logsumexp(others_NC, axis=1) - log_total_N)
+    shares_NC = jax.nn.softmax(others_NC, axis=1)
+    return {
+        "true_prob": jnp.exp(label_logit_N - log_total_N),
+        "el2n": error_N * jnp.sqrt(1.0 + jnp.sum(shares_NC**2, axis=1)),
+        "margin": label_logit_N - jnp.max(others_NC, axis=1),
+        "correct": prediction_N == labels_N,
+        "entropy": log_total_N - jnp.sum(probs_NC * logits_NC, axis=1),
+    }

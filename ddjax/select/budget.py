@@ -1,0 +1,100 @@
+"""What a selection may spend in each class, and the checks of what it is given.
+
+Shape letters: N examples, D features.
+"""
+
+import numbers
+
+import numpy as np
+
+from ddjax.errors import InputError
+
+
+def groups(labels, per_class: int, balanced: bool = True) -> list:
+    """The groups of examples to choose from and how many to choose from each.
+
+    Args:
+      labels: [N] int, classes 0..C-1, each with at least one example.
+      per_class: budget of a class, at least 1.
+      balanced: one group per class with `per_class` each; otherwise all examples are
+        one group with `per_class * C`.
+
+    Returns:
+      A list of (ids, budget), in the order of the classes, ids ascending.
+
+    Raises:
+      InputError: if the labels are not [N] integers that cover 0..C-1, or a group is
+        smaller than its budget.
+    """
+    labels_N = np.asarray(labels)
+    if labels_N.ndim != 1 or not np.issubdtype(labels_N.dtype, np.integer):
+        raise InputError(
+            f"labels: shape {labels_N.shape} of {labels_N.dtype}, expected [N] integers"
+        )
+    if labels_N.size == 0:
+        raise InputError("labels: there are no examples to choose from")
+    if labels_N.min() < 0:
+        raise InputError(f"labels: class {labels_N.min()}, expected 0 or more")
+    if not isinstance(per_class, numbers.Integral) or per_class < 1:
+        raise InputError(f"per_class: {per_class}, expected an integer of at least 1")
+
+    sizes = np.bincount(labels_N)
+    if sizes.min() == 0:
+        raise InputError(
+            f"labels: class {sizes.argmin()} has no examples, but the classes are "
+            f"0..{len(sizes) - 1}"
+        )
+    if not balanced:
+        budget = per_class * len(sizes)
+        if budget > labels_N.size:
+            raise InputError(
+                f"per_class: {per_class} for {len(sizes)} classes makes {budget}, but "
+                f"there are only {labels_N.size} examples"
+            )
+        return [(np.arange(labels_N.size), budget)]
+    if per_class > sizes.min():
+        raise InputError(
+            f"per_class: {per_class}, but class {sizes.argmin()} has only "
+            f"{sizes.min()} examples"
+        )
+    by_class = np.split(np.argsort(labels_N, kind="stable"), np.cumsum(sizes)[:-1])
+    return [(ids, per_class) for ids in by_class]
+
+
+def collect(chosen: list) -> np.ndarray:
+    """The ids chosen from each group as one sorted int32 array."""
+    return np.sort(np.concatenate(chosen)).astype(np.int32)
+
+
+def values_for(labels, values, name: str) -> np.ndarray:
+    """One float64 per example, [N]; an InputError naming `name` if not, or if NaN."""
+    values_N = np.asarray(values, dtype=np.float64)
+    if values_N.shape != np.shape(labels):
+        raise InputError(
+            f"{name}: shape {values_N.shape}, expected {np.shape(labels)} to fit the "
+            "labels"
+        )
+    missing_N = np.isnan(values_N)
+    if missing_N.any():
+        raise InputError(
+            f"{name}: {missing_N.sum()} of {values_N.size} are NaN, the first at "
+            f"example {missing_N.argmax()}"
+        )
+    return values_N
+
+
+def features_for(labels, features) -> np.ndarray:
+    """One finite feature vector per example, [N, D]; an InputError if not."""
+    features_ND = np.asarray(features)
+    if features_ND.ndim != 2 or features_ND.shape[:1] != np.shape(labels):
+        raise InputError(
+            f"features: shape {features_ND.shape}, expected [N, D] with N = "
+            f"{len(labels)} to fit the labels"
+        )
+    bad_N = ~np.isfinite(features_ND).all(axis=1)
+    if bad_N.any():
+        raise InputError(
+            f"features: {bad_N.sum()} of {bad_N.size} examples have values that are "
+            f"not finite, the first at example {bad_N.argmax()}"
+        )
+    return features_ND

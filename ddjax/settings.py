@@ -1,0 +1,347 @@
+"""What a run is asked to do: frozen, validated settings and their defaults.
+
+The dataclasses below are the only place where defaults stand. `defaults()` turns them
+into a locked `ConfigDict` that a file under `configs/` changes, and `from_config` turns
+the result (with the command line's overrides) back into a checked `Settings`.
+Names that depend on other packages (sources, networks, methods) are checked by
+`ddjax.experiment.check`.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import ml_collections
+
+from ddjax.errors import InputError
+
+SCHEDULES = ("constant", "step", "cosine")
+OPTIMIZERS = ("adamw", "sgd")
+DRIVERS = ("auto", "vmap", "loop", "mesh")
+SPLITS = ("validation", "test")
+
+
+def _require(condition: bool, key: str, value: Any, allowed: str) -> None:
+    if not condition:
+        raise InputError(f"{key}: found {value!r}, allowed is {allowed}")
+
+
+def _one_of(key: str, value: Any, known: tuple[str, ...]) -> None:
+    _require(value in known, key, value, f"one of {', '.join(known)}")
+
+
+def _finite(key: str, value: float, low: float = -math.inf, high=math.inf) -> None:
+    _require(
+        math.isfinite(value) and low <= value <= high,
+        key,
+        value,
+        f"a finite number in [{low:g}, {high:g}]",
+    )
+
+
+def _positive(key: str, value: float) -> None:
+    _require(math.isfinite(value) and value > 0, key, value, "a finite number > 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Which images, how large, and how they are divided."""
+
+    source: str = "digits"  # see ddjax.data.SOURCES; "folder:PATH", "tfds:NAME", ...
+    data_dir: str = ""  # where the source's files are; empty: the source's own place
+    image_size: int = 0  # pixels a side after loading; 0: as they come
+    pool: int = 0  # stratified thinning of the training set to N examples; 0: all
+    validation: float = 0.15  # fraction of the training set kept for every choice
+
+    def __post_init__(self):
+        _require(self.source != "", "data.source", self.source, "a source's name")
+        _finite("data.image_size", self.image_size, 0)
+        _finite("data.pool", self.pool, 0)
+        _require(
+            0 < self.validation < 1,
+            "data.validation",
+            self.validation,
+            "a fraction in (0, 1)",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """Views of an image, see ddjax.data.augment.Recipe."""
+
+    pad: int = 0  # pixels; pad and crop back at a random offset
+    resized_crop: tuple[float, ...] = ()  # (lowest, highest) area; (): off
+    flip: bool = False
+    cutmix: float = 0.0  # alpha of the Beta distribution; 0: off
+    cutmix_regimes: tuple[str, ...] = ("soft_kd",)  # where CutMix is applied
+
+    def __post_init__(self):
+        _require(
+            len(self.resized_crop) in (0, 2),
+            "augment.resized_crop",
+            self.resized_crop,
+            "() or (lowest, highest) area",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Convnet:
+    width: int = 32
+    depth: int = 3
+    norm: str = "instance"  # instance, batch, group, none
+
+
+@dataclasses.dataclass(frozen=True)
+class Resnet18:
+    width: int = 64
+    stem: str = "auto"  # auto, small (3x3, no pooling), large (7x7, pooling)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mlp:
+    hidden: tuple[int, ...] = (128, 128)
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network's name and, for each kind, its options; only the named kind's count."""
+
+    name: str = "convnet"
+    convnet: Convnet = Convnet()
+    resnet18: Resnet18 = Resnet18()
+    mlp: Mlp = Mlp()
+
+    def options(self) -> dict[str, Any]:
+        """Returns the options of the named network, empty for an unknown name."""
+        chosen = getattr(self, self.name, None)
+        return dataclasses.asdict(chosen) if dataclasses.is_dataclass(chosen) else {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """One training recipe without its length and learning rate."""
+
+    name: str = "adamw"
+    momentum: float = 0.9  # sgd
+    nesterov: bool = False  # sgd
+    weight_decay: float = 0.01  # on matrices and kernels only
+    schedule: str = "cosine"
+    zeta: float = 1.0  # cosine: 0.5 (1 + cos(pi t / (zeta T)))
+    warmup: float = 0.0  # fraction of the steps, linear from 0
+    clip: float = 0.0  # largest global gradient norm; 0: off
+    ema: float = 0.0  # decay of the averaged parameters that are evaluated; 0: off
+
+    def check(self, section: str) -> None:
+        _one_of(f"{section}.name", self.name, OPTIMIZERS)
+        _one_of(f"{section}.schedule", self.schedule, SCHEDULES)
+        _positive(f"{section}.zeta", self.zeta)
+        _finite(f"{section}.momentum", self.momentum, 0, 1)
+        _finite(f"{section}.weight_decay", self.weight_decay, 0)
+        _finite(f"{section}.warmup", self.warmup, 0, 1)
+        _finite(f"{section}.clip", self.clip, 0)
+        _require(0 <= self.ema < 1, f"{section}.ema", self.ema, "a number in [0, 1)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """The network whose labels the soft regimes use; trained with hard labels."""
+
+    path: str = ""  # folder of a teacher artifact to use instead of training one
+    network: Network = Network()
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    label_smoothing: float = 0.0
+    optimizer: Optimizer = Optimizer()
+
+    def __post_init__(self):
+        _finite("teacher.epochs", self.epochs, 1)
+        _finite("teacher.batch_size", self.batch_size, 1)
+        _positive("teacher.learning_rate", self.learning_rate)
+        _finite("teacher.label_smoothing", self.label_smoothing, 0, 1)
+        self.optimizer.check("teacher.optimizer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Student:
+    """The recipe of every student, of the full-data references and of the trace."""
+
+    network: Network = Network()
+    epochs: int = 0  # passes over the subset; the budget grows with IPC
+    passes: int = 0  # or: image passes, the same at every IPC
+    batch_size: int = 20
+    learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)  # tried on validation
+    optimizer: Optimizer = Optimizer()
+    label_smoothing: float = 0.0  # hard labels
+    temperature: float = 20.0  # soft labels
+    scale_by_t2: bool = True  # soft labels: loss times temperature squared
+
+    def __post_init__(self):
+        if (self.epochs > 0) == (self.passes > 0):
+            raise InputError(
+                f"student.epochs, student.passes: found {self.epochs} and "
+                f"{self.passes}, exactly one of the two must be > 0"
+            )
+        _finite("student.batch_size", self.batch_size, 1)
+        _require(
+            len(self.learning_rates) > 0,
+            "student.learning_rates",
+            self.learning_rates,
+            "at least one learning rate",
+        )
+        for rate in self.learning_rates:
+            _positive("student.learning_rates", rate)
+        _finite("student.label_smoothing", self.label_smoothing, 0, 1)
+        _positive("student.temperature", self.temperature)
+        self.optimizer.check("student.optimizer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Select:
+    """Which selections are compared, see ddjax.select.METHODS."""
+
+    methods: tuple[str, ...] = ("random", "cad_prune")
+    ipcs: tuple[int, ...] = (2, 5, 10)
+    window_starts: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # of best_window methods
+    cad_span: int = 0  # snapshots a window spans (J); 0: the longest the trace allows
+    cad_windows: int = 2  # windows averaged (W)
+    cad_quantity: str = "true_prob"  # what S is: true_prob or el2n
+    cad_keep: str = "highest"  # or lowest
+    never_learned: str = "max"  # forgetting of never-learned examples
+
+    def __post_init__(self):
+        _require(len(self.methods) > 0, "select.methods", self.methods, "some methods")
+        for key, values in (("methods", self.methods), ("ipcs", self.ipcs)):
+            _require(
+                len(set(values)) == len(values),
+                f"select.{key}",
+                values,
+                "every entry once",
+            )
+        _require(len(self.ipcs) > 0, "select.ipcs", self.ipcs, "at least one budget")
+        for ipc in self.ipcs:
+            _require(ipc >= 1, "select.ipcs", ipc, "integers >= 1")
+        _require(
+            len(self.window_starts) > 0,
+            "select.window_starts",
+            self.window_starts,
+            "at least one start",
+        )
+        for start in self.window_starts:
+            _finite("select.window_starts", start, 0, 1)
+        _finite("select.cad_span", self.cad_span, 0)
+        _require(
+            self.cad_span != 1, "select.cad_span", self.cad_span, "0 or at least 2"
+        )
+        _finite("select.cad_windows", self.cad_windows, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How choices are made and repeated."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    search_seeds: int = 1  # seeds spent on choosing learning rates and windows
+    select_on: str = "validation"  # "test" only to reproduce papers that did so
+
+    def __post_init__(self):
+        _require(
+            len(self.seeds) > 0 and len(set(self.seeds)) == len(self.seeds),
+            "protocol.seeds",
+            self.seeds,
+            "at least one seed, every seed once",
+        )
+        for seed in self.seeds:
+            _finite("protocol.seeds", seed, 0, 2**31 - 1)
+        _finite("protocol.search_seeds", self.search_seeds, 1, len(self.seeds))
+        _one_of("protocol.select_on", self.select_on, SPLITS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """How the member axis is run; changes speed, never results beyond float noise."""
+
+    driver: str = "auto"
+    members: int = 8  # at most this many students in one compiled program
+    checkpoint_seconds: float = 60.0  # between saves inside a long group
+
+    def __post_init__(self):
+        _one_of("sweep.driver", self.driver, DRIVERS)
+        _finite("sweep.members", self.members, 1)
+        _positive("sweep.checkpoint_seconds", self.checkpoint_seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One run of the road: source, teacher, trace, subsets, students, report."""
+
+    name: str = "experiment"
+    regimes: tuple[str, ...] = ("hard", "soft", "soft_kd")
+    data: Data = Data()
+    augment: Augment = Augment()
+    teacher: Teacher = Teacher()
+    student: Student = Student(epochs=100)
+    select: Select = Select()
+    protocol: Protocol = Protocol()
+    sweep: Sweep = Sweep()
+
+
+def defaults() -> ml_collections.ConfigDict:
+    """Returns the defaults of `Settings` as a locked ConfigDict."""
+    return ml_collections.ConfigDict(
+        dataclasses.asdict(Settings()), convert_dict=True
+    ).lock()
+
+
+def from_config(config: ml_collections.ConfigDict) -> Settings:
+    """Checks a config and freezes it.
+
+    Args:
+      config: a ConfigDict with the keys of `Settings`, nested.
+
+    Returns:
+      The settings.
+
+    Raises:
+      InputError: an unknown or missing key, a wrong type or a value out of range; the
+        message names the key, the value found and what is allowed.
+    """
+    return _build(Settings, config, "")
+
+
+def _build(kind: type, config: Any, prefix: str) -> Any:
+    if not isinstance(config, ml_collections.ConfigDict | dict):
+        raise InputError(
+            f"{prefix.rstrip('.')}: found {config!r}, allowed is a section"
+        )
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    unknown = sorted(set(config) - set(fields))
+    if unknown:
+        raise InputError(
+            f"{prefix}{unknown[0]}: unknown key, allowed here are {', '.join(fields)}"
+        )
+    values = {}
+    for name, field in fields.items():
+        if name not in config:
+            continue
+        if dataclasses.is_dataclass(field.type):
+            values[name] = _build(field.type, config[name], f"{prefix}{name}.")
+        else:
+            values[name] = _convert(f"{prefix}{name}", config[name], field.type)
+    return kind(**values)
+
+
+def _convert(key: str, value: Any, kind: Any) -> Any:
+    """Returns value as kind: int, float, bool, str or a tuple of one of these."""
+    if getattr(kind, "__origin__", None) is tuple:
+        if not isinstance(value, tuple | list):
+            raise InputError(f"{key}: found {value!r}, allowed is a tuple")
+        return tuple(_convert(key, entry, kind.__args__[0]) for entry in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InputError(
+            f"{key}: found {value!r} of type {type(value).__name__}, "
+            f"allowed is {kind.__name__}"
+        )
+    return value

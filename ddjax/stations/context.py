@@ -1,0 +1,224 @@
+"""What all stations of a run share: settings, data, devices, and the folder."""
+
+import dataclasses
+import functools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from ddjax import data, models
+from ddjax.artifacts import Artifact, Draft, Workdir, digest
+from ddjax.data.augment import Recipe
+from ddjax.data.source import Examples, Source
+from ddjax.labels import Objective
+from ddjax.models import Network
+from ddjax.settings import Optimizer, Settings
+from ddjax.train import student
+
+
+@dataclasses.dataclass(eq=False)
+class Context:
+    """A run's settings and data, and its folder once it is open.
+
+    Attributes:
+      settings: the checked settings.
+      source: the loaded source.
+      pool, validation, test: its three splits; selections see the pool only.
+      workdir: where artifacts go.
+      costs: one row a station, in the order in which they were reached.
+      compiled: executables shared by the run's runners.
+    """
+
+    settings: Settings
+    source: Source
+    pool: Examples
+    validation: Examples
+    test: Examples
+    workdir: Workdir | None = None
+    costs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    compiled: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    started: float = dataclasses.field(default_factory=time.perf_counter)
+
+    @functools.cached_property
+    def data_digest(self) -> str:
+        """Identifies the three splits."""
+        return digest(
+            {
+                "source": self.source.digest,
+                "pool": digest(self.pool.ids),
+                "validation": digest(self.validation.ids),
+            }
+        )
+
+    @functools.cached_property
+    def student_network(self) -> Network:
+        return self._network(self.settings.student.network)
+
+    @functools.cached_property
+    def teacher_network(self) -> Network:
+        return self._network(self.settings.teacher.network)
+
+    def _network(self, settings) -> Network:
+        return models.network(
+            settings.name,
+            self.source.num_classes,
+            self.source.shape,
+            **settings.options(),
+        )
+
+    def steps(self, ipc: int) -> int:
+        """Returns the optimisation steps of every student at a budget."""
+        recipe = self.settings.student
+        passes = recipe.passes or recipe.epochs * ipc * self.source.num_classes
+        return -(-passes // recipe.batch_size)
+
+    def recipe(self, regime: str) -> Recipe:
+        """Returns the augmentation of a regime."""
+        augment = self.settings.augment
+        return Recipe(
+            pad=augment.pad,
+            resized_crop=augment.resized_crop or None,
+            flip=augment.flip,
+            cutmix=augment.cutmix if regime in augment.cutmix_regimes else 0.0,
+        )
+
+    def program(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        batch_size: int,
+        regime: str,
+        teacher: Network | None = None,
+    ) -> student.Program:
+        """Returns what is compiled to train a network under a regime."""
+        return student.Program(
+            network=network,
+            objective=Objective(
+                regime,
+                teacher if regime == "soft_kd" else None,
+                self.settings.student.scale_by_t2,
+            ),
+            recipe=self.recipe(regime),
+            batch_size=batch_size,
+            optimizer=optimizer.name,
+            schedule=optimizer.schedule,
+            nesterov=optimizer.nesterov,
+            clip=optimizer.clip > 0,
+            ema=optimizer.ema > 0,
+        )
+
+    def device_pool(self, **teacher: Any) -> student.Pool:
+        """Returns the training pool on the device.
+
+        Args:
+          **teacher: `teacher_logits` or `teacher` of `Pool`.
+        """
+        return student.Pool(
+            images=self.pool_images,
+            labels=jnp.asarray(self.pool.labels),
+            ids=jnp.asarray(self.pool.ids),
+            mean=self.mean,
+            std=self.std,
+            **teacher,
+        )
+
+    @functools.cached_property
+    def pool_images(self):
+        return jnp.asarray(self.pool.images)
+
+    @functools.cached_property
+    def mean(self):
+        return jnp.asarray(self.source.mean, jnp.float32)
+
+    @functools.cached_property
+    def std(self):
+        return jnp.asarray(self.source.std, jnp.float32)
+
+    def station(
+        self,
+        kind: str,
+        label: str,
+        settings: dict[str, Any],
+        parents: dict[str, str],
+        make: Callable[..., Draft],
+    ) -> Artifact:
+        """Makes or reuses an artifact, says so, and books its cost.
+
+        Args:
+          kind: the artifact's kind.
+          label: what to call it on the console and in the table of costs.
+          settings: JSON values that determine the result.
+          parents: name -> address of what it is made from.
+          make: see `Workdir.station`.
+        """
+        artifact = self.workdir.station(kind, settings, parents, make)
+        cost = artifact.cost
+        self.costs.append(
+            {
+                "station": label,
+                "reused": artifact.reused,
+                **dataclasses.asdict(cost),
+                "artifact": artifact.path.name,
+            }
+        )
+        spent = f"{cost.seconds:.1f} s + {cost.compile_seconds:.1f} s compiling"
+        verb = "reused, was" if artifact.reused else "done in"
+        self.say(f"{label}: {verb} {spent}")
+        return artifact
+
+    def say(self, line: str) -> None:
+        """Prints a line with the time since the start."""
+        seconds = time.perf_counter() - self.started
+        tqdm.tqdm.write(f"[{seconds:6.1f} s] {line}", file=sys.stdout)
+        sys.stdout.flush()
+
+
+def progress_bar(label: str, total: int, unit: str = "step") -> tqdm.tqdm:
+    """Returns a progress bar that stays silent when nobody watches a terminal."""
+    return tqdm.tqdm(
+        total=total, desc=label, unit=unit, leave=False, disable=None, smoothing=0.1
+    )
+
+
+def open_context(settings: Settings) -> Context:
+    """Loads the source and divides it; touches no disk but the source's."""
+    chosen = settings.data
+    source = data.load(
+        chosen.source, chosen.data_dir or None, chosen.image_size or None
+    )
+    train = source.train
+    if chosen.pool:
+        train = data.thin(train, chosen.pool, seed=0)
+    pool, validation = data.split_validation(train, chosen.validation, seed=0)
+    return Context(settings, source, pool, validation, source.test)
+
+
+def hparams(
+    optimizer: Optimizer,
+    steps: int,
+    learning_rates: np.ndarray,
+    label_smoothing: float,
+    temperature: float,
+) -> student.HParams:
+    """Returns the hyperparameters of a group, arrays [M] float32."""
+
+    def full(value):
+        return np.full(len(learning_rates), value, np.float32)
+
+    return student.HParams(
+        learning_rate=np.asarray(learning_rates, np.float32),
+        total_steps=full(steps),
+        weight_decay=full(optimizer.weight_decay),
+        momentum=full(optimizer.momentum),
+        zeta=full(optimizer.zeta),
+        warmup=full(optimizer.warmup),
+        clip=full(optimizer.clip),
+        ema=full(optimizer.ema),
+        label_smoothing=full(label_smoothing),
+        temperature=full(temperature),
+    )

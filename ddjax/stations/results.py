@@ -1,0 +1,212 @@
+"""Results: one row a student, the summary, the figures and the report."""
+
+import dataclasses
+import json
+import math
+import os
+import platform
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from ddjax import artifacts, report, select
+from ddjax.artifacts import Artifact, Cost
+from ddjax.report.statistics import FULL
+from ddjax.stations.context import Context
+from ddjax.stations.students import Outcome
+from ddjax.stations.subsets import subset_of
+from ddjax.stations.trace import trace_of
+
+
+def member_row(
+    context: Context, regime: str, outcome: Outcome, found: Cost
+) -> dict[str, Any]:
+    """Returns the line of `members.jsonl` for one student.
+
+    Args:
+      context: the run.
+      regime: the student's labels.
+      outcome: what became of it.
+      found: what its subset cost to find.
+    """
+    member = outcome.member
+    return {
+        "method": member.method,
+        "ipc": member.ipc,
+        "regime": regime,
+        "seed": member.seed,
+        "status": "failed" if outcome.failed else "ok",
+        "accuracy": outcome.accuracy,
+        "val_accuracy": outcome.val_accuracy,
+        "loss": float(outcome.curve[-1]),
+        "learning_rate": member.learning_rate,
+        "window_start": member.label,
+        "steps": outcome.steps,
+        "image_passes": outcome.image_passes,
+        "find_passes": found.forward_passes + found.train_passes,
+        "find_seconds": found.seconds,
+        "train_seconds": outcome.train_seconds,
+        "select_on": context.settings.protocol.select_on,
+        "images": len(member.positions),
+        "subset": artifacts.digest(context.pool.ids[member.positions]),
+        "curve": [round(float(value), 5) for value in outcome.curve],
+    }
+
+
+def write(
+    context: Context,
+    rows: list[dict[str, Any]],
+    subsets: dict[int, Artifact],
+    traces: dict[int, Artifact | None],
+    notes: list[str],
+) -> pd.DataFrame:
+    """Writes members.jsonl, summary.csv, figures/*.png, manifest.json and report.html.
+
+    Args:
+      context: the run.
+      rows: of `member_row`.
+      subsets: budget -> artifact.
+      traces: budget -> artifact or None.
+      notes: remarks on the validity of the results.
+
+    Returns:
+      The summary.
+    """
+    folder = context.workdir.path
+    lines = [json.dumps(_finite(row), allow_nan=False) for row in rows]
+    artifacts.write_text(folder / "members.jsonl", "\n".join(lines) + "\n")
+    members = pd.DataFrame(rows)
+    summary = report.with_label_effect(report.summarise(members), members)
+    report.write_csv(summary, folder / "summary.csv")
+    figures = _figures(context, members, summary, subsets, traces)
+    manifest = {
+        "settings": dataclasses.asdict(context.settings),
+        "source": {
+            "name": context.source.name,
+            "digest": context.source.digest,
+            "classes": list(context.source.classes),
+            "shape": list(context.source.shape),
+            "pool": len(context.pool),
+            "validation": len(context.validation),
+            "test": len(context.test),
+        },
+        "environment": environment(),
+        "notes": notes,
+        "costs": context.costs,
+    }
+    artifacts.write_text(
+        folder / "manifest.json", json.dumps(_finite(manifest), indent=2) + "\n"
+    )
+    failures = members[members["status"] == "failed"]
+    report.write_html(
+        folder / "report.html",
+        title=f"{context.settings.name} on {context.source.name}",
+        summary=summary,
+        figures=figures,
+        settings=manifest["settings"],
+        costs=context.costs,
+        environment=manifest["environment"] | {"source": manifest["source"]},
+        failures=failures[["method", "ipc", "regime", "seed", "learning_rate"]].to_dict(
+            "records"
+        ),
+        notes=notes,
+    )
+    print()
+    print(report.console_table(summary))
+    for note in notes:
+        print(f"Note: {note}")
+    context.say(f"report: {os.path.relpath(folder / 'report.html')}")
+    return summary
+
+
+def environment() -> dict[str, Any]:
+    """Returns what the numbers were made with."""
+    return {
+        "versions": artifacts.versions(),
+        "backend": jax.default_backend(),
+        "devices": [str(device.device_kind) for device in jax.local_devices()],
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+    }
+
+
+def _figures(context, members, summary, subsets, traces) -> list[tuple[str, Any]]:
+    folder = context.workdir.path / "figures"
+    folder.mkdir(exist_ok=True)
+    styles = report.method_styles(summary["method"].unique())
+    drawn = [
+        ("Accuracy against images per class", report.accuracy_figure(summary), "ipc"),
+        ("Quality gap to random", report.gap_figure(summary), "gap"),
+    ]
+    regime = context.settings.regimes[0]
+    for ipc, chosen in subsets.items():
+        positions = {
+            name: subset_of(chosen, name, 0, _start(members, name, regime, ipc))
+            for name in context.settings.select.methods
+        }
+        trace = traces[ipc]
+        if trace is not None:
+            scores = np.asarray(select.METHODS["el2n_easy"].score(_inputs(trace)))
+            figure = report.difficulty_figure(scores, "EL2N", positions, styles)
+            caption = f"Difficulty of the chosen images, IPC {ipc}, first seed"
+            drawn.append((caption, figure, f"difficulty_ipc{ipc}"))
+        sheet = report.contact_sheet(
+            context.pool.images, context.pool.labels, positions, context.source.classes
+        )
+        caption = f"Chosen images, IPC {ipc}, first seed"
+        drawn.append((caption, sheet, f"images_ipc{ipc}"))
+    figures = []
+    for caption, figure, name in drawn:
+        path = folder / f"{name}.png"
+        report.save_png(figure, path)
+        figures.append((caption, path))
+    return figures
+
+
+def _inputs(trace: Artifact) -> select.Inputs:
+    return select.Inputs(key=None, labels=None, trace=trace_of(trace, 0))
+
+
+def _start(members: pd.DataFrame, method: str, regime: str, ipc: int) -> float | None:
+    """Returns the window that a search picked, None for methods without one."""
+    if not select.METHODS[method].searches:
+        return None
+    same = members[
+        (members["method"] == method)
+        & (members["regime"] == regime)
+        & (members["ipc"] == ipc)
+    ]
+    return float(same["window_start"].iloc[0])
+
+
+def learning_rate_notes(
+    chosen: dict[tuple[str, int], dict[str, float]], rates: tuple[float, ...]
+) -> list[str]:
+    """Returns remarks on choices at the edge of the grid of learning rates."""
+    if len(rates) < 2:
+        return []
+    edges = {min(rates), max(rates)}
+    return [
+        f"The learning rate {rate:g} chosen for {_what(method)} under {regime} labels "
+        f"at IPC {ipc} lies at the edge of the grid; a wider grid may do better."
+        for (regime, ipc), rates_by in chosen.items()
+        for method, rate in rates_by.items()
+        if rate in edges
+    ]
+
+
+def _what(method: str) -> str:
+    return "the full data" if method == FULL else "subsets"
+
+
+def _finite(value: Any) -> Any:
+    """Returns a JSON value with None for numbers that JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

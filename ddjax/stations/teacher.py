@@ -1,0 +1,179 @@
+"""The teacher: trained with hard labels on the pool, or loaded."""
+
+import dataclasses
+import pathlib
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from ddjax import artifacts, models
+from ddjax.artifacts import Artifact, Draft
+from ddjax.errors import InputError
+from ddjax.labels import teacher_logits
+from ddjax.models import Network
+from ddjax.stations.context import Context, hparams, progress_bar
+from ddjax.train import checkpoint, evaluate, student, sweep
+
+_WEIGHTS = "weights"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Teacher:
+    """A trained teacher.
+
+    Attributes:
+      network: its network.
+      variables: its weights.
+      artifact: its folder and manifest: class order, recipe, seed, accuracies.
+    """
+
+    network: Network
+    variables: Any
+    artifact: Artifact
+
+
+def teacher_station(context: Context) -> Teacher:
+    """Returns the teacher that the settings name, trained now or earlier."""
+    settings = context.settings.teacher
+    if settings.path:
+        return load_teacher(context)
+    network = context.teacher_network
+    steps = _steps(context)
+    described = {
+        "network": settings.network.name,
+        "options": settings.network.options(),
+        "recipe": {
+            name: value
+            for name, value in dataclasses.asdict(settings).items()
+            if name not in ("path", "network")
+        },
+        "augment": dataclasses.asdict(context.recipe("hard")),
+        "steps": steps,
+        "seed": 0,
+    }
+
+    def make(folder: pathlib.Path) -> Draft:
+        program = context.program(
+            network, settings.optimizer, settings.batch_size, "hard"
+        )
+        runner = sweep.Runner(program, context.device_pool(), "vmap", context.compiled)
+        members = sweep.Members(
+            np.zeros(1, np.int32),
+            [np.arange(len(context.pool), dtype=np.int32)],
+            hparams(
+                settings.optimizer,
+                steps,
+                np.array([settings.learning_rate]),
+                settings.label_smoothing,
+                temperature=1.0,
+            ),
+        )
+        with progress_bar("teacher", steps) as bar:
+            state, _ = runner.train(members, steps, progress=bar.update)
+        trained = student.evaluated_variables(program, state)
+        variables = jax.tree.map(lambda a: np.asarray(a[0]), trained)
+        accuracies = {
+            split: float(
+                evaluate.accuracy(
+                    teacher_logits(
+                        network, variables, examples.images, context.mean, context.std
+                    ),
+                    examples.labels,
+                )
+            )
+            for split, examples in (
+                ("validation", context.validation),
+                ("test", context.test),
+            )
+        }
+        if not np.isfinite(accuracies["validation"]):
+            raise InputError(
+                f"teacher.learning_rate: found {settings.learning_rate}, with which "
+                "the teacher's training diverged; choose a smaller one"
+            )
+        checkpoint.save_tree(folder / _WEIGHTS, variables)
+        return Draft(
+            arrays={},
+            info={
+                "classes": list(context.source.classes),
+                "image_shape": list(network.image_shape),
+                "mean": list(context.source.mean),
+                "std": list(context.source.std),
+                "accuracy": accuracies,
+            },
+            cost=runner.take_cost(),
+        )
+
+    artifact = context.station(
+        "teacher", "teacher", described, {"data": context.data_digest}, make
+    )
+    return Teacher(network, _load_weights(artifact, network), artifact)
+
+
+def _steps(context: Context) -> int:
+    settings = context.settings.teacher
+    return -(-settings.epochs * len(context.pool) // settings.batch_size)
+
+
+def load_teacher(context: Context) -> Teacher:
+    """Returns the teacher at `teacher.path`, checked against the source.
+
+    Raises:
+      InputError: it is damaged, or its classes, their order or its image size differ
+        from the source's.
+    """
+    path = pathlib.Path(context.settings.teacher.path)
+    artifact = artifacts.load(path, "teacher")
+    source = context.source
+    for name, found, expected in (
+        ("classes", artifact.info["classes"], list(source.classes)),
+        ("image shape", artifact.info["image_shape"], list(source.shape)),
+    ):
+        if found != expected:
+            raise InputError(
+                f"teacher.path {path}: the teacher's {name} are {found}, "
+                f"the source's are {expected}"
+            )
+    described = artifact.manifest["settings"]
+    network = models.network(
+        described["network"],
+        source.num_classes,
+        source.shape,
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in described["options"].items()
+        },
+    )
+    return Teacher(network, _load_weights(artifact, network), artifact)
+
+
+def _load_weights(artifact: Artifact, network: Network) -> Any:
+    like = jax.eval_shape(network.init, jax.random.key(0))
+    return checkpoint.load_tree(artifact.path / _WEIGHTS, like)
+
+
+def labels_station(context: Context, teacher: Teacher) -> Artifact:
+    """Returns the fixed labels of the pool: array `logits` [N,C] float32."""
+
+    def make(folder: pathlib.Path) -> Draft:
+        del folder
+        start = time.perf_counter()
+        logits = teacher_logits(
+            teacher.network,
+            teacher.variables,
+            context.pool_images,
+            context.mean,
+            context.std,
+        )
+        return Draft(
+            arrays={"logits": np.asarray(logits), "ids": context.pool.ids},
+            info={"classes": list(context.source.classes), "precision": "highest"},
+            cost=artifacts.Cost(
+                seconds=time.perf_counter() - start, forward_passes=len(context.pool)
+            ),
+        )
+
+    parents = {"data": context.data_digest, "teacher": teacher.artifact.address}
+    return context.station("labels", "fixed labels", {}, parents, make)

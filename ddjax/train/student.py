@@ -1,0 +1,285 @@
+"""The training kernel of one student: a loop of steps, lifted over members by `sweep`.
+
+Letters: B batch, C classes, H W K image height, width and channels, N pool examples.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ddjax.data import augment
+from ddjax.models import Network
+from ddjax.train.order import Order
+from ddjax.train.schedule import schedule_factor
+
+CURVE_POINTS = 50
+_INIT = 0x1417
+
+
+class Pool(NamedTuple):
+    """The examples that all members of a sweep share, on the device.
+
+    Attributes:
+      images: [N,H,W,K] uint8.
+      labels: [N] int32.
+      ids: [N] int32, stable example ids, which key the augmentation.
+      mean, std: [K] float32 in [0, 1] units.
+      teacher_logits: [N,C] float32, one stored teacher vector an image, or None.
+      teacher: variables of the teacher, or None.
+    """
+
+    images: jax.Array
+    labels: jax.Array
+    ids: jax.Array
+    mean: jax.Array
+    std: jax.Array
+    teacher_logits: jax.Array | None = None
+    teacher: Any = None
+
+
+class HParams(NamedTuple):
+    """What may differ between members of one compiled program; float32 scalars."""
+
+    learning_rate: jax.Array
+    total_steps: jax.Array
+    weight_decay: jax.Array = 0.0
+    momentum: jax.Array = 0.9
+    zeta: jax.Array = 1.0
+    warmup: jax.Array = 0.0
+    clip: jax.Array = 0.0
+    ema: jax.Array = 0.0
+    label_smoothing: jax.Array = 0.0
+    temperature: jax.Array = 1.0
+
+
+class Batch(NamedTuple):
+    """One step's views.
+
+    Attributes:
+      inputs: [B,H,W,K] float32, augmented, mixed and normalised.
+      positions, partners: [B] int32, whose view it is and what CutMix pasted in.
+      keep: [B] float32, the fraction of pixels that are the view's own.
+    """
+
+    inputs: jax.Array
+    positions: jax.Array
+    partners: jax.Array
+    keep: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What is compiled in: everything that changes a shape or an operation.
+
+    Attributes:
+      network: the student.
+      objective: (logits [B,C], Batch, Pool, HParams) -> loss [B]; hashable.
+      recipe: the augmentation.
+      batch_size: B.
+      optimizer: "adamw" or "sgd".
+      schedule: see `schedule_factor`.
+      nesterov, clip, ema: whether these are in the program.
+    """
+
+    network: Network
+    objective: Callable[..., jax.Array]
+    recipe: augment.Recipe
+    batch_size: int
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    nesterov: bool = False
+    clip: bool = False
+    ema: bool = False
+
+
+def normalise(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
+    """Returns [...,K] pixels in 0..255 as float32 with the source's mean and deviation.
+
+    Args:
+      images: [...,K] uint8 or float.
+      mean, std: [K] float32 in [0, 1] units.
+    """
+    shape = (1,) * (images.ndim - 1) + (-1,)
+    scaled = images.astype(jnp.float32) / 255.0
+    return (scaled - mean.reshape(shape)) / std.reshape(shape)
+
+
+def make_batch(
+    recipe: augment.Recipe, pool: Pool, seed: jax.Array, order: Order
+) -> Batch:
+    """Returns the views of some presentations.
+
+    Args:
+      recipe: the augmentation.
+      pool: the examples.
+      seed: [] int32, the member's seed.
+      order: arrays [B].
+
+    Returns:
+      The batch.
+    """
+
+    def views(positions):
+        make = jax.vmap(augment.view, in_axes=(None, None, 0, 0, 0))
+        return make(
+            recipe, seed, order.epochs, pool.ids[positions], pool.images[positions]
+        )
+
+    images = views(order.positions)
+    keep = jnp.ones(order.positions.shape, jnp.float32)
+    if recipe.cutmix:
+        height, width = images.shape[1:3]
+        box = jax.vmap(augment.cutmix_box, in_axes=(None, None, 0, 0, None, None))(
+            recipe, seed, order.epochs, pool.ids[order.positions], height, width
+        )
+        images = jax.vmap(augment.cutmix)(box, images, views(order.partners))
+        keep = box.keep
+    inputs = normalise(images, pool.mean, pool.std)
+    return Batch(inputs, order.positions, order.partners, keep)
+
+
+def _moments(program: Program, hparams: HParams) -> optax.GradientTransformation:
+    if program.optimizer == "sgd":
+        return optax.trace(decay=hparams.momentum, nesterov=program.nesterov)
+    return optax.scale_by_adam()
+
+
+def init_student(program: Program, seed: jax.Array) -> dict[str, Any]:
+    """Returns the state of an untrained student.
+
+    Args:
+      program: what is compiled in.
+      seed: [] int32; the same seed gives the same weights in every regime and subset.
+
+    Returns:
+      A dict of pytrees: `variables`, `moments`, `curve` ([2, CURVE_POINTS], sums and
+      counts of step losses along the training), `step` and, with `ema`, `average`.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), _INIT)
+    variables = program.network.init(key)
+    params = variables["params"]
+    state = {
+        "variables": variables,
+        "moments": _moments(program, HParams(0.0, 1.0)).init(params),
+        "curve": jnp.zeros((2, CURVE_POINTS), jnp.float32),
+        "step": jnp.zeros((), jnp.int32),
+    }
+    if program.ema:
+        state["average"] = params
+    return state
+
+
+def train_step(
+    program: Program,
+    state: dict[str, Any],
+    pool: Pool,
+    order: Order,
+    seed: jax.Array,
+    hparams: HParams,
+) -> dict[str, Any]:
+    """Returns the state after one step on one batch.
+
+    AdamW's decay is decoupled, SGD's is added to the gradient; both touch arrays with
+    two or more axes only, so no bias or normalisation parameter is decayed.
+
+    Args:
+      program: what is compiled in.
+      state: see `init_student`.
+      pool: the examples.
+      order: arrays [B], the batch.
+      seed: [] int32.
+      hparams: scalars.
+    """
+    batch = make_batch(program.recipe, pool, seed, order)
+    variables, step = state["variables"], state["step"]
+    params = variables["params"]
+
+    def loss_fn(params):
+        logits, updated = program.network.apply(
+            variables | {"params": params}, batch.inputs, train=True
+        )
+        return program.objective(logits, batch, pool, hparams).mean(), updated
+
+    (loss, updated), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
+    if program.clip:
+        norm = optax.tree.norm(grads)
+        scale = jnp.minimum(1.0, hparams.clip / jnp.maximum(norm, 1e-12))
+        grads = jax.tree.map(lambda g: g * scale, grads)
+
+    def decay(update, param):
+        return update + hparams.weight_decay * param if param.ndim > 1 else update
+
+    moments = _moments(program, hparams)
+    if program.optimizer == "sgd":
+        grads = jax.tree.map(decay, grads, params)
+    updates, new_moments = moments.update(grads, state["moments"])
+    if program.optimizer == "adamw":
+        updates = jax.tree.map(decay, updates, params)
+    rate = hparams.learning_rate * schedule_factor(
+        program.schedule, step, hparams.total_steps, hparams.zeta, hparams.warmup
+    )
+    params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
+    point = (step * CURVE_POINTS / hparams.total_steps).astype(jnp.int32)
+    new_state = {
+        "variables": updated | {"params": params},
+        "moments": new_moments,
+        "curve": state["curve"]
+        .at[:, point]
+        .add(jnp.stack([loss, jnp.ones_like(loss)])),
+        "step": step + 1,
+    }
+    if program.ema:
+        # The average of the first steps would else be dominated by the initial
+        # weights, hence the usual ramp of the decay.
+        ramp = jnp.minimum(hparams.ema, (1.0 + step) / (10.0 + step))
+        new_state["average"] = jax.tree.map(
+            lambda a, p: ramp * a + (1.0 - ramp) * p, state["average"], params
+        )
+    return new_state
+
+
+def advance(
+    program: Program,
+    state: dict[str, Any],
+    pool: Pool,
+    order: Order,
+    seed: jax.Array,
+    hparams: HParams,
+    first: jax.Array,
+    stop: jax.Array,
+) -> dict[str, Any]:
+    """Trains one student for some steps.
+
+    Args:
+      program: what is compiled in.
+      state: see `init_student`.
+      pool: the examples.
+      order: arrays [T * B], a stretch of presentations.
+      seed: [] int32.
+      hparams: scalars.
+      first, stop: [] int32, which steps of the stretch, 0 <= first <= stop <= T.
+
+    Returns:
+      The state after step stop - 1. How a training is cut into stretches and steps
+      changes nothing in the result.
+    """
+    size = program.batch_size
+
+    def body(step, state):
+        batch = jax.tree.map(
+            lambda a: jax.lax.dynamic_slice(a, (step * size,), (size,)), order
+        )
+        return train_step(program, state, pool, batch, seed, hparams)
+
+    return jax.lax.fori_loop(first, stop, body, state)
+
+
+def evaluated_variables(program: Program, state: dict[str, Any]) -> Any:
+    """Returns the variables a student is judged by: averaged ones when there are."""
+    if program.ema:
+        return state["variables"] | {"params": state["average"]}
+    return state["variables"]

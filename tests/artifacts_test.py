@@ -1,0 +1,144 @@
+"""Artifacts: whole or not at all, reused, checked, one experiment a folder."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from ddjax.artifacts import Cost, Draft, Workdir, digest, load
+from ddjax.errors import InputError
+
+IDENTITY = {"experiment": "a", "source": "s"}
+
+
+def make(folder):
+    (folder / "extra.bin").write_bytes(b"extra")
+    return Draft({"x": np.arange(5.0)}, {"note": 1}, Cost(seconds=2.0, train_passes=3))
+
+
+def made(tmp_path):
+    with Workdir(tmp_path / "w", IDENTITY) as workdir:
+        return workdir.station("kind", {"a": 1}, {"p": "q"}, make)
+
+
+def test_station_writes_arrays_info_cost_and_manifest(tmp_path):
+    artifact = made(tmp_path)
+    np.testing.assert_array_equal(artifact.arrays["x"], np.arange(5.0))
+    assert artifact.info == {"note": 1}
+    assert artifact.cost.seconds == 2.0 and artifact.cost.train_passes == 3
+    assert artifact.cost.bytes > 0
+    assert not artifact.reused
+    manifest = json.loads((artifact.path / "manifest.json").read_text())
+    assert manifest["settings"] == {"a": 1} and manifest["parents"] == {"p": "q"}
+    assert set(manifest["files"]) == {"arrays.npz", "extra.bin"}
+
+
+def test_station_reuses_what_is_there_and_only_that(tmp_path):
+    made(tmp_path)
+
+    def fail(folder):
+        raise AssertionError("made again")
+
+    with Workdir(tmp_path / "w", IDENTITY) as workdir:
+        assert workdir.station("kind", {"a": 1}, {"p": "q"}, fail).reused
+        for settings, parents in (({"a": 2}, {"p": "q"}), ({"a": 1}, {"p": "r"})):
+            assert not workdir.station("kind", settings, parents, make).reused
+
+
+def test_station_that_fails_leaves_nothing(tmp_path):
+    def fail(folder):
+        (folder / "half").write_text("half")
+        raise RuntimeError("stopped")
+
+    with Workdir(tmp_path / "w", IDENTITY) as workdir:
+        with pytest.raises(RuntimeError):
+            workdir.station("kind", {}, {}, fail)
+    with Workdir(tmp_path / "w", IDENTITY) as workdir:
+        assert list(workdir.artifacts.iterdir()) == []
+        assert not workdir.station("kind", {}, {}, make).reused
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "extra.bin"])
+def test_load_finds_a_flipped_byte(tmp_path, name):
+    path = made(tmp_path).path
+    content = bytearray((path / name).read_bytes())
+    content[-1] ^= 1
+    (path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: sha256 .* damaged; delete"):
+        load(path, "kind")
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "extra.bin", "manifest.json"])
+def test_load_names_a_missing_file(tmp_path, name):
+    path = made(tmp_path).path
+    (path / name).unlink()
+    with pytest.raises(InputError, match=f"{name}: is missing"):
+        load(path, "kind")
+
+
+def test_load_refuses_a_truncated_manifest(tmp_path):
+    path = made(tmp_path).path
+    text = (path / "manifest.json").read_text()
+    (path / "manifest.json").write_text(text[: len(text) // 2])
+    with pytest.raises(InputError, match="is damaged"):
+        load(path, "kind")
+
+
+def test_load_refuses_another_kind_and_another_address(tmp_path):
+    path = made(tmp_path).path
+    with pytest.raises(InputError, match="kind is 'kind', expected 'teacher'"):
+        load(path, "teacher")
+    with pytest.raises(InputError, match="address is .* expected 'other'"):
+        load(path, "kind", "other")
+
+
+def test_workdir_refuses_another_experiment(tmp_path):
+    made(tmp_path)
+    with pytest.raises(InputError, match="holds a run with source 's'"):
+        Workdir(tmp_path / "w", {"experiment": "a", "source": "t"})
+
+
+def test_workdir_refuses_a_folder_of_other_things(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="holds 'thesis.tex' but no run.json"):
+        Workdir(tmp_path, IDENTITY)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_workdir_refuses_a_damaged_marker(tmp_path):
+    made(tmp_path)
+    (tmp_path / "w" / "run.json").write_text("{")
+    with pytest.raises(InputError, match="run.json: is damaged"):
+        Workdir(tmp_path / "w", IDENTITY)
+
+
+def test_workdir_refuses_a_second_process(tmp_path):
+    with Workdir(tmp_path / "w", IDENTITY):
+        with pytest.raises(InputError, match="another process is running there"):
+            Workdir(tmp_path / "w", IDENTITY)
+    Workdir(tmp_path / "w", IDENTITY).close()
+
+
+def test_workdir_refuses_a_file_in_its_place(tmp_path):
+    (tmp_path / "w").write_text("a file")
+    with pytest.raises(InputError, match="cannot be made a folder"):
+        Workdir(tmp_path / "w", IDENTITY)
+
+
+def test_workdir_says_when_it_cannot_be_written(tmp_path, monkeypatch):
+    # Permission bits do not stop the superuser, so the refusal is provoked at the
+    # call that a read-only file system fails.
+    def refuse(*args, **kwargs):
+        raise OSError(30, os.strerror(30))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(InputError, match="cannot be written .Read-only file system"):
+        Workdir(tmp_path / "w", IDENTITY)
+
+
+def test_digest_depends_on_value_type_and_shape():
+    row = np.arange(6, dtype=np.int32)
+    values = [row, row.reshape(2, 3), row.astype(np.int64), {"a": 1}, {"a": 2}]
+    assert len({digest(value) for value in values}) == len(values)
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})

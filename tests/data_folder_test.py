@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from ddjax.data import folder, source
+from ddjax.errors import InputError
+
+
+def _image(seed, shape=(6, 6, 3)):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _save(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+def _make(root, test="test", shape=(6, 6, 3)):
+    """Two images of each of two classes in train, one each in test, all PNG."""
+    images = {}
+    for split, files in (
+        ("train", ("cat/2.png", "cat/10.png", "Dog/a.png", "Dog/b.png")),
+        (test, ("cat/x.png", "Dog/y.png")),
+    ):
+        for file in files:
+            images[f"{split}/{file}"] = _image(len(images), shape)
+            _save(root / split / file, images[f"{split}/{file}"])
+    return images
+
+
+def test_load_orders_classes_and_files_by_name(tmp_path):
+    images = _make(tmp_path)
+    loaded = folder.load(str(tmp_path))
+    assert loaded.name == f"folder:{tmp_path}"
+    assert loaded.classes == ("Dog", "cat")
+    order = ["Dog/a.png", "Dog/b.png", "cat/10.png", "cat/2.png"]
+    expected = [images[f"train/{file}"] for file in order]
+    np.testing.assert_array_equal(loaded.train.images, expected)
+    np.testing.assert_array_equal(loaded.train.labels, [0, 0, 1, 1])
+    np.testing.assert_array_equal(loaded.train.ids, [0, 1, 2, 3])
+    np.testing.assert_array_equal(loaded.test.images[0], images["test/Dog/y.png"])
+    np.testing.assert_array_equal(loaded.test.labels, [0, 1])
+
+
+def test_load_takes_val_only_where_test_is_missing(tmp_path):
+    _make(tmp_path / "a", test="val")
+    assert len(folder.load(str(tmp_path / "a")).test) == 2
+    _make(tmp_path / "b")
+    _save(tmp_path / "b" / "val" / "cat" / "z.png", _image(9))
+    assert len(folder.load(str(tmp_path / "b")).test) == 2
+
+
+def test_load_reads_jpeg_of_either_suffix_and_passes_other_files_over(tmp_path):
+    _make(tmp_path)
+    for name in ("0.jpg", "1.JPEG"):
+        _save(tmp_path / "train" / "Dog" / name, np.full((6, 6, 3), 90, np.uint8))
+    for other in ("train/Dog/notes.txt", "train/.DS_Store", "train/Dog/._a.png"):
+        (tmp_path / other).write_bytes(b"no image")
+    (tmp_path / "train" / ".cache").mkdir()
+    loaded = folder.load(str(tmp_path))
+    np.testing.assert_array_equal(np.bincount(loaded.train.labels), [4, 2])
+    np.testing.assert_array_equal(loaded.train.images[:2], 90)
+
+
+def test_load_has_one_channel_only_if_every_image_is_grey(tmp_path):
+    images = _make(tmp_path, shape=(6, 6))
+    grey = folder.load(str(tmp_path))
+    assert grey.shape == (6, 6, 1)
+    np.testing.assert_array_equal(grey.test.images[0, ..., 0], images["test/Dog/y.png"])
+    _save(tmp_path / "test" / "cat" / "z.png", _image(9))
+    colour = folder.load(str(tmp_path))
+    assert colour.shape == (6, 6, 3)
+    np.testing.assert_array_equal(
+        colour.train.images, np.repeat(grey.train.images, 3, axis=-1)
+    )
+
+
+def test_load_requires_image_size_for_mixed_sizes(tmp_path):
+    _make(tmp_path)
+    odd = _image(9, (5, 8, 3))
+    _save(tmp_path / "test" / "cat" / "z.png", odd)
+    path = tmp_path / "test" / "cat" / "z.png"
+    with pytest.raises(InputError, match=f"{path}: shape .*; give image_size"):
+        folder.load(str(tmp_path))
+    loaded = folder.load(str(tmp_path), image_size=4)
+    assert loaded.shape == (4, 4, 3)
+    np.testing.assert_array_equal(loaded.test.images[2], source.resize(odd[None], 4)[0])
+
+
+def test_load_names_the_classes_that_differ(tmp_path):
+    _make(tmp_path)
+    _save(tmp_path / "train" / "emu" / "1.png", _image(1))
+    _save(tmp_path / "test" / "fox" / "1.png", _image(1))
+    with pytest.raises(InputError) as error:
+        folder.load(str(tmp_path))
+    assert "only in train: ['emu'], only in test: ['fox']" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", "half"])
+def test_load_names_the_damaged_file(tmp_path, content):
+    _make(tmp_path)
+    _save(tmp_path / "train" / "cat" / "3.jpg", _image(1, (64, 64, 3)))
+    path = tmp_path / "train" / "cat" / "3.jpg"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] if content == "half" else content)
+    with pytest.raises(InputError, match=f"{path}: not a readable PNG or JPEG"):
+        folder.load(str(tmp_path), image_size=6)
+
+
+def test_load_names_the_missing_or_empty_folder(tmp_path):
+    with pytest.raises(InputError, match=f"{tmp_path / 'train'}: no such folder"):
+        folder.load(str(tmp_path))
+    (tmp_path / "train").mkdir()
+    with pytest.raises(InputError, match=f"{tmp_path / 'train'}: no class folders"):
+        folder.load(str(tmp_path))
+    _make(tmp_path, test="val")
+    (tmp_path / "train" / "emu").mkdir()
+    message = f"{tmp_path / 'train' / 'emu'}: class folder without a PNG or JPEG"
+    with pytest.raises(InputError, match=message):
+        folder.load(str(tmp_path))
+    (tmp_path / "train" / "emu").rmdir()
+    (tmp_path / "val").rename(tmp_path / "other")
+    with pytest.raises(InputError, match=f"{tmp_path / 'test'}: no such folder"):
+        folder.load(str(tmp_path))

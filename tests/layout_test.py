@@ -1,0 +1,70 @@
+"""The design, held by checks: imports point one way, files stay small."""
+
+import ast
+import pathlib
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "ddjax"
+FILES = sorted(PACKAGE.rglob("*.py"))
+# A module may import from its own level's package and from lower levels only.
+LEVELS = [
+    {"errors", "artifacts", "mesh", "settings"},
+    {"models", "losses", "data"},
+    {"train", "scores"},
+    {"distill", "select", "labels", "report"},
+    {"stations"},
+    {"experiment"},
+    {"main"},
+]
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+
+
+def part(path):
+    """The top-level module or package of a file, such as `train`."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own(names):
+    """The parts of ddjax among imported names."""
+    split = (name.split(".") for name in names)
+    return {parts[1] for parts in split if parts[0] == "ddjax" and len(parts) > 1}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    here = part(path)
+    if here == "__init__":
+        assert not own(imports(path))
+        return
+    for name in own(imports(path)):
+        allowed = name == here or LEVEL[name] < LEVEL[here] or LEVEL[name] == 0
+        assert allowed, f"{path.name} ({here}) imports ddjax.{name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_hold_one_noun(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_linen_is_imported_only_under_models():
+    users = {
+        part(path)
+        for path in FILES
+        if any(name.startswith("flax") for name in imports(path))
+    }
+    assert users == {"models"}
+
+
+def test_jax_is_configured_only_in_main():
+    users = {part(path) for path in FILES if "config.update" in path.read_text()}
+    assert users == {"main"}

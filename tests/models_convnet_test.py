@@ -1,0 +1,240 @@
+"""ConvNet-Dn against a plain float64 reference."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddjax import models
+from ddjax.errors import InputError
+from ddjax.models.convnet import average_pool
+
+
+def _random_variables(net, seed):
+    """Variables of the right shapes; faster than compiling `init`."""
+    rng = np.random.default_rng(seed)
+    # Variances must be positive, and any parameter may be.
+    return jax.tree.map(
+        lambda leaf: (
+            jnp.asarray(rng.uniform(0.1, 0.5, leaf.shape), jnp.float32)
+            * (1 if leaf.ndim == 1 else rng.choice([-1.0, 1.0], leaf.shape))
+        ),
+        jax.eval_shape(net.init, jax.random.key(0)),
+    )
+
+
+def _images(net, seed, batch=3):
+    shape = (batch, *net.image_shape)
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def _conv(x, kernel, bias, padding):
+    x = np.pad(x, [(0, 0), (padding,) * 2, (padding,) * 2, (0, 0)])
+    out = np.zeros((len(x), x.shape[1] - 2, x.shape[2] - 2, kernel.shape[3]))
+    for i in range(out.shape[1]):
+        for j in range(out.shape[2]):
+            window = x[:, i : i + 3, j : j + 3]
+            out[:, i, j] = np.tensordot(window, kernel, 3) + bias
+    return out
+
+
+def _norm(kind, x, layer, stats, train):
+    """Returns the normalised maps and the new running statistics."""
+    if kind == "none":
+        return x, None
+    b, h, w, c = x.shape
+    if kind == "batch":
+        mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+        new = {
+            "mean": 0.9 * stats["mean"] + 0.1 * mean,
+            "var": 0.9 * stats["var"] + 0.1 * var,
+        }
+        if not train:
+            mean, var, new = stats["mean"], stats["var"], stats
+    else:
+        new = None
+        groups = 4 if kind == "group" else c
+        split = x.reshape(b, h, w, groups, c // groups)
+        mean, var = (
+            np.broadcast_to(m, split.shape).reshape(x.shape)
+            for m in (
+                split.mean((1, 2, 4), keepdims=True),
+                split.var((1, 2, 4), keepdims=True),
+            )
+        )
+    normal = (x - mean) / np.sqrt(var + 1e-5)
+    return normal * layer["scale"] + layer["bias"], new
+
+
+def _reference(net, variables, images, train):
+    """Returns logits, features and new running statistics, in float64."""
+    module = net.module
+    variables = jax.tree.map(lambda a: np.asarray(a, np.float64), variables)
+    params, stats = variables["params"], variables.get("batch_stats", {})
+    x, new_stats = np.asarray(images, np.float64), {}
+    for i in range(module.depth):
+        padding = 3 if i == 0 and module.image_size == 28 else 1
+        x = _conv(x, **params[f"conv{i}"], padding=padding)
+        layer, old = params.get(f"norm{i}"), stats.get(f"norm{i}")
+        x, new_stats[f"norm{i}"] = _norm(module.norm, x, layer, old, train)
+        x = np.maximum(x, 0)
+        x = np.stack(
+            [
+                [
+                    x[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean((1, 2))
+                    for j in range(x.shape[2] // 2)
+                ]
+                for i in range(x.shape[1] // 2)
+            ]
+        ).transpose(2, 0, 1, 3)
+    features = x.reshape(len(x), -1)
+    head = params["head"]
+    return features @ head["kernel"] + head["bias"], features, new_stats
+
+
+@pytest.mark.parametrize(
+    ("norm", "size", "channels", "depth"),
+    [
+        ("instance", 6, 3, 2),
+        ("batch", 6, 1, 2),
+        ("group", 7, 2, 2),
+        ("none", 6, 3, 1),
+        ("instance", 28, 1, 3),
+    ],
+)
+def test_convnet_equals_a_slow_reference(norm, size, channels, depth):
+    net = models.network(
+        "convnet", 4, (size, size, channels), width=8, depth=depth, norm=norm
+    )
+    variables, images = _random_variables(net, 0), _images(net, 1)
+    # About 72 products a pixel and unit variance after each norm.
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    for train in (False, True):
+        logits, updated = jax.jit(net.apply, static_argnames="train")(
+            variables, images, train=train
+        )
+        expected, features, stats = _reference(net, variables, images, train)
+        np.testing.assert_allclose(logits, expected, **close)
+        assert logits.dtype == jnp.float32
+        if norm == "batch":
+            jax.tree.map(
+                lambda a, b: np.testing.assert_allclose(a, b, **close),
+                updated["batch_stats"],
+                stats,
+            )
+        if not train:
+            found = net.features(variables, images)
+            np.testing.assert_allclose(found, features, **close)
+
+
+def test_convnet_parameter_counts_are_those_of_the_literature():
+    def count(*args, **kwargs):
+        net = models.network("convnet", *args, **kwargs)
+        params = jax.eval_shape(net.init, jax.random.key(0))["params"]
+        return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+    assert count(10, (32, 32, 3)) == 320_010
+    # Two input channels fewer in the first 3x3 convolution; again 4 * 4 * 128 features.
+    assert count(10, (28, 28, 1)) == 320_010 - 2 * 9 * 128
+    assert count(200, (64, 64, 3), depth=4) == (
+        27 * 128 + 3 * 9 * 128 * 128 + 4 * 3 * 128 + 2048 * 200 + 200
+    )
+    assert count(10, (32, 32, 3), norm="none") == 320_010 - 3 * 2 * 128
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "maps"),
+    [(28, 3, 4), (28, 5, 1), (32, 3, 4), (32, 5, 1), (30, 2, 7)],
+)
+def test_convnet_feature_maps_have_the_documented_size(size, depth, maps):
+    net = models.network("convnet", 10, (size, size, 1), width=4, depth=depth)
+    variables = jax.eval_shape(net.init, jax.random.key(0))
+    images = jax.ShapeDtypeStruct((2, size, size, 1), jnp.float32)
+    features = jax.eval_shape(net.features, variables, images)
+    assert features.shape == (2, maps * maps * 4)
+
+
+def test_convnet_lowerings_agree_in_values_and_gradients():
+    def run(lowering):
+        net = models.network(
+            "convnet", 3, (8, 8, 3), width=4, depth=2, lowering=lowering
+        )
+        variables, images = _random_variables(net, 2), _images(net, 3)
+        loss = lambda v: (net.apply(v, images, train=True)[0] ** 2).mean()  # noqa: E731
+        return jax.jit(jax.value_and_grad(loss))(variables)
+
+    # Gradients here are of order one; the lowerings only add in another order.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+        run("patches"),
+        run("direct"),
+    )
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_convnet_vmap_over_weights_equals_a_loop(norm):
+    net = models.network("convnet", 3, (8, 8, 1), width=4, depth=2, norm=norm)
+    members = [_random_variables(net, seed) for seed in range(3)]
+    images = _images(net, 4)
+    step = lambda v: net.apply(v, images, train=True)  # noqa: E731
+    together = jax.jit(jax.vmap(step))(jax.tree.map(lambda *a: jnp.stack(a), *members))
+    alone = jax.jit(step)
+    for m, member in enumerate(members):
+        jax.tree.map(
+            lambda a, b, m=m: np.testing.assert_allclose(a[m], b, rtol=1e-4, atol=1e-5),
+            together,
+            alone(member),
+        )
+
+
+def test_convnet_permuted_batch_permutes_logits_and_jit_equals_eager():
+    net = models.network("convnet", 3, (8, 8, 1), width=4, depth=2, norm="batch")
+    variables, images = _random_variables(net, 5), _images(net, 6, batch=5)
+    order = np.asarray([3, 0, 4, 1, 2])
+    logits, same = net.apply(variables, images)
+    assert same is variables
+    jitted = jax.jit(net.apply)
+    close = {"rtol": 1e-5, "atol": 1e-5}
+    np.testing.assert_allclose(jitted(variables, images)[0], logits, **close)
+    permuted = jitted(variables, images[order])[0]
+    np.testing.assert_allclose(permuted, logits[order], **close)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (5, 4), (4, 7)])
+def test_average_pool_drops_the_odd_last_row_and_column(shape):
+    x = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
+    h, w = shape[0] // 2, shape[1] // 2
+    expected = x[:, : 2 * h, : 2 * w].reshape(2, h, 2, w, 2, 3).mean((2, 4))
+    np.testing.assert_allclose(average_pool(jnp.asarray(x)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "message"),
+    [
+        (32, {"depth": 6}, r"^depth: found 6, allowed is at most 5 .* 32 px"),
+        (28, {"depth": 6}, r"^depth: found 6, allowed is at most 5 .* 28 px"),
+        (27, {"depth": 5}, r"^depth: found 5, allowed is at most 4 .* 27 px"),
+        (1, {}, r"^depth: found 3, allowed is at most 0 .* 1 px"),
+        (32, {"depth": 0}, r"^depth: found 0, allowed is an integer of at least 1"),
+        (32, {"width": 2.5}, r"^width: found 2.5, allowed is an integer"),
+        (32, {"width": True}, r"^width: found True, allowed is an integer"),
+        (32, {"norm": "layer"}, r"^norm: found 'layer', allowed: instance, batch"),
+        (32, {"norm": None}, r"^norm: found None, allowed: "),
+        (32, {"norm": "group", "width": 6}, r"^width: found 6, .*multiple of 4"),
+        (32, {"lowering": "fast"}, r"^lowering: found 'fast', allowed: auto, patches"),
+    ],
+)
+def test_convnet_refuses_a_wrong_option_by_name(size, options, message):
+    with pytest.raises(InputError, match=message):
+        models.create("convnet", 10, size, **options)
+
+
+@pytest.mark.parametrize("lowering", ["auto", "direct"])
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_convnet_lowers_for_accelerators(platform, lowering):
+    net = models.network("convnet", 10, (32, 32, 3), lowering=lowering)
+    variables = jax.eval_shape(net.init, jax.random.key(0))
+    images = jax.ShapeDtypeStruct((4, 32, 32, 3), jnp.float32)
+    traced = jax.jit(net.apply, static_argnames="train").trace(variables, images, True)
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert ("stablehlo.convolution" in text) == (lowering == "direct")

@@ -1,0 +1,165 @@
+"""ResNet-18: its size, its stems, and its behaviour at a tiny width."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddjax import models
+from ddjax.errors import InputError
+from ddjax.models import resnet
+
+TINY = {"width": 2}
+
+
+def _random_variables(net, seed):
+    """Variables of the right shapes; faster than compiling `init`."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda leaf: (
+            jnp.asarray(rng.uniform(0.1, 0.5, leaf.shape), jnp.float32)
+            * (1 if leaf.ndim == 1 else rng.choice([-1.0, 1.0], leaf.shape))
+        ),
+        jax.eval_shape(net.init, jax.random.key(0)),
+    )
+
+
+def _images(net, batch, seed=0):
+    shape = (batch, *net.image_shape)
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def _count(*args, **options):
+    net = models.network("resnet18", *args, **options)
+    variables = jax.eval_shape(net.init, jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def test_resnet18_has_the_parameters_of_torchvision():
+    assert _count(1000, (224, 224, 3)) == 11_689_512
+    # A 3x3 instead of a 7x7 stem, and 10 instead of 1000 classes.
+    small = 11_689_512 - (49 - 9) * 3 * 64 - 990 * 513
+    assert _count(10, (32, 32, 3)) == small
+    assert _count(10, (64, 64, 3)) == small
+    assert _count(10, (65, 65, 3)) == small + (49 - 9) * 3 * 64
+
+
+@pytest.mark.parametrize(
+    ("size", "stem", "sides"),
+    [
+        (224, "large", [112, 56, 28, 14, 7]),
+        (32, "small", [32, 32, 16, 8, 4]),
+        (33, "small", [33, 33, 17, 9, 5]),
+    ],
+)
+def test_resnet18_maps_have_the_sides_of_torchvision(size, stem, sides):
+    net = models.network("resnet18", 10, (size, size, 3), width=4)
+    assert net.module.stem == stem
+    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    variables = jax.eval_shape(net.init, jax.random.key(0))
+    _, state = jax.eval_shape(
+        lambda v, x: net.module.apply(v, x, capture_intermediates=True),
+        variables,
+        images,
+    )
+    maps = state["intermediates"]
+    names = ["stem", *(f"stage{s}_block1" for s in range(4))]
+    assert [maps[name]["__call__"][0].shape[1] for name in names] == sides
+    assert maps["stage3_block1"]["__call__"][0].shape[3] == 8 * 4
+
+
+def test_resnet18_stem_can_be_forced():
+    assert models.create("resnet18", 10, 32, stem="large").stem == "large"
+    assert models.create("resnet18", 10, 224, stem="small").stem == "small"
+
+
+def test_conv_norm_starts_as_kaiming_normal_without_bias():
+    layer = resnet.ConvNorm(16, 3, 1, "batch", "auto")
+    params = layer.init(jax.random.key(0), jnp.ones((1, 4, 4, 32)), False)["params"]
+    assert set(params["conv"]) == {"kernel"}
+    # 4608 normal draws: relative standard error of the standard deviation 1 %.
+    expected = np.sqrt(2 / (3 * 3 * 16))
+    np.testing.assert_allclose(params["conv"]["kernel"].std(), expected, rtol=0.05)
+    np.testing.assert_array_equal(params["norm"]["scale"], np.ones(16))
+
+
+def test_basic_block_with_zero_scales_is_a_rectified_shortcut():
+    block = resnet.BasicBlock(2, 1, "instance", "auto")
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(2, 4, 4, 2)), jnp.float32)
+    shapes = jax.eval_shape(lambda k: block.init(k, x, False), jax.random.key(0))
+    zeros = jax.tree.map(jnp.zeros_like, shapes)
+    assert set(zeros["params"]) == {"first", "second"}
+    out = block.apply(zeros, x, False)
+    np.testing.assert_array_equal(out, np.maximum(x, 0))
+
+
+def test_resnet18_vmap_over_weights_equals_a_loop_and_updates_every_norm():
+    net = models.network("resnet18", 3, (8, 8, 3), **TINY)
+    members = [_random_variables(net, seed) for seed in range(2)]
+    images = _images(net, 4)
+    step = lambda v: net.apply(v, images, train=True)  # noqa: E731
+    together = jax.jit(jax.vmap(step))(jax.tree.map(lambda *a: jnp.stack(a), *members))
+    alone = jax.jit(step)
+    for m, member in enumerate(members):
+        # Twenty layers, each normalised over as few as 4 numbers, magnify rounding.
+        jax.tree.map(
+            lambda a, b, m=m: np.testing.assert_allclose(a[m], b, rtol=1e-3, atol=1e-3),
+            together,
+            alone(member),
+        )
+    new, old = together[1]["batch_stats"], members[0]["batch_stats"]
+    assert len(jax.tree.leaves(new)) == 2 * 20
+    jax.tree.map(lambda a, b: np.testing.assert_(np.any(a[0] != b)), new, old)
+
+
+def test_resnet18_evaluates_each_image_alone_and_jit_equals_eager():
+    net = models.network("resnet18", 3, (8, 8, 3), **TINY)
+    variables, images = _random_variables(net, 3), _images(net, 4)
+    run = jax.jit(net.apply)
+    logits, same = run(variables, images)
+    assert logits.dtype == jnp.float32
+    jax.tree.map(np.testing.assert_array_equal, same, variables)
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    np.testing.assert_allclose(run(variables, images[::-1])[0], logits[::-1], **close)
+    eager, features = net.module.apply(variables, images, features=True)
+    np.testing.assert_allclose(eager, logits, **close)
+    assert features.shape == (4, 8 * 2)
+    head = variables["params"]["head"]
+    from_features = features @ head["kernel"] + head["bias"].reshape(1, -1)
+    np.testing.assert_allclose(from_features, logits, **close)
+
+
+def test_resnet18_lowerings_agree_with_the_large_stem():
+    def run(lowering):
+        net = models.network(
+            "resnet18", 3, (17, 17, 3), stem="large", lowering=lowering, **TINY
+        )
+        return jax.jit(net.apply)(_random_variables(net, 5), _images(net, 2))[0]
+
+    np.testing.assert_allclose(run("patches"), run("direct"), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stem": "tiny"}, r"^stem: found 'tiny', allowed: auto, small, large"),
+        ({"width": 0}, r"^width: found 0, allowed is an integer of at least 1"),
+        ({"norm": "group", "width": 6}, r"^width: found 6, .*multiple of 4"),
+        ({"norm": "x"}, r"^norm: found 'x', allowed: instance"),
+        ({"lowering": 1}, r"^lowering: found 1, allowed: auto"),
+        ({"depth": 3}, r"^depth: .*resnet18 has no .*: width, stem, norm, lowering"),
+    ],
+)
+def test_resnet18_refuses_a_wrong_option_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        models.create("resnet18", 10, 32, **options)
+
+
+def test_resnet18_lowers_for_accelerators():
+    net = models.network("resnet18", 1000, (224, 224, 3), lowering="direct")
+    variables = jax.eval_shape(net.init, jax.random.key(0))
+    images = jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32)
+    traced = jax.jit(net.apply, static_argnames="train").trace(variables, images, True)
+    for platform in ("tpu", "cuda"):
+        lowered = traced.lower(lowering_platforms=(platform,))
+        assert "stablehlo.convolution" in lowered.as_text()

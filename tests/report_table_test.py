@@ -1,0 +1,182 @@
+"""Text forms of a summary: CSV, terminal, Markdown and plain words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ddjax.report import statistics, table
+
+NAN = float("nan")
+
+
+def row(method, accuracy, ci95, gap=NAN, gap_ci95=NAN, **changes):
+    return {
+        "method": method,
+        "ipc": 10,
+        "regime": "hard",
+        "accuracy": accuracy,
+        "ci95": ci95,
+        "n": 3,
+        "failed": 0,
+        "gap": gap,
+        "gap_ci95": gap_ci95,
+        "gap_n": 0 if np.isnan(gap) else 3,
+        "val_accuracy": accuracy,
+        "learning_rate": "0.001",
+        "find_passes": 60000.0,
+        "find_seconds": 1.23456,
+        "train_passes": 999.6,
+        "train_seconds": 2.0,
+        "note": "",
+        **changes,
+    }
+
+
+def effect(gap, gap_ci95, ipc=10):
+    return row(
+        statistics.SELECTION_GAIN,
+        NAN,
+        NAN,
+        gap,
+        gap_ci95,
+        ipc=ipc,
+        regime=statistics.LABEL_EFFECT,
+        n=pd.NA,
+        failed=pd.NA,
+        note="hard: cad; soft_kd: aum",
+    )
+
+
+@pytest.fixture
+def summary():
+    rows = [
+        row("random", 69.5, 0.4),
+        row("cad", 71.6, 0.8, 2.1, 0.9),
+        row("aum", 69.46, 1.0, -0.04, 0.5, failed=1, n=2),
+        row("full", 80.0, 0.5, 10.5, 0.6),
+        row("random", 75.0, 0.4, ipc=50),
+        row("cad", 74.0, NAN, -1.0, NAN, n=1, gap_n=1, ipc=50),
+        row("random", 80.0, 0.3, regime="soft_kd"),
+        row("aum", 80.2, 0.3, 0.2, 0.6, regime="soft_kd"),
+        row("dual", NAN, NAN, n=0, failed=3, regime="soft_kd"),
+        effect(1.9, 0.7),
+    ]
+    counts = dict.fromkeys(("ipc", "n", "failed", "gap_n"), "Int64")
+    return pd.DataFrame(rows).astype(counts)
+
+
+def test_write_csv_round_trip(summary, tmp_path):
+    path = tmp_path / "summary.csv"
+    path.write_text("older")
+    summary.loc[1, "accuracy"] = 71.6000000001
+    table.write_csv(summary, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["summary.csv"]
+    assert path.read_text().splitlines()[2].startswith("cad,10,hard,71.6,0.8,3,0,2.1,")
+    read = pd.read_csv(path)
+    assert list(read.columns) == list(summary.columns)
+    for name in ("method", "regime", "ipc"):
+        assert list(read[name]) == list(summary[name])
+    for name in ("accuracy", "ci95", "gap", "gap_ci95", "n", "failed"):
+        expected = summary[name].astype("Float64").to_numpy(float, na_value=np.nan)
+        np.testing.assert_allclose(read[name], expected, atol=5e-5)
+    assert read["train_passes"][0] == 1000 and read["find_seconds"][0] == 1.235
+    assert read["note"].iloc[-1] == "hard: cad; soft_kd: aum"
+
+
+def test_write_atomic_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
+    path = tmp_path / "summary.csv"
+    path.write_text("older")
+
+    def full_disk(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(table.os, "replace", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        table.write_atomic(path, b"newer")
+    assert path.read_text() == "older"
+    assert [file.name for file in tmp_path.iterdir()] == ["summary.csv"]
+
+
+def test_console_table_cells_and_alignment(summary):
+    text = table.console_table(summary)
+    lines = text.splitlines()
+    assert lines[0] == "hard labels"
+    assert lines[2].split() == ["method", "IPC", "10", "IPC", "50"]
+    start = lines[2].index("IPC 50")
+    assert lines[3][:start].split() == ["random", "69.5", "±0.4"]
+    assert lines[3][start:] == "75.0 ±0.4"
+    assert lines[4][:start].split() == ["cad", "71.6", "±0.8", "(+2.1)"]
+    assert lines[4][start:] == "74.0 ±? (-1.0)"
+    assert lines[5] == "aum     69.5 ±1.0 (+0.0) !1"
+    assert "failed !3" in text
+    assert "!k: k students failed" in text and "±?: one student" in text
+    assert "optimistic" not in text
+    assert text.splitlines()[-1] == (
+        "IPC 10: selection gain, hard - soft_kd: +1.9 ±0.7 "
+        "(seeds: 3; chosen on validation: hard: cad; soft_kd: aum)"
+    )
+
+
+def test_console_table_marks_what_was_chosen_on_test(summary):
+    summary.loc[1, "note"] = statistics.CHOSEN_ON_TEST
+    text = table.console_table(summary)
+    assert "71.6 ±0.8 (+2.1) *" in text and "optimistic" in text
+    assert "cad (chosen on test) beats random" in table.answer(summary)[0]
+
+
+def test_markdown_table_holds_the_same_cells(summary):
+    summary.loc[2, "method"] = "a|b"
+    text = table.markdown_table(summary)
+    assert "| method | IPC 10 | IPC 50 |\n| --- | --- | --- |" in text
+    assert "| cad | 71.6 ±0.8 (+2.1) | 74.0 ±? (-1.0) |" in text
+    assert "| a\\|b | 69.5 ±1.0 (+0.0) !1 |  |" in text
+    assert "**soft_kd labels**" in text
+    assert "- IPC 10: selection gain, hard - soft_kd: +1.9 ±0.7" in text
+
+
+def test_tables_without_label_effect_end_with_the_legend(summary):
+    students = statistics.students(summary)
+    assert table.console_table(students).splitlines()[-1].startswith("!k:")
+    assert "selection gain" not in table.markdown_table(students)
+
+
+def test_answer_says_what_the_intervals_allow(summary):
+    ten, fifty = table.answer(summary)
+    assert ten == (
+        "At IPC 10, under hard labels, cad beats random by +2.1 ±0.9; under soft_kd "
+        "labels, aum against random is +0.2 ±0.6: no difference is shown. The gain "
+        "under hard labels minus that under soft_kd is +1.9 ±0.7: choosing the images "
+        "gains more under hard labels. Full data at the same compute against random: "
+        "+10.5 ±0.6 under hard."
+    )
+    assert fifty == (
+        "At IPC 50, under hard labels, cad against random is -1.0 ±?: there is one "
+        "seed only, so no difference is shown."
+    )
+
+
+@pytest.mark.parametrize(
+    ("gap", "half_width", "words"),
+    [
+        (-2.0, 0.5, "cad falls behind random by 2.0 ±0.5"),
+        (0.5, 0.5, "cad against random is +0.5 ±0.5: no difference is shown"),
+        (0.6, 0.5, "cad beats random by +0.6 ±0.5"),
+    ],
+)
+def test_answer_verdict_follows_the_interval(gap, half_width, words):
+    rows = [row("random", 50.0, 1.0), row("cad", 51.0, 1.0, gap, half_width)]
+    assert words in table.answer(pd.DataFrame(rows))[0]
+
+
+@pytest.mark.parametrize(
+    ("gap", "words"),
+    [(-1.0, "gains more under soft_kd labels"), (0.3, "no difference is shown")],
+)
+def test_answer_reads_the_label_effect(gap, words):
+    rows = [row("random", 50.0, 1.0), row("cad", 51.0, 1.0, 1.0, 0.2), effect(gap, 0.5)]
+    sentence = table.answer(pd.DataFrame(rows))[0].split(". ")[-1]
+    assert words in sentence
+
+
+def test_answer_is_empty_without_a_comparison():
+    assert table.answer(pd.DataFrame([row("random", 50.0, 1.0)])) == []

@@ -1,0 +1,69 @@
+"""EL2N as a mean over a range of snapshots."""
+
+import numpy as np
+import pytest
+
+from ddjax.errors import InputError
+from ddjax.scores import SCORES, Trace, aum, cad, el2n, forgetting
+
+
+def test_el2n_hand_worked():
+    trace = Trace(el2n=[[0.0, 1.0], [0.5, 1.0], [1.0, 0.25]])
+    np.testing.assert_array_equal(el2n(trace), [0.5, 0.75])
+    np.testing.assert_array_equal(el2n(trace, start=1), [0.75, 0.625])
+    np.testing.assert_array_equal(el2n(trace, start=1, stop=2), [0.5, 1.0])
+    np.testing.assert_array_equal(el2n(trace, stop=2), [0.25, 1.0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_el2n_equals_slow_reference(seed):
+    values = np.random.default_rng(seed).uniform(0, 1.4, (7, 11)).astype(np.float32)
+    for start, stop in ((0, 7), (2, 5), (6, 7)):
+        expected = [
+            sum(float(values[s, i]) for s in range(start, stop)) / (stop - start)
+            for i in range(11)
+        ]
+        result = el2n(Trace(el2n=values), start, stop)
+        assert result.dtype == np.float32
+        np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("start, stop", [(0, 0), (2, 1), (-1, 2), (0, 4), (3, None)])
+def test_el2n_refuses_snapshots_outside_the_trace(start, stop):
+    with pytest.raises(InputError, match=r"el2n: snapshots .* trace has 0\.\.2"):
+        el2n(Trace(el2n=np.zeros((3, 2))), start, stop)
+
+
+def test_el2n_names_the_missing_field():
+    with pytest.raises(InputError, match=r"trace\.el2n: not recorded"):
+        el2n(Trace(margin=np.zeros((3, 2))))
+
+
+def test_scores_names_every_score():
+    expected = {"el2n": el2n, "forgetting": forgetting, "aum": aum, "cad": cad}
+    assert SCORES == expected
+
+
+@pytest.mark.parametrize("name", sorted(SCORES))
+def test_scores_permute_with_the_examples(name):
+    rng = np.random.default_rng(0)
+    fields = {
+        "true_prob": rng.uniform(size=(9, 20)),
+        "el2n": rng.uniform(size=(9, 20)),
+        "margin": rng.normal(size=(9, 20)),
+        "correct": rng.integers(0, 2, (9, 20)),
+    }
+    order = rng.permutation(20)
+    scores = SCORES[name](Trace(**fields))
+    moved = SCORES[name](Trace(**{k: v[:, order] for k, v in fields.items()}))
+    assert scores.shape == (20,) and scores.dtype == np.float32
+    np.testing.assert_array_equal(moved, scores[order])
+
+
+@pytest.mark.parametrize("name", ["el2n", "forgetting", "aum"])
+def test_scores_rank_a_never_learned_example_above_a_learned_one(name):
+    trace = Trace(
+        el2n=[[0.1, 1.2]] * 4, margin=[[5.0, -5.0]] * 4, correct=[[True, False]] * 4
+    )
+    easy, hard = SCORES[name](trace)
+    assert hard > easy

@@ -1,0 +1,180 @@
+"""The training kernel: against a plain NumPy loop, and cut anywhere."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddjax.data.augment import Recipe
+from ddjax.labels import Objective
+from ddjax.models import network
+from ddjax.train import order, student
+
+N, CLASSES, BATCH, STEPS = 12, 3, 4, 7
+SHAPE = (4, 4, 1)
+
+
+def make_program(**changes):
+    # Without a hidden layer the model is softmax regression, whose gradient is known.
+    base = student.Program(
+        network=network("mlp", CLASSES, SHAPE, hidden=()),
+        objective=Objective("hard"),
+        recipe=Recipe(),
+        batch_size=BATCH,
+        optimizer="sgd",
+        schedule="constant",
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def make_pool(seed=0, **teacher):
+    rng = np.random.default_rng(seed)
+    return student.Pool(
+        jnp.asarray(rng.integers(0, 256, (N, *SHAPE), np.uint8)),
+        jnp.asarray(np.arange(N, dtype=np.int32) % CLASSES),
+        jnp.arange(100, 100 + N, dtype=jnp.int32),
+        jnp.full(1, 0.4, jnp.float32),
+        jnp.full(1, 0.3, jnp.float32),
+        **teacher,
+    )
+
+
+def make_order(pool, steps=STEPS, seed=0):
+    positions = jnp.arange(8, dtype=jnp.int32)
+    first = jnp.int32(0)
+    return order.presentations(
+        jnp.int32(seed), positions, pool.ids[positions], first, steps * BATCH
+    )
+
+
+def make_hparams(**changes):
+    values = {"learning_rate": 0.1, "total_steps": STEPS} | changes
+    defaults = student.HParams(0.0, 1.0)._asdict()
+    return student.HParams(
+        **{name: jnp.float32(value) for name, value in (defaults | values).items()}
+    )
+
+
+def trained(program, pool, hparams, cuts=(0, STEPS), seed=0):
+    presented = make_order(pool)
+    state = student.init_student(program, jnp.int32(seed))
+    step = jax.jit(student.advance, static_argnums=0)
+    for first, stop in zip(cuts, cuts[1:], strict=False):
+        state = step(program, state, pool, presented, jnp.int32(seed), hparams,
+                     jnp.int32(first), jnp.int32(stop))  # fmt: skip
+    return state
+
+
+def dense(state):
+    (layer,) = state["variables"]["params"].values()
+    return np.asarray(layer["kernel"], float), np.asarray(layer["bias"], float)
+
+
+def reference(pool, hparams, optimizer):
+    """Softmax regression in float64, one step after the other."""
+    images = (np.asarray(pool.images, float) / 255 - 0.4) / 0.3
+    inputs, classes = images.reshape(N, -1), np.eye(CLASSES)[np.asarray(pool.labels)]
+    presented = np.asarray(make_order(pool).positions).reshape(STEPS, BATCH)
+    kernel, bias = dense(student.init_student(make_program(), jnp.int32(0)))
+    params, first, second = [kernel, bias], [0.0, 0.0], [0.0, 0.0]
+    rate, decay = float(hparams.learning_rate), float(hparams.weight_decay)
+    for step, rows in enumerate(presented, 1):
+        logits = inputs[rows] @ params[0] + params[1]
+        exps = np.exp(logits - logits.max(1, keepdims=True))
+        error = (exps / exps.sum(1, keepdims=True) - classes[rows]) / BATCH
+        grads = [inputs[rows].T @ error, error.sum(0)]
+        for i, grad in enumerate(grads):
+            wd = decay * params[i] * (i == 0)
+            if optimizer == "sgd":
+                first[i] = float(hparams.momentum) * first[i] + grad + wd
+                params[i] = params[i] - rate * first[i]
+            else:
+                first[i] = 0.9 * first[i] + 0.1 * grad
+                second[i] = 0.999 * second[i] + 0.001 * grad**2
+                mean = first[i] / (1 - 0.9**step)
+                root = np.sqrt(second[i] / (1 - 0.999**step)) + 1e-8
+                params[i] = params[i] - rate * (mean / root + wd)
+    return params
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_advance_equals_numpy(optimizer):
+    pool = make_pool()
+    hparams = make_hparams(weight_decay=0.05, momentum=0.8)
+    state = trained(make_program(optimizer=optimizer), pool, hparams)
+    kernel, bias = reference(pool, hparams, optimizer)
+    np.testing.assert_allclose(dense(state)[0], kernel, rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(dense(state)[1], bias, rtol=2e-4, atol=2e-5)
+
+
+def test_advance_may_be_cut_anywhere():
+    program, pool, hparams = make_program(), make_pool(), make_hparams()
+    whole = trained(program, pool, hparams)
+    cut = trained(program, pool, hparams, cuts=(0, 1, 1, 5, STEPS))
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(cut), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_curve_counts_every_step():
+    state = trained(make_program(), make_pool(), make_hparams())
+    assert float(state["curve"][1].sum()) == STEPS
+    assert int(state["step"]) == STEPS
+
+
+def test_clip_bounds_the_update():
+    pool = make_pool()
+    program = make_program(clip=True)
+    start = dense(student.init_student(program, jnp.int32(0)))
+    hparams = make_hparams(clip=1e-3, momentum=0.0, learning_rate=1.0)
+    end = dense(trained(program, pool, hparams, cuts=(0, 1)))
+    norm = np.sqrt(sum(((a - b) ** 2).sum() for a, b in zip(start, end, strict=True)))
+    np.testing.assert_allclose(norm, 1e-3, rtol=1e-3)
+
+
+def test_ema_averages_the_path():
+    pool, hparams = make_pool(), make_hparams(ema=0.5)
+    program = make_program(ema=True)
+    path = [dense(trained(program, pool, hparams, cuts=(0, s)))[0] for s in range(4)]
+    average = path[0]
+    for step, kernel in enumerate(path[1:]):
+        decay = min(0.5, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * kernel
+    state = trained(program, pool, hparams, cuts=(0, 3))
+    evaluated = student.evaluated_variables(program, state)
+    (layer,) = evaluated["params"].values()
+    np.testing.assert_allclose(layer["kernel"], average, rtol=1e-4, atol=1e-6)
+
+
+def test_init_is_the_same_for_a_seed_and_differs_between_seeds():
+    program = make_program()
+    first, again, other = (
+        dense(student.init_student(program, jnp.int32(seed)))[0] for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_normalise_by_hand():
+    images = jnp.array([[[[0, 255]]]], jnp.uint8)
+    mean, std = jnp.array([0.5, 0.25]), jnp.array([0.5, 0.75])
+    np.testing.assert_allclose(
+        student.normalise(images, mean, std).ravel(), [-1.0, 1.0], rtol=1e-6
+    )
+
+
+def test_make_batch_mixes_views_with_their_partners():
+    pool = make_pool()
+    presented = make_order(pool, steps=1)
+    plain = student.make_batch(Recipe(), pool, jnp.int32(0), presented)
+    mixed = student.make_batch(Recipe(cutmix=1.0), pool, jnp.int32(0), presented)
+    partner = student.make_batch(
+        Recipe(), pool, jnp.int32(0), presented._replace(positions=presented.partners)
+    )
+    own = np.isclose(mixed.inputs, plain.inputs)
+    other = np.isclose(mixed.inputs, partner.inputs)
+    assert (own | other).all()
+    foreign = (~own).mean(axis=(1, 2, 3))
+    assert (foreign <= 1 - np.asarray(mixed.keep) + 1e-6).all()
+    assert foreign.max() > 0

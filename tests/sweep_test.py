@@ -1,0 +1,169 @@
+"""Sweeps: the drivers agree, a member equals its solo run, resumed equals whole."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddjax.data.augment import Recipe
+from ddjax.labels import Objective
+from ddjax.models import network
+from ddjax.train import checkpoint, student, sweep
+
+N, CLASSES, STEPS = 20, 4, 9
+SHAPE = (4, 4, 1)
+PROGRAM = student.Program(
+    network=network("mlp", CLASSES, SHAPE, hidden=(6,)),
+    objective=Objective("hard"),
+    recipe=Recipe(pad=1, flip=True, cutmix=1.0),
+    batch_size=4,
+)
+COMPILED = {}
+
+
+def make_runner(driver="vmap", program=PROGRAM):
+    rng = np.random.default_rng(0)
+    pool = student.Pool(
+        jnp.asarray(rng.integers(0, 256, (N, *SHAPE), np.uint8)),
+        jnp.asarray(np.arange(N, dtype=np.int32) % CLASSES),
+        jnp.arange(N, dtype=jnp.int32),
+        jnp.full(1, 0.4, jnp.float32),
+        jnp.full(1, 0.3, jnp.float32),
+    )
+    return sweep.Runner(program, pool, driver, COMPILED)
+
+
+def make_members(rows=(0, 1, 2)):
+    subsets = [np.arange(8), np.arange(4, 20), np.arange(0, 16, 2)]
+    rates = np.array([0.1, 0.01, 0.03], np.float32)
+    count = len(rows)
+    values = student.HParams(0.0, float(STEPS))
+    hparams = jax.tree.map(lambda v: np.full(count, v, np.float32), values)
+    return sweep.Members(
+        np.array([(0, 1, 0)[row] for row in rows], np.int32),
+        [subsets[row].astype(np.int32) for row in rows],
+        hparams._replace(learning_rate=rates[list(rows)]),
+    )
+
+
+def params_of(state, row):
+    return [np.asarray(a[row]) for a in jax.tree.leaves(state["variables"])]
+
+
+def assert_close(a, b):
+    # Float noise of differently batched matrix products over nine steps of AdamW.
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return make_runner().train(make_members(), STEPS)[0]
+
+
+@pytest.mark.parametrize("driver", ["loop", "mesh"])
+def test_drivers_agree(reference, driver):
+    state, _ = make_runner(driver).train(make_members(), STEPS)
+    for row in range(3):
+        assert_close(params_of(state, row), params_of(reference, row))
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_member_equals_its_solo_run(reference, row):
+    state, _ = make_runner().train(make_members((row,)), STEPS)
+    assert_close(params_of(state, 0), params_of(reference, row))
+
+
+def test_a_failing_member_fails_alone(reference):
+    members = make_members()
+    members.hparams.learning_rate[1] = np.nan
+    state, _ = make_runner().train(members, STEPS)
+    assert not np.isfinite(params_of(state, 1)[0]).any()
+    for row in (0, 2):
+        for a, b in zip(params_of(state, row), params_of(reference, row), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_stretches_change_nothing(reference, monkeypatch):
+    monkeypatch.setattr(sweep, "STRETCH", 2)
+    state, _ = make_runner().train(make_members(), STEPS)
+    for row in range(3):
+        assert_close(params_of(state, row), params_of(reference, row))
+
+
+def measure(state):
+    return {"step": np.asarray(state["step"]), "curve": np.asarray(state["curve"])}
+
+
+def test_stops_are_measured_after_their_steps():
+    _, records = make_runner().train(
+        make_members(), STEPS, stops=(1, 4, STEPS), measure=measure
+    )
+    np.testing.assert_array_equal(records["step"], [[1] * 3, [4] * 3, [STEPS] * 3])
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop", [1, 4, 8])
+def test_resumed_equals_uninterrupted(tmp_path, reference, stop):
+    folder = tmp_path / "partial"
+    arguments = {
+        "stops": (2, 4, 7),
+        "measure": measure,
+        "folder": folder,
+        "checkpoint_seconds": 0.0,
+    }
+    done = []
+
+    def progress(steps):
+        done.append(steps)
+        if sum(done) > stop * 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        make_runner().train(make_members(), STEPS, progress=progress, **arguments)
+    kept = list(folder.glob("*")) if folder.exists() else []
+    done.clear()
+    state, records = make_runner().train(
+        make_members(), STEPS, progress=done.append, **arguments
+    )
+    assert sum(done) == STEPS * 3
+    assert (done[0] > 0) == bool(kept)
+    np.testing.assert_array_equal(records["step"], [[2] * 3, [4] * 3, [7] * 3])
+    for row in range(3):
+        for a, b in zip(params_of(state, row), params_of(reference, row), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_costs_count_real_members_only():
+    runner = make_runner()
+    runner.train(make_members(), STEPS)
+    cost = runner.take_cost()
+    assert cost.train_passes == 3 * STEPS * PROGRAM.batch_size
+    assert cost.flops > 0 and cost.seconds > 0
+    assert runner.take_cost().train_passes == 0
+
+
+@pytest.mark.parametrize("count, size", [(1, 1), (2, 2), (3, 4), (8, 8), (9, 16)])
+def test_group_size_is_a_power_of_two(count, size):
+    assert make_runner().group_size(count) == size
+    assert make_runner("mesh").group_size(count) == max(size, 4)
+
+
+def test_lift_shares_unbatched_arguments():
+    rows, shared = jnp.arange(8.0).reshape(4, 2), jnp.array([1.0, 10.0])
+    for driver in ("vmap", "loop", "mesh"):
+        lifted = sweep.lift(lambda a, b: a @ b, driver, (True, False))
+        np.testing.assert_allclose(jax.jit(lifted)(rows, shared), rows @ shared)
+
+
+def test_checkpoint_round_trips(tmp_path):
+    tree = {
+        "a": np.arange(3.0, dtype=np.float32),
+        "b": [np.int32(4), {"c": np.ones(2)}],
+    }
+    checkpoint.save_tree(tmp_path / "t", tree)
+    found = checkpoint.load_tree(tmp_path / "t", tree)
+    jax.tree.map(np.testing.assert_array_equal, tree, found)
