@@ -114,7 +114,9 @@ def _same_distribution(left, right):
 @pytest.mark.parametrize("seed", range(3))
 def test_view_equals_slow_reference(recipe, seed):
     images = _images(seed=seed)
-    result = np.asarray(_views(recipe, seed, jnp.full(12, 5), IDS[:12], images))
+    result = np.asarray(
+        _views(recipe, seed, np.full(12, 5, np.int32), IDS[:12], images)
+    )
     assert result.dtype == np.float32
     if recipe.pad:
         drawn = np.stack(_offsets(recipe, seed, 5, IDS), axis=1)
@@ -218,14 +220,25 @@ def test_view_differs_with_seed_epoch_and_id(recipe):
 
 def test_draws_do_not_change():
     # Teacher labels are stored for these draws: a change makes every store wrong.
-    draws, box = _boxes(Recipe(cutmix=1.0), 11, 3, IDS)
-    found = {
-        "offset": np.stack(_offsets(PAD, 11, 3, IDS))[:, :6].tolist(),
-        "window": np.stack(_windows(RESIZED, 11, 3, IDS))[:, :6].tolist(),
-        "coin": _coins(11, 3, IDS)[:6].tolist(),
-        "box": np.stack(box[:4])[:, :6].tolist(),
-    }
-    assert found == {}
+    _, box = _boxes(Recipe(cutmix=1.0), 11, 3, IDS)
+    offsets, windows = _offsets(PAD, 11, 3, IDS), _windows(RESIZED, 11, 3, IDS)
+    first_six = [np.stack(v)[:, :6].tolist() for v in (offsets, windows, box[:4])]
+    assert first_six == [
+        [[1, 3, 1, 3, 4, 0], [4, 0, 2, 2, 0, 3]],
+        [
+            [1, 0, 0, 0, 0, 1],
+            [2, 6, 0, 6, 1, 3],
+            [7, 8, 7, 8, 8, 7],
+            [9, 11, 9, 11, 8, 8],
+        ],
+        [
+            [0, 2, 0, 2, 2, 2],
+            [0, 6, 0, 6, 6, 2],
+            [2, 0, 3, 0, 0, 0],
+            [2, 2, 3, 3, 3, 1],
+        ],
+    ]
+    assert _coins(11, 3, IDS)[:6].tolist() == [False, True, False, True, True, True]
 
 
 def test_draws_do_not_depend_on_the_default_generator():

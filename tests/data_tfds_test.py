@@ -189,7 +189,7 @@ def test_load_refuses_missing_splits_and_labels(tmp_path):
         ({"image": features.Text()}, None),
         ({"image": features.Image(shape=(6, 6, 1), dtype=np.uint16)}, None),
         (None, ("image", "number")),
-        (None, ("label", "label", "number")),
+        (None, ("image", "label", "number")),
     ],
 )
 def test_keys_refuses_what_is_not_image_classification(tmp_path, extra, keys):

@@ -1,5 +1,7 @@
 """ConvNet-Dn against a plain float64 reference."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,22 +111,26 @@ def test_convnet_equals_a_slow_reference(norm, size, channels, depth):
     variables, images = _random_variables(net, 0), _images(net, 1)
     # About 72 products a pixel and unit variance after each norm.
     close = {"rtol": 1e-4, "atol": 1e-4}
-    for train in (False, True):
-        logits, updated = jax.jit(net.apply, static_argnames="train")(
-            variables, images, train=train
-        )
-        expected, features, stats = _reference(net, variables, images, train)
-        np.testing.assert_allclose(logits, expected, **close)
-        assert logits.dtype == jnp.float32
-        if norm == "batch":
-            jax.tree.map(
-                lambda a, b: np.testing.assert_allclose(a, b, **close),
-                updated["batch_stats"],
-                stats,
-            )
-        if not train:
-            found = net.features(variables, images)
-            np.testing.assert_allclose(found, features, **close)
+    logits, features = jax.jit(partial(net.module.apply, features=True))(
+        variables, images
+    )
+    expected = _reference(net, variables, images, train=False)
+    np.testing.assert_allclose(logits, expected[0], **close)
+    np.testing.assert_allclose(features, expected[1], **close)
+
+
+def test_convnet_training_uses_and_averages_the_moments_of_the_batch():
+    net = models.network("convnet", 4, (6, 6, 1), width=8, depth=2, norm="batch")
+    variables, images = _random_variables(net, 0), _images(net, 1)
+    logits, updated = jax.jit(partial(net.apply, train=True))(variables, images)
+    expected, _, stats = _reference(net, variables, images, train=True)
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    np.testing.assert_allclose(logits, expected, **close)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, **close),
+        updated,
+        {"params": variables["params"], "batch_stats": stats},
+    )
 
 
 def test_convnet_parameter_counts_are_those_of_the_literature():
@@ -193,6 +199,7 @@ def test_convnet_permuted_batch_permutes_logits_and_jit_equals_eager():
     order = np.asarray([3, 0, 4, 1, 2])
     logits, same = net.apply(variables, images)
     assert same is variables
+    assert logits.dtype == jnp.float32
     jitted = jax.jit(net.apply)
     close = {"rtol": 1e-5, "atol": 1e-5}
     np.testing.assert_allclose(jitted(variables, images)[0], logits, **close)

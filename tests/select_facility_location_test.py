@@ -72,6 +72,17 @@ def test_facility_location_equals_brute_force_greedy(seed, weighted):
     np.testing.assert_array_equal(result, sorted(expected))
 
 
+def test_facility_location_gives_exact_ties_to_the_lower_id_despite_rounding():
+    # Three pairs, each point a mirror image of every other, in general position.
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        centre = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+        pairs = centre[:3].repeat(2, axis=0) + 0.3 * centre[[3, 4, 3, 4, 3, 4]]
+        order = rng.permutation(6)
+        ids = select.facility_location(pairs[order], np.zeros(6, int), 1)
+        np.testing.assert_array_equal(ids, [0])
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_facility_location_reaches_most_of_the_optimum(seed):
     features, labels, weights = draw(seed, sizes=(10,))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ddjax.data import augment
 from ddjax.data.augment import Recipe
 from ddjax.labels import Objective
 from ddjax.models import network
@@ -49,6 +50,11 @@ def make_order(pool, steps=STEPS, seed=0):
     )
 
 
+def make_plan(recipe, pool, seed=0):
+    presented = make_order(pool, seed=seed)
+    return student.make_plan(recipe, SHAPE, pool.ids, jnp.int32(seed), presented)
+
+
 def make_hparams(**changes):
     values = {"learning_rate": 0.1, "total_steps": STEPS} | changes
     defaults = student.HParams(0.0, 1.0)._asdict()
@@ -58,12 +64,12 @@ def make_hparams(**changes):
 
 
 def trained(program, pool, hparams, cuts=(0, STEPS), seed=0):
-    presented = make_order(pool)
+    plan = make_plan(program.recipe, pool, seed)
     state = student.init_student(program, jnp.int32(seed))
     step = jax.jit(student.advance, static_argnums=0)
     for first, stop in zip(cuts, cuts[1:], strict=False):
-        state = step(program, state, pool, presented, jnp.int32(seed), hparams,
-                     jnp.int32(first), jnp.int32(stop))  # fmt: skip
+        bounds = jnp.int32(first), jnp.int32(stop)
+        state = step(program, state, pool, plan, hparams, *bounds)
     return state
 
 
@@ -165,16 +171,32 @@ def test_normalise_by_hand():
 
 
 def test_make_batch_mixes_views_with_their_partners():
-    pool = make_pool()
-    presented = make_order(pool, steps=1)
-    plain = student.make_batch(Recipe(), pool, jnp.int32(0), presented)
-    mixed = student.make_batch(Recipe(cutmix=1.0), pool, jnp.int32(0), presented)
-    partner = student.make_batch(
-        Recipe(), pool, jnp.int32(0), presented._replace(positions=presented.partners)
+    pool, recipe = make_pool(), Recipe(pad=1, cutmix=1.0)
+    plan = make_plan(recipe, pool)
+    mixed = student.make_batch(recipe, pool, plan)
+    unmixed = student.make_batch(Recipe(pad=1), pool, plan)
+    partners = student.make_batch(
+        Recipe(pad=1),
+        pool,
+        plan._replace(positions=plan.partners, draws=plan.partner_draws),
     )
-    own = np.isclose(mixed.inputs, plain.inputs)
-    other = np.isclose(mixed.inputs, partner.inputs)
+    own = np.isclose(mixed.inputs, unmixed.inputs)
+    other = np.isclose(mixed.inputs, partners.inputs)
     assert (own | other).all()
     foreign = (~own).mean(axis=(1, 2, 3))
     assert (foreign <= 1 - np.asarray(mixed.keep) + 1e-6).all()
     assert foreign.max() > 0
+
+
+def test_make_batch_shows_the_views_of_the_example_ids():
+    pool, recipe = make_pool(), Recipe(pad=1, flip=True)
+    presented, plan = make_order(pool), make_plan(recipe, pool)
+    batch = student.make_batch(recipe, pool, plan)
+    for row in range(0, len(plan.positions), 5):
+        position = int(presented.positions[row])
+        number = jnp.int32(100 + position)
+        view = augment.view(
+            recipe, jnp.int32(0), presented.epochs[row], number, pool.images[position]
+        )
+        expected = student.normalise(view, pool.mean, pool.std)
+        np.testing.assert_allclose(batch.inputs[row], expected, rtol=1e-5)

@@ -88,33 +88,64 @@ class Box(NamedTuple):
     keep: jax.Array
 
 
-def view(
+class Draw(NamedTuple):
+    """All that is random about a view; None where the recipe does not ask for it.
+
+    Attributes:
+      window: y0, x0 of `crop_offset`, or y0, x0, height, width of
+        `resized_crop_window`.
+      flip: [] bool.
+      box: what CutMix replaces.
+    """
+
+    window: tuple[jax.Array, ...] | None
+    flip: jax.Array | None
+    box: Box | None
+
+
+def draw(
     recipe: Recipe,
     seed: jax.Array,
     epoch: jax.Array,
     example_id: jax.Array,
-    image_HWC: jax.Array,
-) -> jax.Array:
-    """The view of an image at an epoch: cropped and mirrored, not yet mixed.
+    height: int,
+    width: int,
+) -> Draw:
+    """Draws a view's parameters, a pure function of (seed, epoch, example id).
 
     Args:
       recipe: the augmentation.
       seed, epoch, example_id: [] int32.
+      height, width: of the image, in pixels; static.
+    """
+    at = (seed, epoch, example_id)
+    window = None
+    if recipe.resized_crop is not None:
+        window = resized_crop_window(recipe, *at, height, width)
+    elif recipe.pad:
+        window = crop_offset(recipe, *at)
+    flip = flip_coin(*at) if recipe.flip else None
+    box = cutmix_box(recipe, *at, height, width) if recipe.cutmix else None
+    return Draw(window, flip, box)
+
+
+def render(recipe: Recipe, drawn: Draw, image_HWC: jax.Array) -> jax.Array:
+    """The view of an image with given parameters: cropped and mirrored, not yet mixed.
+
+    Args:
+      recipe: the augmentation.
+      drawn: of `draw` with the same recipe.
       image_HWC: [H,W,C] uint8 or float in [0, 255].
 
     Returns:
       [H,W,C] float32 in [0, 255]. A resized crop is not rounded to whole values.
     """
-    image_HWC = jnp.asarray(image_HWC)
     height, width, _ = image_HWC.shape
     rows, columns = jnp.arange(height), jnp.arange(width)
     if recipe.flip:
-        coin = flip_coin(seed, epoch, example_id)
-        columns = jnp.where(coin, columns[::-1], columns)
+        columns = jnp.where(drawn.flip, columns[::-1], columns)
     if recipe.resized_crop is not None:
-        y0, x0, crop_height, crop_width = resized_crop_window(
-            recipe, seed, epoch, example_id, height, width
-        )
+        y0, x0, crop_height, crop_width = drawn.window
         return _resample(
             image_HWC,
             _interpolation(rows, y0, crop_height),
@@ -123,12 +154,34 @@ def view(
     if recipe.pad:
         sides = (recipe.pad, recipe.pad)
         image_HWC = jnp.pad(image_HWC, (sides, sides, (0, 0)))
-        y0, x0 = crop_offset(recipe, seed, epoch, example_id)
+        y0, x0 = drawn.window
         rows, columns = rows + y0, columns + x0
         image_HWC = image_HWC.at[rows].get(mode="promise_in_bounds")
     if recipe.pad or recipe.flip:
         image_HWC = image_HWC.at[:, columns].get(mode="promise_in_bounds")
     return image_HWC.astype(jnp.float32)
+
+
+def view(
+    recipe: Recipe,
+    seed: jax.Array,
+    epoch: jax.Array,
+    example_id: jax.Array,
+    image_HWC: jax.Array,
+) -> jax.Array:
+    """The view of an image at an epoch: `render` of what `draw` gives.
+
+    Args:
+      recipe: the augmentation.
+      seed, epoch, example_id: [] int32.
+      image_HWC: [H,W,C] uint8 or float in [0, 255].
+
+    Returns:
+      [H,W,C] float32 in [0, 255].
+    """
+    height, width, _ = image_HWC.shape
+    drawn = draw(recipe, seed, epoch, example_id, height, width)
+    return render(recipe, drawn, image_HWC)
 
 
 def crop_offset(

@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from ddjax.data import idx, source, tfds
 from ddjax.errors import InputError
 
@@ -77,7 +79,7 @@ def _find(folder: str) -> list[Path]:
     return found
 
 
-def _read(images_path: Path, labels_path: Path) -> tuple:
+def _read(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
     images, labels = idx.read(images_path, 3), idx.read(labels_path, 1)
     if len(images) != len(labels):
         raise InputError(

@@ -108,38 +108,75 @@ def normalise(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
     return (scaled - mean.reshape(shape)) / std.reshape(shape)
 
 
-def make_batch(
-    recipe: augment.Recipe, pool: Pool, seed: jax.Array, order: Order
-) -> Batch:
+class Plan(NamedTuple):
+    """A stretch of presentations with everything random about them.
+
+    Random numbers are drawn here, ahead of the training loop: the loop's program then
+    compiles faster and its steps do nothing but train.
+
+    Attributes:
+      positions, partners: [L] int32, see `Order`.
+      draws: the views' parameters, arrays [L].
+      partner_draws: those of the partners' views, None without CutMix.
+    """
+
+    positions: jax.Array
+    partners: jax.Array
+    draws: augment.Draw
+    partner_draws: augment.Draw | None
+
+
+def make_plan(
+    recipe: augment.Recipe,
+    shape: tuple[int, ...],
+    ids: jax.Array,
+    seed: jax.Array,
+    order: Order,
+) -> Plan:
+    """Returns a stretch's plan.
+
+    Args:
+      recipe: the augmentation.
+      shape: (H, W, ...) of the images.
+      ids: [N] int32, the pool's stable ids.
+      seed: [] int32, the member's seed.
+      order: the stretch, arrays [L].
+    """
+
+    def draws(recipe, positions):
+        draw = jax.vmap(augment.draw, in_axes=(None, None, 0, 0, None, None))
+        return draw(recipe, seed, order.epochs, ids[positions], *shape[:2])
+
+    partner_draws = None
+    if recipe.cutmix:
+        unmixed = dataclasses.replace(recipe, cutmix=0.0)
+        partner_draws = draws(unmixed, order.partners)
+    return Plan(
+        order.positions, order.partners, draws(recipe, order.positions), partner_draws
+    )
+
+
+def make_batch(recipe: augment.Recipe, pool: Pool, plan: Plan) -> Batch:
     """Returns the views of some presentations.
 
     Args:
       recipe: the augmentation.
       pool: the examples.
-      seed: [] int32, the member's seed.
-      order: arrays [B].
-
-    Returns:
-      The batch.
+      plan: arrays [B].
     """
 
-    def views(positions):
-        make = jax.vmap(augment.view, in_axes=(None, None, 0, 0, 0))
-        return make(
-            recipe, seed, order.epochs, pool.ids[positions], pool.images[positions]
-        )
+    def views(draws, positions):
+        render = jax.vmap(augment.render, in_axes=(None, 0, 0))
+        return render(recipe, draws, pool.images[positions])
 
-    images = views(order.positions)
-    keep = jnp.ones(order.positions.shape, jnp.float32)
+    images = views(plan.draws, plan.positions)
+    keep = jnp.ones(plan.positions.shape, jnp.float32)
     if recipe.cutmix:
-        height, width = images.shape[1:3]
-        box = jax.vmap(augment.cutmix_box, in_axes=(None, None, 0, 0, None, None))(
-            recipe, seed, order.epochs, pool.ids[order.positions], height, width
-        )
-        images = jax.vmap(augment.cutmix)(box, images, views(order.partners))
-        keep = box.keep
+        partners = views(plan.partner_draws, plan.partners)
+        images = jax.vmap(augment.cutmix)(plan.draws.box, images, partners)
+        keep = plan.draws.box.keep
     inputs = normalise(images, pool.mean, pool.std)
-    return Batch(inputs, order.positions, order.partners, keep)
+    return Batch(inputs, plan.positions, plan.partners, keep)
 
 
 def _moments(program: Program, hparams: HParams) -> optax.GradientTransformation:
@@ -177,8 +214,7 @@ def train_step(
     program: Program,
     state: dict[str, Any],
     pool: Pool,
-    order: Order,
-    seed: jax.Array,
+    plan: Plan,
     hparams: HParams,
 ) -> dict[str, Any]:
     """Returns the state after one step on one batch.
@@ -190,11 +226,10 @@ def train_step(
       program: what is compiled in.
       state: see `init_student`.
       pool: the examples.
-      order: arrays [B], the batch.
-      seed: [] int32.
+      plan: arrays [B], the batch.
       hparams: scalars.
     """
-    batch = make_batch(program.recipe, pool, seed, order)
+    batch = make_batch(program.recipe, pool, plan)
     variables, step = state["variables"], state["step"]
     params = variables["params"]
 
@@ -246,8 +281,7 @@ def advance(
     program: Program,
     state: dict[str, Any],
     pool: Pool,
-    order: Order,
-    seed: jax.Array,
+    plan: Plan,
     hparams: HParams,
     first: jax.Array,
     stop: jax.Array,
@@ -258,8 +292,7 @@ def advance(
       program: what is compiled in.
       state: see `init_student`.
       pool: the examples.
-      order: arrays [T * B], a stretch of presentations.
-      seed: [] int32.
+      plan: arrays [T * B], a stretch of presentations.
       hparams: scalars.
       first, stop: [] int32, which steps of the stretch, 0 <= first <= stop <= T.
 
@@ -271,9 +304,9 @@ def advance(
 
     def body(step, state):
         batch = jax.tree.map(
-            lambda a: jax.lax.dynamic_slice(a, (step * size,), (size,)), order
+            lambda a: jax.lax.dynamic_slice(a, (step * size,), (size,)), plan
         )
-        return train_step(program, state, pool, batch, seed, hparams)
+        return train_step(program, state, pool, batch, hparams)
 
     return jax.lax.fori_loop(first, stop, body, state)
 

@@ -182,11 +182,11 @@ class Runner:
         real = len(members)
         members = members.padded(self.group_size(real))
         state, best = self._init(members), float("inf")
-        seeds, hparams = self.place(members.seeds), self.place(members.hparams)
-        layout = self._layout(members, 0)
+        hparams = self.place(members.hparams)
+        plan = self._plan(members, 0)
         for _ in range(1 + repeats):  # the first call is a warm-up
             bounds = np.int32(0), np.int32(steps)
-            state = self._advance(state, layout, seeds, hparams, bounds, real)
+            state = self._advance(state, plan, hparams, bounds, real)
             best = min(best, self._seconds_per_step / real)
         return best
 
@@ -224,16 +224,15 @@ class Runner:
             progress(step * real)
         saved = time.perf_counter()
         hparams = self.place(members.hparams)
-        seeds = self.place(members.seeds)
         targets = sorted({*stops, total_steps})
         while step < total_steps:
-            layout, base = self._layout(members, step), step
+            plan, base = self._plan(members, step), step
             limit = min(base + STRETCH, total_steps)
             while step < limit:
                 target = next(t for t in targets if t > step)
                 count = min(limit, target, step + self._steps_per_call()) - step
                 bounds = np.int32(step - base), np.int32(step - base + count)
-                state = self._advance(state, layout, seeds, hparams, bounds, real)
+                state = self._advance(state, plan, hparams, bounds, real)
                 step += count
                 progress(count * real)
                 if step in stops:
@@ -251,7 +250,7 @@ class Runner:
         init = Bound(student.init_student, self.program)
         return self.call(init, (True,), self.place(members.seeds))[0]
 
-    def _layout(self, members: Members, step: int) -> order.Order:
+    def _plan(self, members: Members, step: int) -> student.Plan:
         start = time.perf_counter()
         size = self.program.batch_size
         ids = np.asarray(self.pool.ids)
@@ -270,28 +269,36 @@ class Runner:
             made = jax.tree.map(np.asarray, made)
             for row, i in enumerate(which):
                 rows[i] = jax.tree.map(lambda a, row=row: a[row], made)
-        layout = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+        presented = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+        plan = _make_plans(
+            self.program.recipe,
+            self.pool.images.shape[1:],
+            ids,
+            members.seeds,
+            presented,
+        )
+        plan = self.place(jax.tree.map(np.asarray, plan))
         self.cost.seconds += time.perf_counter() - start
-        return self.place(layout)
+        return plan
 
     def _steps_per_call(self) -> int:
         if not self._seconds_per_step:
             return 4
         return max(1, int(CALL_SECONDS / self._seconds_per_step))
 
-    def _advance(self, state, layout, seeds, hparams, bounds, real):
+    def _advance(self, state, plan, hparams, bounds, real):
         steps = int(bounds[1] - bounds[0])
         before = self.cost.seconds
         state, flops = self.call(
             Bound(student.advance, self.program),
-            (True, False, True, True, True, False, False),
-            *(state, self.pool, layout, seeds, hparams, *bounds),
+            (True, False, True, True, False, False),
+            *(state, self.pool, plan, hparams, *bounds),
             donate=(0,),
         )
         self._seconds_per_step = (self.cost.seconds - before) / steps
         self.cost.train_passes += real * steps * self.program.batch_size
         # XLA counts the body of a loop once; under "loop" also that of the member loop.
-        width = len(seeds) if self.driver == "loop" else 1
+        width = len(plan.positions) if self.driver == "loop" else 1
         self.cost.flops += flops * steps * width
         return state
 
@@ -310,6 +317,10 @@ class Bound:
 _presentations = jax.jit(
     jax.vmap(order.presentations, in_axes=(0, 0, 0, None, None)),
     static_argnums=4,
+)
+_make_plans = jax.jit(
+    jax.vmap(student.make_plan, in_axes=(None, None, None, 0, 0)),
+    static_argnums=(0, 1),
 )
 
 
