@@ -39,8 +39,8 @@ class Cost:
       compile_seconds: wall time of compilation.
       forward_passes: images seen by a forward pass only.
       train_passes: images seen by a forward and a backward pass.
-      flops: floating-point operations by XLA's cost analysis of the compiled programs;
-        the passes of loops that were compiled once are counted as often as they ran.
+      flops: floating-point operations by XLA's cost analysis of one step and of one
+        image's forward pass, times how often they ran.
       bytes: size on disk, set when the artifact is written.
     """
 

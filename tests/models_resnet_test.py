@@ -31,6 +31,53 @@ def _images(net, batch, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
+def _reference(variables, images, large_stem):
+    """Logits and features in evaluation mode, in float64."""
+    variables = jax.tree.map(lambda a: np.asarray(a, np.float64), variables)
+
+    def conv_norm(x, params, stats, stride):
+        kernel = params["conv"]["kernel"]
+        size = len(kernel)
+        pad = (size // 2, size // 2)
+        x = np.pad(x, [(0, 0), pad, pad, (0, 0)])
+        last = x.shape[1] - size + 1
+        out = sum(
+            x[:, i : i + last : stride, j : j + last : stride] @ kernel[i, j]
+            for i in range(size)
+            for j in range(size)
+        )
+        norm, stats = params["norm"], stats["norm"]
+        out = (out - stats["mean"]) / np.sqrt(stats["var"] + 1e-5)
+        return out * norm["scale"] + norm["bias"]
+
+    params, stats = variables["params"], variables["batch_stats"]
+    x = np.asarray(images, np.float64)
+    x = conv_norm(x, params["stem"], stats["stem"], 2 if large_stem else 1)
+    x = np.maximum(x, 0)
+    if large_stem:
+        side = (x.shape[1] + 1) // 2
+        x = np.pad(x, [(0, 0), (1, 2), (1, 2), (0, 0)])
+        x = np.max(
+            [
+                x[:, i : i + 2 * side : 2, j : j + 2 * side : 2]
+                for i in range(3)
+                for j in range(3)
+            ],
+            axis=0,
+        )
+    for name in [f"stage{s}_block{b}" for s in range(4) for b in range(2)]:
+        layers, old = params[name], stats[name]
+        stride = 1 if name == "stage0_block0" or "shortcut" not in layers else 2
+        y = conv_norm(x, layers["first"], old["first"], stride)
+        y = conv_norm(np.maximum(y, 0), layers["second"], old["second"], 1)
+        if "shortcut" in layers:
+            x = conv_norm(x, layers["shortcut"], old["shortcut"], stride)
+        x = np.maximum(x + y, 0)
+    features = x.mean((1, 2))
+    head = params["head"]
+    return features @ head["kernel"] + head["bias"], features
+
+
 def _count(*args, **options):
     net = models.network("resnet18", *args, **options)
     variables = jax.eval_shape(net.init, jax.random.key(0))
@@ -114,18 +161,26 @@ def test_resnet18_vmap_over_weights_equals_a_loop_and_updates_every_norm():
     jax.tree.map(lambda a, b: np.testing.assert_(np.any(a[0] != b)), new, old)
 
 
-def test_resnet18_evaluates_each_image_alone():
-    net = models.network("resnet18", 3, (8, 8, 3), **TINY)
-    variables, images = _random_variables(net, 3), _images(net, 4)
-    run = jax.jit(lambda v, x: net.module.apply(v, x, features=True))
-    logits, features = run(variables, images)
+@pytest.mark.parametrize(
+    ("size", "stem", "lowering"),
+    [(8, "small", "patches"), (17, "large", "patches"), (17, "large", "direct")],
+)
+def test_resnet18_equals_a_reference_and_sees_each_image_alone(size, stem, lowering):
+    net = models.network(
+        "resnet18", 3, (size, size, 3), stem=stem, lowering=lowering, **TINY
+    )
+    variables, images = _random_variables(net, 3), _images(net, 3)
+    run = jax.jit(partial(net.module.apply, features=True))
+    found = run(variables, images)
+    # Twenty layers in float32; logits are of order one.
     close = {"rtol": 1e-4, "atol": 1e-4}
-    np.testing.assert_allclose(run(variables, images[::-1])[0], logits[::-1], **close)
+    for a, b in zip(found, _reference(variables, images, stem == "large"), strict=True):
+        np.testing.assert_allclose(a, b, **close)
+    logits, features = found
     assert logits.dtype == jnp.float32
-    assert features.shape == (4, 8 * 2)
-    head = variables["params"]["head"]
-    from_features = features @ head["kernel"] + head["bias"].reshape(1, -1)
-    np.testing.assert_allclose(from_features, logits, **close)
+    assert features.shape == (3, 8 * 2)
+    order = np.asarray([2, 0, 1])
+    np.testing.assert_allclose(run(variables, images[order])[0], logits[order], **close)
 
 
 def test_basic_block_jit_equals_eager():
@@ -141,16 +196,6 @@ def test_basic_block_jit_equals_eager():
     eager = run(variables, x)
     assert eager.shape == (2, 3, 3, 4)
     np.testing.assert_allclose(jax.jit(run)(variables, x), eager, rtol=1e-5)
-
-
-def test_resnet18_lowerings_agree_with_the_large_stem():
-    def run(lowering):
-        net = models.network(
-            "resnet18", 3, (17, 17, 3), stem="large", lowering=lowering, **TINY
-        )
-        return jax.jit(net.apply)(_random_variables(net, 5), _images(net, 2))[0]
-
-    np.testing.assert_allclose(run("patches"), run("direct"), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

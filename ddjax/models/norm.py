@@ -34,16 +34,24 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x_BHWC: jax.Array) -> jax.Array:
-        batch, height, width, channels = x_BHWC.shape
-        groups = self.groups or channels
+        channels = x_BHWC.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
-        x = x_BHWC.reshape(batch, height, width, groups, channels // groups)
-        mean = x.mean((1, 2, 4), keepdims=True)
-        variance = jnp.square(x).mean((1, 2, 4), keepdims=True) - jnp.square(mean)
-        x = (x - mean) * lax.rsqrt(jnp.maximum(variance, 0) + _EPSILON)
-        scale, bias = (p.reshape(1, 1, 1, channels) for p in (scale, bias))
-        return x.reshape(x_BHWC.shape) * scale + bias
+        mean_BC = self._over_groups(x_BHWC.mean((1, 2)))
+        square_BC = self._over_groups((x_BHWC * x_BHWC).mean((1, 2)))
+        variance_BC = jnp.maximum(square_BC - mean_BC * mean_BC, 0)
+        gain_BC = scale.reshape(1, -1) * lax.rsqrt(variance_BC + _EPSILON)
+        mean, gain = (m[:, None, None, :] for m in (mean_BC, gain_BC))
+        return (x_BHWC - mean) * gain + bias.reshape(1, 1, 1, -1)
+
+    def _over_groups(self, moment_BC):
+        """Replaces the moment of each channel by the mean over its group."""
+        if self.groups is None:
+            return moment_BC
+        batch, channels = moment_BC.shape
+        moment_BGC = moment_BC.reshape(batch, self.groups, -1)
+        mean_BG1 = moment_BGC.mean(2, keepdims=True)
+        return jnp.broadcast_to(mean_BG1, moment_BGC.shape).reshape(batch, channels)
 
 
 def norm_layer(kind: str, train: bool, name: str) -> Callable[[jax.Array], jax.Array]:

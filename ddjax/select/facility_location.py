@@ -90,7 +90,8 @@ def _greedy(unit_nD, weights_n, count):
             gains_bn = rows_of(stale)
             gains_bn -= reached_n
             np.maximum(gains_bn, 0.0, out=gains_bn)
-            bound_n[stale] = gains_bn @ weights_n
+            # Not a matrix product: on blocks this small its threads only wait.
+            bound_n[stale] = np.einsum("bn,n->b", gains_bn, weights_n)
             fresh_n[stale] = True
         chosen.append(best)
         np.maximum(reached_n, rows_of([best])[0], out=reached_n)

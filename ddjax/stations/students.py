@@ -255,7 +255,7 @@ class Students:
         diverged = ~np.isfinite(sums[:real]).all(axis=-1)
         for name, examples in splits.items():
             judge = sweep.Bound(_accuracy, runner.program.network)
-            result, flops = runner.call(
+            result = runner.call(
                 judge,
                 (True, False, False, False, False),
                 variables,
@@ -263,9 +263,7 @@ class Students:
                 *(runner.pool.mean, runner.pool.std),
             )
             arrays[name] = np.where(diverged, np.nan, np.asarray(result)[:real])
-            runner.cost.forward_passes += real * len(examples)
-            batches = -(-len(examples) // evaluate.BATCH)
-            runner.cost.flops += flops * batches
+            runner.book_forward(real * len(examples))
         return arrays
 
 

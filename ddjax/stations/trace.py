@@ -104,13 +104,12 @@ def trace_station(
             pool = runner.pool
             variables = student.evaluated_variables(runner.program, state)
             with jax.default_matmul_precision("highest"):
-                result, flops = runner.call(
+                result = runner.call(
                     sweep.Bound(function, runner.program.network),
                     (True, False, False, False, False),
                     *(variables, pool.images, pool.labels, pool.mean, pool.std),
                 )
-            runner.cost.forward_passes += len(seeds) * len(context.pool)
-            runner.cost.flops += flops * -(-len(context.pool) // evaluate.BATCH)
+            runner.book_forward(len(seeds) * len(context.pool))
             return result
 
         with progress_bar(f"trace, IPC {ipc}", steps * len(seeds)) as bar:

@@ -4,6 +4,7 @@ Letters: M members, T steps of a stretch, B batch, N pool examples.
 """
 
 import dataclasses
+import functools
 import pathlib
 import shutil
 import time
@@ -59,35 +60,34 @@ def lift(function: Callable, driver: str, batched: Iterable[bool]) -> Callable:
     Args:
       function: positional arguments and results are pytrees of arrays.
       driver: "vmap"; "loop", one compiled body, members in turn; "mesh", members spread
-        over the devices and vmapped on each (M must be divisible by their number).
+        over the devices (M must be divisible by their number) and on each of them
+        looped over on CPU, else vmapped.
       batched: for each argument, whether it has a leading member axis.
 
     Returns:
       The function, not jitted; results have a leading member axis.
     """
     batched = tuple(batched)
-    mapped = jax.vmap(function, in_axes=tuple(0 if b else None for b in batched))
-    if driver == "vmap":
-        return mapped
     if driver == "mesh":
         spec = PartitionSpec(mesh.MEMBER)
+        # A core's caches hold one member's activations, not several; an accelerator
+        # wants the larger products.
+        inner = "loop" if jax.default_backend() == "cpu" else "vmap"
         return jax.shard_map(
-            mapped,
+            lift(function, inner, batched),
             mesh=mesh.member_mesh(),
             in_specs=tuple(spec if b else PartitionSpec() for b in batched),
             out_specs=spec,
             check_vma=False,
         )
+    if driver == "vmap":
+        return jax.vmap(function, in_axes=tuple(0 if b else None for b in batched))
 
     def looped(*args):
         def one(members):
             own = iter(members)
-            return function(
-                *(
-                    next(own) if b else shared
-                    for b, shared in zip(batched, args, strict=True)
-                )
-            )
+            each = zip(batched, args, strict=True)
+            return function(*(next(own) if b else shared for b, shared in each))
 
         return jax.lax.map(one, [a for a, b in zip(args, batched, strict=True) if b])
 
@@ -148,7 +148,7 @@ class Runner:
           donate: positions of arguments whose buffers may be reused.
 
         Returns:
-          (result, flops of one call by XLA's cost analysis)
+          The function's result.
         """
         shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(args))
         key = (function, batched, shapes, self.driver)
@@ -158,12 +158,39 @@ class Runner:
             compiled = jax.jit(lifted, donate_argnums=donate).lower(*args).compile()
             self.cost.compile_seconds += time.perf_counter() - start
             self._compiled[key] = compiled
-        compiled = self._compiled[key]
-        flops = max((compiled.cost_analysis() or {}).get("flops", 0.0), 0.0)
         start = time.perf_counter()
-        result = jax.block_until_ready(compiled(*args))
+        result = jax.block_until_ready(self._compiled[key](*args))
         self.cost.seconds += time.perf_counter() - start
-        return result, flops
+        return result
+
+    def book_forward(self, images: int) -> None:
+        """Books images that were seen by a forward pass outside training."""
+        self.cost.forward_passes += images
+        self.cost.flops += images * self._image_flops
+
+    @functools.cached_property
+    def _image_flops(self) -> float:
+        """Operations of one image's forward pass."""
+        network = self.program.network
+        variables = jax.eval_shape(network.init, jax.random.key(0))
+        image = jax.ShapeDtypeStruct((1, *network.image_shape), np.float32)
+        return _flops(network.apply, variables, image)
+
+    @functools.cached_property
+    def _step_flops(self) -> float:
+        """Operations of one member's training step."""
+        program = self.program
+        seed = jax.ShapeDtypeStruct((), np.int32)
+        state = jax.eval_shape(Bound(student.init_student, program), seed)
+        rows = jax.ShapeDtypeStruct((program.batch_size,), np.int32)
+        make = functools.partial(
+            student.make_plan, program.recipe, program.network.image_shape
+        )
+        plan = jax.eval_shape(make, self.pool.ids, seed, order.Order(rows, rows, rows))
+        number = jax.ShapeDtypeStruct((), np.float32)
+        hparams = student.HParams(*[number] * len(student.HParams._fields))
+        step = Bound(student.train_step, program)
+        return _flops(step, state, self.pool, plan, hparams)
 
     def place(self, tree: Any) -> Any:
         """Puts arrays with a member axis on the device or devices."""
@@ -248,7 +275,7 @@ class Runner:
 
     def _init(self, members: Members) -> dict[str, Any]:
         init = Bound(student.init_student, self.program)
-        return self.call(init, (True,), self.place(members.seeds))[0]
+        return self.call(init, (True,), self.place(members.seeds))
 
     def _plan(self, members: Members, step: int) -> student.Plan:
         start = time.perf_counter()
@@ -289,7 +316,7 @@ class Runner:
     def _advance(self, state, plan, hparams, bounds, real):
         steps = int(bounds[1] - bounds[0])
         before = self.cost.seconds
-        state, flops = self.call(
+        state = self.call(
             Bound(student.advance, self.program),
             (True, False, True, True, False, False),
             *(state, self.pool, plan, hparams, *bounds),
@@ -297,9 +324,7 @@ class Runner:
         )
         self._seconds_per_step = (self.cost.seconds - before) / steps
         self.cost.train_passes += real * steps * self.program.batch_size
-        # XLA counts the body of a loop once; under "loop" also that of the member loop.
-        width = len(plan.positions) if self.driver == "loop" else 1
-        self.cost.flops += flops * steps * width
+        self.cost.flops += real * steps * self._step_flops
         return state
 
 
@@ -322,6 +347,12 @@ _make_plans = jax.jit(
     jax.vmap(student.make_plan, in_axes=(None, None, None, 0, 0)),
     static_argnums=(0, 1),
 )
+
+
+def _flops(function: Callable, *abstract: Any) -> float:
+    """Floating-point operations by XLA's cost analysis, before optimisation."""
+    analysis = jax.jit(function).lower(*abstract).cost_analysis()
+    return max((analysis or {}).get("flops", 0.0), 0.0)
 
 
 def _save(folder: pathlib.Path, step: int, state: Any, records: list) -> None:
