@@ -4,7 +4,7 @@ import os
 import sys
 
 import jax
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from ddjax import experiment
@@ -43,6 +43,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _main(argv: list[str]) -> None:
     del argv
+    logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save
     try:
         settings = from_config(_CONFIG.value)
         workdir = _WORKDIR.value or os.path.join("runs", settings.name)

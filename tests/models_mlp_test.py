@@ -13,7 +13,7 @@ def _members(net, count):
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(net.init, jax.random.key(0))
     return jax.tree.map(
-        lambda leaf: jnp.asarray(rng.normal(size=(count, *leaf.shape)), jnp.float32),
+        lambda leaf: rng.normal(size=(count, *leaf.shape)).astype(np.float32),
         shapes,
     )
 
@@ -32,7 +32,7 @@ def test_mlp_equals_a_reference_alone_and_under_vmap():
         x = images.reshape(6, -1).astype(np.float64)
         for name in ("hidden0", "hidden1"):
             layer = member["params"][name]
-            x = np.maximum(x @ np.asarray(layer["kernel"]) + layer["bias"][None], 0)
+            x = np.maximum(x @ np.asarray(layer["kernel"]) + layer["bias"], 0)
         head = member["params"]["head"]
         expected = x @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
         np.testing.assert_allclose(together[m], expected, **close)

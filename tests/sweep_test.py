@@ -46,8 +46,10 @@ def make_members(rows=(0, 1, 2)):
     )
 
 
-def params_of(state, row):
-    return [np.asarray(a[row]) for a in jax.tree.leaves(state["variables"])]
+def params_of(states, row):
+    width = len(states[0]["step"])
+    state = states[row // width]["variables"]
+    return [np.asarray(a[row % width]) for a in jax.tree.leaves(state)]
 
 
 def assert_close(a, b):
@@ -91,8 +93,9 @@ def test_stretches_change_nothing(reference, monkeypatch):
         assert_close(params_of(state, row), params_of(reference, row))
 
 
-def measure(state):
-    return {"step": np.asarray(state["step"]), "curve": np.asarray(state["curve"])}
+def measure(states):
+    names = ("step", "curve")
+    return {n: np.concatenate([np.asarray(s[n]) for s in states])[:3] for n in names}
 
 
 def test_stops_are_measured_after_their_steps():
@@ -146,10 +149,37 @@ def test_costs_count_real_members_only():
     assert runner.take_cost().train_passes == 0
 
 
-@pytest.mark.parametrize("count, size", [(1, 1), (2, 2), (3, 4), (8, 8), (9, 16)])
-def test_group_size_is_a_power_of_two(count, size):
-    assert make_runner().group_size(count) == size
-    assert make_runner("mesh").group_size(count) == max(size, 4)
+@pytest.mark.parametrize("count, width", [(1, 1), (2, 2), (3, 4), (8, 8), (9, 16)])
+def test_width_is_a_power_of_two_under_vmap(count, width):
+    assert make_runner().width(count) == width
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_width_is_one_member_a_device_under_loop_and_mesh(count):
+    assert make_runner("loop").width(count) == 1
+    assert make_runner("mesh").width(count) == jax.local_device_count() == 4
+
+
+def ask_mean(network, variables, images, labels):
+    logits, _ = network.apply(variables, images)
+    return {"mean": images.mean((1, 2, 3)), "label": labels, "logits": logits}
+
+
+@pytest.mark.parametrize("driver", ["vmap", "mesh"])
+@pytest.mark.parametrize("count", [3, 300])
+def test_ask_answers_for_every_member_and_image(driver, count):
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (count, *SHAPE), np.uint8)
+    labels = np.arange(count, dtype=np.int32)
+    runner = make_runner(driver)
+    states, _ = runner.train(make_members(), 1)
+    seen = runner.ask(ask_mean, states, 3, images, labels)
+    expected = ((images / 255.0 - 0.4) / 0.3).mean((1, 2, 3))
+    assert seen["logits"].shape == (3, count, CLASSES)
+    for row in range(3):
+        np.testing.assert_allclose(seen["mean"][row], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(seen["label"][row], labels)
+    assert not np.allclose(seen["logits"][0], seen["logits"][1])
 
 
 def test_lift_shares_unbatched_arguments():

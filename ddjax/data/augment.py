@@ -7,85 +7,32 @@ to the rounding of floats. The functions see one example; lift them with `vmap`.
 Letters: H W image height and width, C channels.
 """
 
-import dataclasses
 import math
-from numbers import Integral, Real
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ddjax.errors import InputError
+from ddjax.data.cutmix import Box, cutmix, cutmix_box, cutmix_draw
+from ddjax.data.recipe import CROP, FLIP, Recipe, to_integer, view_key
 
-# One stream of random numbers for each purpose. Teacher labels are stored for views
-# drawn from these streams: never renumber them.
-_CROP, _FLIP, _CUTMIX = range(3)
+__all__ = [
+    "Box",
+    "Draw",
+    "Recipe",
+    "crop_offset",
+    "cutmix",
+    "cutmix_box",
+    "cutmix_draw",
+    "draw",
+    "flip_coin",
+    "render",
+    "resized_crop_window",
+    "view",
+]
 
 _TRIES = 10
 _MAX_RATIO = 4 / 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """What is done to an image; static and hashable, all off by default.
-
-    Attributes:
-      pad: pixels of black added on each side before the image's size is cut out again
-        at a uniform offset.
-      resized_crop: (lowest, highest) fraction of the image's area, in (0, 1]; a window
-        of such an area is resized to the image's size. None: off.
-      flip: mirror left and right with probability 1/2.
-      cutmix: alpha of the Beta(alpha, alpha) distribution of CutMix; 0: off.
-
-    Raises:
-      InputError: a value out of its range, or both kinds of crop at once.
-    """
-
-    pad: int = 0
-    resized_crop: tuple[float, float] | None = None
-    flip: bool = False
-    cutmix: float = 0.0
-
-    def __post_init__(self):
-        if not isinstance(self.pad, Integral) or self.pad < 0:
-            raise InputError(
-                f"augment.pad: found {self.pad!r}, allowed is an integer >= 0"
-            )
-        if self.resized_crop is not None:
-            areas = self.resized_crop
-            if not _is_area_range(areas):
-                raise InputError(
-                    f"augment.resized_crop: found {areas!r}, allowed is a pair "
-                    "(lowest, highest) of areas with 0 < lowest <= highest <= 1"
-                )
-            # A list from a config would not be hashable.
-            object.__setattr__(self, "resized_crop", tuple(areas))
-            if self.pad:
-                raise InputError(
-                    f"augment.resized_crop: found {areas!r} beside augment.pad = "
-                    f"{self.pad}, allowed is one of the two crops"
-                )
-        if not isinstance(self.cutmix, Real) or not 0 <= self.cutmix < math.inf:
-            raise InputError(
-                f"augment.cutmix: found {self.cutmix!r}, allowed is a finite "
-                "number >= 0"
-            )
-
-
-class Box(NamedTuple):
-    """The part of an image that CutMix replaces.
-
-    Attributes:
-      y0, y1, x0, x1: [] int32, rows y0 .. y1-1 and columns x0 .. x1-1.
-      keep: [] float32 in [0, 1], the fraction of pixels that stay, which is the weight
-        of the image's own label.
-    """
-
-    y0: jax.Array
-    y1: jax.Array
-    x0: jax.Array
-    x1: jax.Array
-    keep: jax.Array
 
 
 class Draw(NamedTuple):
@@ -196,9 +143,9 @@ def crop_offset(
     Returns:
       y0, x0: [] int32, uniform in 0 .. 2 * pad, in pixels of the padded image.
     """
-    y, x = jax.random.uniform(_key(_CROP, seed, epoch, example_id), (2,))
+    y, x = jax.random.uniform(view_key(CROP, seed, epoch, example_id), (2,))
     count = 2 * recipe.pad + 1
-    return _integer(y, count), _integer(x, count)
+    return to_integer(y, count), to_integer(x, count)
 
 
 def resized_crop_window(
@@ -224,7 +171,7 @@ def resized_crop_window(
     Returns:
       y0, x0, window height, window width: [] int32, inside the image.
     """
-    draws = jax.random.uniform(_key(_CROP, seed, epoch, example_id), (_TRIES + 1, 2))
+    draws = jax.random.uniform(view_key(CROP, seed, epoch, example_id), (_TRIES + 1, 2))
     tries, place = draws[:_TRIES], draws[_TRIES]
     low, high = recipe.resized_crop
     area = height * width * (low + (high - low) * tries[:, 0])
@@ -240,12 +187,12 @@ def resized_crop_window(
     crop_width = jnp.where(found, widths[first], central_width)
     y0 = jnp.where(
         found,
-        _integer(place[0], height - crop_height + 1),
+        to_integer(place[0], height - crop_height + 1),
         (height - central_height) // 2,
     )
     x0 = jnp.where(
         found,
-        _integer(place[1], width - crop_width + 1),
+        to_integer(place[1], width - crop_width + 1),
         (width - central_width) // 2,
     )
     return y0, x0, crop_height, crop_width
@@ -260,131 +207,7 @@ def flip_coin(seed: jax.Array, epoch: jax.Array, example_id: jax.Array) -> jax.A
     Returns:
       [] bool, true with probability 1/2.
     """
-    return jax.random.uniform(_key(_FLIP, seed, epoch, example_id)) < 0.5
-
-
-def cutmix_draw(
-    recipe: Recipe,
-    seed: jax.Array,
-    epoch: jax.Array,
-    example_id: jax.Array,
-    height: int,
-    width: int,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The random numbers behind a CutMix box.
-
-    Args:
-      recipe: an augmentation with `cutmix`.
-      seed, epoch, example_id: [] int32.
-      height, width: of the image, in pixels; static.
-
-    Returns:
-      lam: [] float32 in [0, 1], drawn from Beta(alpha, alpha): the fraction of pixels
-        that would stay if the box lay wholly inside the image.
-      centre row in 0 .. height-1 and centre column in 0 .. width-1: [] int32, uniform.
-
-    Raises:
-      InputError: the recipe has no CutMix.
-    """
-    if not recipe.cutmix:
-        raise InputError("augment.cutmix: found 0, allowed is > 0 where a box is drawn")
-    key = _key(_CUTMIX, seed, epoch, example_id)
-    if recipe.cutmix == 1:  # Beta(1, 1) is uniform
-        lam, y, x = jax.random.uniform(key, (3,))
-    else:
-        lam_key, centre_key = jax.random.split(key)
-        lam = jax.random.beta(lam_key, recipe.cutmix, recipe.cutmix)
-        y, x = jax.random.uniform(centre_key, (2,))
-    return lam, _integer(y, height), _integer(x, width)
-
-
-def cutmix_box(
-    recipe: Recipe,
-    seed: jax.Array,
-    epoch: jax.Array,
-    example_id: jax.Array,
-    height: int,
-    width: int,
-) -> Box:
-    """The box of an example that CutMix fills with its partner.
-
-    A side is floor(side of the image * sqrt(1 - lam)), the box reaches half of it,
-    rounded down, to both sides of the centre, and what lies beyond the image is cut
-    off.
-
-    Args:
-      recipe: an augmentation with `cutmix`.
-      seed, epoch, example_id: [] int32; of the image that is pasted into.
-      height, width: of the image, in pixels; static.
-
-    Returns:
-      The box, with the fraction that truly stays: lam itself ignores what is cut off.
-
-    Raises:
-      InputError: the recipe has no CutMix.
-
-    Source: the box rule that the repositories of dataset distillation share.
-      Deviation: they draw one lam and one box a batch; here each example draws its
-      own, so that a view does not depend on its batch.
-    """
-    lam, y, x = cutmix_draw(recipe, seed, epoch, example_id, height, width)
-    side = jnp.sqrt(1 - lam)
-    y0, y1 = _span(y, (height * side).astype(jnp.int32), height)
-    x0, x1 = _span(x, (width * side).astype(jnp.int32), width)
-    area, pixels = (y1 - y0) * (x1 - x0), height * width
-    # Exactly 0 and 1 at the ends, though XLA may divide by a rounded reciprocal.
-    keep = jnp.where(area == 0, 1.0, (pixels - area) / pixels)
-    return Box(y0, y1, x0, x1, keep)
-
-
-def cutmix(box: Box, image_HWC: jax.Array, partner_HWC: jax.Array) -> jax.Array:
-    """Pastes a partner's pixels into a box of an image, at the same place.
-
-    Args:
-      box: where.
-      image_HWC: [H,W,C], the view that keeps what is outside the box.
-      partner_HWC: [H,W,C], the view whose pixels fill the box.
-
-    Returns:
-      [H,W,C] of the images' dtype.
-    """
-    height, width, _ = image_HWC.shape
-    y = jnp.arange(height)[:, None, None]
-    x = jnp.arange(width)[None, :, None]
-    inside = (box.y0 <= y) & (y < box.y1) & (box.x0 <= x) & (x < box.x1)
-    return jnp.where(inside, partner_HWC, image_HWC)
-
-
-def _is_area_range(value) -> bool:
-    return (
-        isinstance(value, (tuple, list))
-        and len(value) == 2
-        and all(isinstance(area, Real) for area in value)
-        and 0 < value[0] <= value[1] <= 1
-    )
-
-
-def _key(
-    purpose: int, seed: jax.Array, epoch: jax.Array, example_id: jax.Array
-) -> jax.Array:
-    """The typed key of one purpose at one view, whatever JAX's default generator."""
-    key = jax.random.key(0, impl="threefry2x32")
-    for number in (seed, purpose, epoch, example_id):
-        key = jax.random.fold_in(key, number)
-    return key
-
-
-def _integer(uniform: jax.Array, count: jax.Array | int) -> jax.Array:
-    """A number in [0, 1) as an integer in 0 .. count-1."""
-    return (uniform * count).astype(jnp.int32)
-
-
-def _span(
-    centre: jax.Array, length: jax.Array, size: int
-) -> tuple[jax.Array, jax.Array]:
-    """The part of centre -/+ length // 2 that lies in 0 .. size."""
-    half = length // 2
-    return jnp.maximum(centre - half, 0), jnp.minimum(centre + half, size)
+    return jax.random.uniform(view_key(FLIP, seed, epoch, example_id)) < 0.5
 
 
 def _interpolation(

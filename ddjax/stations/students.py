@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddjax import scores
 from ddjax.artifacts import Cost, Draft, digest
 from ddjax.stations.context import Context, hparams, progress_bar
 from ddjax.stations.teacher import Teacher
-from ddjax.train import evaluate, student, sweep
+from ddjax.train import student, sweep
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -216,14 +217,14 @@ class Students:
                 self.hparams(steps, np.array([m.learning_rate for m in members])),
             )
             with progress_bar(label, steps * len(members), "student-step") as bar:
-                state, _ = runner.train(
+                states, _ = runner.train(
                     group,
                     steps,
                     folder=partial,
                     checkpoint_seconds=context.settings.sweep.checkpoint_seconds,
                     progress=bar.update,
                 )
-            arrays = self._judge(runner, state, len(members), read_test)
+            arrays = self._judge(runner, states, len(members), read_test)
             return Draft(arrays, {"label": label}, runner.take_cost())
 
         artifact = context.station("students", label, settings, parents, make)
@@ -243,30 +244,27 @@ class Students:
             for row, member in enumerate(members)
         ]
 
-    def _judge(self, runner, state, real: int, read_test: bool) -> dict[str, Any]:
+    def _judge(self, runner, states, count: int, read_test: bool) -> dict[str, Any]:
         context = self.context
-        variables = student.evaluated_variables(runner.program, state)
+        curves = np.concatenate([np.asarray(state["curve"]) for state in states])
+        sums, counts = np.moveaxis(curves[:count], 1, 0)
+        with np.errstate(invalid="ignore"):
+            arrays = {"curve": sums / counts}
+        diverged = ~np.isfinite(sums).all(axis=-1)
         splits = {"val_accuracy": context.validation}
         if read_test:
             splits["accuracy"] = context.test
-        sums, counts = np.moveaxis(np.asarray(state["curve"]), 1, 0)
-        arrays = {"curve": (sums / np.maximum(counts, 1))[:real]}
-        arrays["curve"][counts[:real] == 0] = np.nan
-        diverged = ~np.isfinite(sums[:real]).all(axis=-1)
-        for name, examples in splits.items():
-            judge = sweep.Bound(_accuracy, runner.program.network)
-            result = runner.call(
-                judge,
-                (True, False, False, False, False),
-                variables,
-                *runner.share((examples.images, examples.labels)),
-                *(runner.pool.mean, runner.pool.std),
-            )
-            arrays[name] = np.where(diverged, np.nan, np.asarray(result)[:real])
-            runner.book_forward(real * len(examples))
+        for name, split in splits.items():
+            seen = runner.ask(inspect, states, count, split.images, split.labels)
+            diverged |= ~np.isfinite(seen["true_prob"]).all(axis=-1)
+            arrays[name] = 100.0 * seen["correct"].mean(axis=-1)
+        for name in splits:
+            arrays[name][diverged] = np.nan
         return arrays
 
 
-def _accuracy(network, variables, images, labels, mean, std):
-    logits = evaluate.predict(network, variables, images, mean, std)
-    return evaluate.accuracy(logits, labels)
+def inspect(network, variables, images, labels) -> dict[str, jax.Array]:
+    """Returns what is recorded of images: `scores.snapshot` and the features [B,D]."""
+    logits, _ = network.apply(variables, images)
+    features = network.features(variables, images)
+    return scores.snapshot(logits, labels) | {"features": features}

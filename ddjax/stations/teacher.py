@@ -58,7 +58,7 @@ def teacher_station(context: Context) -> Teacher:
         program = context.program(
             network, settings.optimizer, settings.batch_size, "hard"
         )
-        runner = sweep.Runner(program, context.device_pool(), "vmap", context.compiled)
+        runner = sweep.Runner(program, context.device_pool(), "loop", context.compiled)
         members = sweep.Members(
             np.zeros(1, np.int32),
             [np.arange(len(context.pool), dtype=np.int32)],
@@ -71,7 +71,7 @@ def teacher_station(context: Context) -> Teacher:
             ),
         )
         with progress_bar("teacher", steps) as bar:
-            state, _ = runner.train(members, steps, progress=bar.update)
+            (state,), _ = runner.train(members, steps, progress=bar.update)
         trained = student.evaluated_variables(program, state)
         variables = jax.tree.map(lambda a: np.asarray(a[0]), trained)
         accuracies = {

@@ -2,7 +2,6 @@
 
 import pathlib
 
-import jax
 import numpy as np
 
 from ddjax import scores, select
@@ -10,8 +9,8 @@ from ddjax.artifacts import Artifact, Draft
 from ddjax.errors import InputError
 from ddjax.settings import Select
 from ddjax.stations.context import Context, progress_bar
-from ddjax.stations.students import Students
-from ddjax.train import evaluate, student, sweep
+from ddjax.stations.students import Students, inspect
+from ddjax.train import sweep
 
 
 def select_settings(settings: Select) -> select.Settings:
@@ -72,7 +71,7 @@ def trace_station(
 
     Returns:
       An artifact with the arrays of `scores.Trace`, [R,S,N] for R seeds, and
-      `features` [R,N,D], the last layer's inputs at the end.
+      `features` [R,N,D], the last layer's inputs at the last snapshot.
     """
     steps = context.steps(ipc)
     seeds = context.settings.protocol.seeds
@@ -100,35 +99,30 @@ def trace_station(
             students.hparams(steps, np.full(len(seeds), learning_rate)),
         )
 
-        def ask(function, state):
-            pool = runner.pool
-            variables = student.evaluated_variables(runner.program, state)
-            with jax.default_matmul_precision("highest"):
-                result = runner.call(
-                    sweep.Bound(function, runner.program.network),
-                    (True, False, False, False, False),
-                    *(variables, pool.images, pool.labels, pool.mean, pool.std),
-                )
-            runner.book_forward(len(seeds) * len(context.pool))
-            return result
+        last = {}
+
+        def measure(states):
+            pool = context.pool
+            seen = runner.ask(inspect, states, len(seeds), pool.images, pool.labels)
+            last["features"] = seen.pop("features")
+            return seen
 
         with progress_bar(f"trace, IPC {ipc}", steps * len(seeds)) as bar:
-            state, records = runner.train(
+            _, records = runner.train(
                 members,
                 steps,
                 stops=stops,
-                measure=lambda state: jax.tree.map(np.asarray, ask(_measure, state)),
+                measure=measure,
                 folder=partial,
                 checkpoint_seconds=context.settings.sweep.checkpoint_seconds,
                 progress=bar.update,
             )
-        arrays = {name: np.moveaxis(a, 0, 1) for name, a in records.items()}
+        arrays = {name: np.moveaxis(a, 0, 1) for name, a in records.items()} | last
         if not np.isfinite(arrays["true_prob"]).all():
             raise InputError(
                 f"student.learning_rates: with {learning_rate}, chosen for the full "
                 "data, the scoring run diverged; offer smaller ones"
             )
-        arrays["features"] = np.asarray(ask(_features, state))[: len(seeds)]
         info = {"epochs": steps * batch_size / len(context.pool)}
         return Draft(arrays, info, runner.take_cost())
 
@@ -139,13 +133,3 @@ def trace_of(artifact: Artifact, row: int) -> scores.Trace:
     """Returns the trace of one of an artifact's scoring runs."""
     fields = ("true_prob", "el2n", "margin", "correct", "entropy")
     return scores.Trace(**{name: artifact.arrays[name][row] for name in fields})
-
-
-def _measure(network, variables, images, labels, mean, std):
-    logits = evaluate.predict(network, variables, images, mean, std)
-    return scores.snapshot(logits, labels)
-
-
-def _features(network, variables, images, labels, mean, std):
-    del labels
-    return evaluate.extract_features(network, variables, images, mean, std)

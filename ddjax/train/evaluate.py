@@ -1,6 +1,6 @@
 """What a network says about many images, in constant memory.
 
-Letters: N images, B batch, C classes, D features.
+Letters: N images, B batch, C classes.
 """
 
 from typing import Any
@@ -36,15 +36,6 @@ def predict(
     """
     return _by_batch(
         lambda batch: network.apply(variables, normalise(batch, mean, std))[0], images
-    )
-
-
-def extract_features(
-    network: Network, variables: Any, images: jax.Array, mean: jax.Array, std: jax.Array
-) -> jax.Array:
-    """Returns the last layer's inputs [N,D] float32, arguments as in `predict`."""
-    return _by_batch(
-        lambda batch: network.features(variables, normalise(batch, mean, std)), images
     )
 
 
