@@ -18,6 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from ddjax import mesh
 from ddjax.artifacts import Cost
+from ddjax.data.augment import Recipe
 from ddjax.train import checkpoint, order, student
 from ddjax.train.drivers import lift
 
@@ -137,8 +138,7 @@ class Runner:
         """
         width = self.width(len(members))
         parts = members.parts(width)
-        init = Bound(student.init_student, self.program)
-        states = [self.call(init, (True,), self._place(p.seeds)) for p in parts]
+        states = [self._init(part) for part in parts]
         step, records = 0, []
         if folder is not None:
             step, states, records = _restore(folder, states, stops, measure)
@@ -222,8 +222,7 @@ class Runner:
     def time_step(self, members: Members, steps: int = 3, repeats: int = 2) -> float:
         """Returns the seconds of one member-step, the best of a few calls."""
         part = members.parts(self.width(len(members)))[0]
-        init = Bound(student.init_student, self.program)
-        state = self.call(init, (True,), self._place(part.seeds))
+        state = self._init(part)
         plan, hparams = self._plan(part, 0), self._place(part.hparams)
         best = float("inf")
         for _ in range(1 + repeats):  # the first call is a warm-up
@@ -259,6 +258,16 @@ class Runner:
         result = jax.block_until_ready(self._compiled[key](*args))
         self.cost.seconds += time.perf_counter() - start
         return result
+
+    def _init(self, part: Members) -> dict[str, Any]:
+        # What does not matter to the weights is left out, so that the executable is
+        # shared by all regimes.
+        bare = dataclasses.replace(
+            self.program, objective=None, recipe=Recipe(), batch_size=1, schedule=""
+        )
+        init = Bound(student.init_student, bare)
+        rows = [self._run(init, init, (seed,)) for seed in part.seeds]
+        return self._place(jax.tree.map(lambda *leaves: np.stack(leaves), *rows))
 
     def _plan(self, part: Members, step: int) -> student.Plan:
         size = self.program.batch_size
