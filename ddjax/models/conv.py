@@ -9,6 +9,8 @@ Letters: B batch, H W image, Y X output image, C input channels, O output channe
 K = size * size * C.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -17,6 +19,9 @@ from jax import lax
 from ddjax.models import initializers
 
 LOWERINGS = ("auto", "patches", "direct")
+# From this many channels on, one product a kernel row beats laying all rows side by
+# side; below it the products would be too thin.
+_WIDE = 8
 
 
 def conv(
@@ -53,27 +58,72 @@ def conv(
 
 
 def _patches(images_BHWC, kernel_HWCO, stride, padding):
+    if stride == 1:
+        return _unit_stride(images_BHWC, kernel_HWCO, padding)
+    lines_BHYK = _lines(images_BHWC, kernel_HWCO.shape[0], stride, padding)
+    return _product(lines_BHYK, kernel_HWCO, stride)
+
+
+def _lines(images_BHWC, size, stride, padding):
+    """Pads, and puts the columns under the kernel side by side, K = size * C.
+
+    A negative padding crops, which the gradient of a wide padding asks for.
+    """
+    sides, none = (padding, padding, 0), (0, 0, 0)
+    zero = jnp.zeros((), images_BHWC.dtype)
+    images_BHWC = lax.pad(images_BHWC, zero, (none, sides, sides, none))
+    return jnp.concatenate(_shifts(images_BHWC, size, stride, axis=2), axis=-1)
+
+
+def _product(lines_BHYK, kernel_HWCO, stride):
+    """Sums the products of the kernel's rows with the lines under them."""
+    size, _, channels, outputs = kernel_HWCO.shape
+    rows = _shifts(lines_BHYK, size, stride, axis=1)
+    kernel_HKO = kernel_HWCO.reshape(size, size * channels, outputs)
+    if channels < _WIDE:
+        rows = [jnp.concatenate(rows, axis=-1)]
+        kernel_HKO = kernel_HKO.reshape(1, -1, outputs)
+    products = (
+        row.reshape(-1, row.shape[-1]) @ kernel_KO
+        for row, kernel_KO in zip(rows, kernel_HKO, strict=True)
+    )
+    return sum(products).reshape(*rows[0].shape[:3], outputs)
+
+
+# Left to itself, the gradient of a slice is a padded copy a shift and a sum over all of
+# them, which costs more than the products. The gradient with respect to the images is
+# instead a convolution of the same kind, with the kernel turned round.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _unit_stride(images_BHWC, kernel_HWCO, padding):
+    return _forward(images_BHWC, kernel_HWCO, padding)[0]
+
+
+def _forward(images_BHWC, kernel_HWCO, padding):
+    lines_BHYK = _lines(images_BHWC, kernel_HWCO.shape[0], 1, padding)
+    return _product(lines_BHYK, kernel_HWCO, 1), (lines_BHYK, kernel_HWCO)
+
+
+def _backward(padding, residuals, grad_BYXO):
+    lines_BHYK, kernel_HWCO = residuals
     size, _, _, outputs = kernel_HWCO.shape
-    sides = (padding, padding)
-    images_BHWC = jnp.pad(images_BHWC, ((0, 0), sides, sides, (0, 0)))
-    # Columns first, then rows: the gradient then adds size + size shifted copies
-    # instead of size * size.
-    patches_BYXK = _shifts(_shifts(images_BHWC, size, stride, 2), size, stride, 1)
-    *image, k = patches_BYXK.shape
-    result = patches_BYXK.reshape(-1, k) @ kernel_HWCO.reshape(k, outputs)
-    return result.reshape(*image, outputs)
+    turned_HWOC = kernel_HWCO[::-1, ::-1].swapaxes(2, 3)
+    images_grad, _ = _forward(grad_BYXO, turned_HWOC, size - 1 - padding)
+    rows = _shifts(lines_BHYK, size, 1, axis=1)
+    grad = grad_BYXO.reshape(-1, outputs)
+    kernel_grad = [row.reshape(-1, row.shape[-1]).T @ grad for row in rows]
+    return images_grad, jnp.stack(kernel_grad).reshape(kernel_HWCO.shape)
+
+
+_unit_stride.defvjp(_forward, _backward)
 
 
 def _shifts(images_BHWC, size, stride, axis):
-    """Puts the `size` shifted copies along an axis side by side on the channels."""
+    """Returns the `size` copies of images that are shifted along an axis."""
     last = images_BHWC.shape[axis] - size
-    return jnp.concatenate(
-        [
-            lax.slice_in_dim(images_BHWC, i, i + last + 1, stride, axis)
-            for i in range(size)
-        ],
-        axis=-1,
-    )
+    return [
+        lax.slice_in_dim(images_BHWC, i, i + last + 1, stride, axis)
+        for i in range(size)
+    ]
 
 
 class Conv(nn.Module):
