@@ -63,20 +63,23 @@ def run_ddjax(case: Case, rounds: int):
     from ddjax.labels import Objective
     from ddjax.models import network
     from ddjax.train import student, sweep
+    from ddjax.train.micro_batch import micro_batch_size
 
     images, labels, subsets = make_data(case)
+    convnet = network(
+        "convnet",
+        CLASSES,
+        images.shape[1:],
+        width=case.width,
+        depth=case.depth,
+        norm="instance",
+    )
     program = student.Program(
-        network=network(
-            "convnet",
-            CLASSES,
-            images.shape[1:],
-            width=case.width,
-            depth=case.depth,
-            norm="instance",
-        ),
+        network=convnet,
         objective=Objective("hard"),
         recipe=Recipe(pad=case.pad),
         batch_size=case.batch,
+        micro_batch=micro_batch_size(convnet, case.batch),
     )
     pool = student.Pool(
         jnp.asarray(images),

@@ -123,6 +123,16 @@ def test_advance_may_be_cut_anywhere():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_micro_batches_change_rounding_only(optimizer):
+    pool, hparams = make_pool(), make_hparams(weight_decay=0.05)
+    whole = trained(make_program(optimizer=optimizer), pool, hparams)
+    parts = trained(make_program(optimizer=optimizer, micro_batch=2), pool, hparams)
+    for a, b in zip(dense(whole), dense(parts), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(whole["curve"], parts["curve"], rtol=1e-5)
+
+
 def test_curve_counts_every_step():
     state = trained(make_program(), make_pool(), make_hparams())
     assert float(state["curve"][1].sum()) == STEPS

@@ -1,6 +1,5 @@
 """A run small enough for tests: three classes of noisy blobs, 8 x 8 pixels."""
 
-
 import numpy as np
 
 from ddjax import settings

@@ -19,6 +19,7 @@ from ddjax.labels import Objective
 from ddjax.models import Network
 from ddjax.settings import Optimizer, Settings
 from ddjax.train import student
+from ddjax.train.micro_batch import micro_batch_size
 
 
 @dataclasses.dataclass(eq=False)
@@ -110,6 +111,7 @@ class Context:
             nesterov=optimizer.nesterov,
             clip=optimizer.clip > 0,
             ema=optimizer.ema > 0,
+            micro_batch=micro_batch_size(network, batch_size),
         )
 
     def device_pool(self, **teacher: Any) -> student.Pool:

@@ -83,6 +83,7 @@ class Program:
       optimizer: "adamw" or "sgd".
       schedule: see `schedule_factor`.
       nesterov, clip, ema: whether these are in the program.
+      micro_batch: images whose gradients are summed at a time, a divisor of B; 0: B.
     """
 
     network: Network
@@ -94,6 +95,7 @@ class Program:
     nesterov: bool = False
     clip: bool = False
     ema: bool = False
+    micro_batch: int = 0
 
 
 def normalise(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
@@ -210,6 +212,33 @@ def init_student(program: Program, seed: jax.Array) -> dict[str, Any]:
     return state
 
 
+def _gradients(program, variables, batch, pool, hparams):
+    """Returns the batch's mean loss, the updated variables and the gradients."""
+
+    def loss_fn(params, batch):
+        logits, updated = program.network.apply(
+            variables | {"params": params}, batch.inputs, train=True
+        )
+        return program.objective(logits, batch, pool, hparams).mean(), updated
+
+    grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+    params = variables["params"]
+    count = program.batch_size // (program.micro_batch or program.batch_size)
+    if count == 1:
+        (loss, updated), grads = grad_fn(params, batch)
+        return loss, updated, grads
+
+    def add(sums, part):
+        (loss, _), grads = grad_fn(params, part)
+        return jax.tree.map(jnp.add, sums, (loss, grads)), None
+
+    parts = jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[1:]), batch)
+    zeros = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
+    sums, _ = jax.lax.scan(add, zeros, parts)
+    loss, grads = jax.tree.map(lambda a: a / count, sums)
+    return loss, variables, grads
+
+
 def train_step(
     program: Program,
     state: dict[str, Any],
@@ -233,13 +262,7 @@ def train_step(
     variables, step = state["variables"], state["step"]
     params = variables["params"]
 
-    def loss_fn(params):
-        logits, updated = program.network.apply(
-            variables | {"params": params}, batch.inputs, train=True
-        )
-        return program.objective(logits, batch, pool, hparams).mean(), updated
-
-    (loss, updated), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
+    loss, updated, grads = _gradients(program, variables, batch, pool, hparams)
     if program.clip:
         norm = optax.tree.norm(grads)
         scale = jnp.minimum(1.0, hparams.clip / jnp.maximum(norm, 1e-12))
