@@ -39,7 +39,7 @@ setup(
         "tqdm>=4.70,<5",
     ],
     extras_require={
-        "test": ["pytest>=9.2,<10", "ruff>=0.17.6,<0.18"],
+        "test": ["pytest>=9.2,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17.6,<0.18"],
         "torch": ["torch>=2.9,<3"],
         "bench": ["torch>=2.9,<3"],
         "gcp": ["gcsfs"],

@@ -19,12 +19,14 @@ def get_config(variant: str = "digits"):
     config.select.methods = _METHODS
     config.augment.pad = 1
     config.augment.cutmix = 1.0
+    config.sweep.driver = "mesh"
     for network in (config.student.network, config.teacher.network):
         network.convnet.depth = 2
         network.convnet.width = 32
     if variant == "digits":
         config.select.ipcs = (2, 5, 10)
         config.student.epochs = 100
+        config.student.learning_rates = (3e-3, 1e-2, 3e-2, 1e-1)
         config.teacher.epochs = 30
     elif variant == "smoke":
         config.select.methods = ("random", "cad_prune", "facility_location")
@@ -33,7 +35,6 @@ def get_config(variant: str = "digits"):
         config.student.learning_rates = (1e-2,)
         config.teacher.epochs = 2
         config.protocol.seeds = (0, 1)
-        config.sweep.driver = "vmap"
     elif variant == "fashion_mnist":
         config.data.source = "fashion_mnist"
         config.data.image_size = 14

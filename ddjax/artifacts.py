@@ -193,7 +193,7 @@ class Workdir:
 
     def _write_marker(self, marker: pathlib.Path) -> None:
         try:
-            write_text(marker, json.dumps(self._expected(), indent=2) + "\n")
+            write_json(marker, self._expected())
         except OSError as error:
             raise InputError(
                 f"--workdir {self.path}: cannot be written ({error.strerror})"
@@ -334,20 +334,34 @@ def _write(folder: pathlib.Path, head: dict[str, Any], draft: Draft) -> None:
         "versions": versions(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    write_text(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+    write_json(folder / "manifest.json", manifest)
 
 
 def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text file whole or not at all, and syncs it."""
+def write_file(path: str | os.PathLike, data: bytes) -> None:
+    """Writes a file that is there whole or not at all.
+
+    Args:
+      path: file to create or replace; its folder must exist.
+      data: the content.
+    """
+    path = pathlib.Path(path)
     temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(text)
-    _sync(temporary)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(data)
+        _sync(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     _sync(path.parent)
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes a JSON value with `write_file`, indented."""
+    write_file(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def _sync(path: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from ddjax import artifacts
 from ddjax.artifacts import Cost, Draft, Workdir, digest, load
 from ddjax.errors import InputError
 
@@ -142,3 +143,17 @@ def test_digest_depends_on_value_type_and_shape():
     values = [row, row.reshape(2, 3), row.astype(np.int64), {"a": 1}, {"a": 2}]
     assert len({digest(value) for value in values}) == len(values)
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+
+
+def test_write_file_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
+    path = tmp_path / "summary.csv"
+    path.write_text("older")
+
+    def full_disk(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(artifacts.os, "replace", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        artifacts.write_file(path, b"newer")
+    assert path.read_text() == "older"
+    assert [file.name for file in tmp_path.iterdir()] == ["summary.csv"]

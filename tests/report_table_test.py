@@ -83,20 +83,6 @@ def test_write_csv_round_trip(summary, tmp_path):
     assert read["note"].iloc[-1] == "hard: cad; soft_kd: aum"
 
 
-def test_write_atomic_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
-    path = tmp_path / "summary.csv"
-    path.write_text("older")
-
-    def full_disk(*_):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(table.os, "replace", full_disk)
-    with pytest.raises(OSError, match="no space"):
-        table.write_atomic(path, b"newer")
-    assert path.read_text() == "older"
-    assert [file.name for file in tmp_path.iterdir()] == ["summary.csv"]
-
-
 def test_console_table_cells_and_alignment(summary):
     text = table.console_table(summary)
     lines = text.splitlines()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ddjax.artifacts import write_file
 from ddjax.errors import InputError
 from ddjax.report.statistics import students
 from ddjax.report.table import (
@@ -20,7 +21,6 @@ from ddjax.report.table import (
     legend,
     plus_minus,
     regime_tables,
-    write_atomic,
 )
 
 _COSTS = {
@@ -94,7 +94,7 @@ def write_html(
         failure_names=names,
         failures=[[str(row.get(name, "")) for name in names] for row in failures],
     )
-    write_atomic(path, text.encode())
+    write_file(path, text.encode())
 
 
 def _embedded(png: str | os.PathLike) -> str:

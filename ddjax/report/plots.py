@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ddjax.artifacts import write_file
 from ddjax.errors import InputError
 from ddjax.report.statistics import (
     FULL,
@@ -24,7 +25,6 @@ from ddjax.report.statistics import (
     ordered_regimes,
     students,
 )
-from ddjax.report.table import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -210,7 +210,7 @@ def save_png(figure: Figure, path: str | os.PathLike) -> None:
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi, metadata={"Software": None})
-    write_atomic(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def new_figure(

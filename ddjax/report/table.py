@@ -6,10 +6,10 @@ that `statistics.with_label_effect` appends.
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
+from ddjax.artifacts import write_file
 from ddjax.report.statistics import (
     CHOSEN_ON_TEST,
     FULL,
@@ -53,25 +53,6 @@ class RegimeTable:
     rows: list[list[str]]
 
 
-def write_atomic(path: str | os.PathLike, data: bytes) -> None:
-    """Write a file that is there whole or not at all.
-
-    Args:
-        path: file to create or replace; its folder must exist.
-        data: the content.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_csv(summary: pd.DataFrame, path: str | os.PathLike) -> None:
     """Write a summary as CSV, atomically.
 
@@ -85,7 +66,7 @@ def write_csv(summary: pd.DataFrame, path: str | os.PathLike) -> None:
     rounded = summary.round(_DECIMALS)
     for name in _WHOLE:
         rounded[name] = rounded[name].astype("Float64").round().astype("Int64")
-    write_atomic(path, rounded.to_csv(index=False).encode())
+    write_file(path, rounded.to_csv(index=False).encode())
 
 
 def regime_tables(summary: pd.DataFrame) -> list[RegimeTable]:

@@ -15,6 +15,7 @@ from ddjax import data, models
 from ddjax.artifacts import Artifact, Draft, Workdir, digest
 from ddjax.data.augment import Recipe
 from ddjax.data.source import Examples, Source
+from ddjax.errors import InputError
 from ddjax.labels import Objective
 from ddjax.models import Network
 from ddjax.settings import Optimizer, Settings
@@ -58,19 +59,22 @@ class Context:
 
     @functools.cached_property
     def student_network(self) -> Network:
-        return self._network(self.settings.student.network)
+        return self._network("student", self.settings.student.network)
 
     @functools.cached_property
     def teacher_network(self) -> Network:
-        return self._network(self.settings.teacher.network)
+        return self._network("teacher", self.settings.teacher.network)
 
-    def _network(self, settings) -> Network:
-        return models.network(
-            settings.name,
-            self.source.num_classes,
-            self.source.shape,
-            **settings.options(),
-        )
+    def _network(self, section: str, settings) -> Network:
+        try:
+            return models.network(
+                settings.name,
+                self.source.num_classes,
+                self.source.shape,
+                **settings.options(),
+            )
+        except InputError as error:
+            raise InputError(f"{section}.network.{settings.name}.{error}") from error
 
     def steps(self, ipc: int) -> int:
         """Returns the optimisation steps of every student at a budget."""

@@ -76,7 +76,7 @@ def write(
     """
     folder = context.workdir.path
     lines = [json.dumps(_finite(row), allow_nan=False) for row in rows]
-    artifacts.write_text(folder / "members.jsonl", "\n".join(lines) + "\n")
+    artifacts.write_file(folder / "members.jsonl", ("\n".join(lines) + "\n").encode())
     members = pd.DataFrame(rows)
     summary = report.with_label_effect(report.summarise(members), members)
     report.write_csv(summary, folder / "summary.csv")
@@ -96,9 +96,7 @@ def write(
         "notes": notes,
         "costs": context.costs,
     }
-    artifacts.write_text(
-        folder / "manifest.json", json.dumps(_finite(manifest), indent=2) + "\n"
-    )
+    artifacts.write_json(folder / "manifest.json", _finite(manifest))
     failures = members[members["status"] == "failed"]
     report.write_html(
         folder / "report.html",
@@ -137,8 +135,12 @@ def _figures(context, members, summary, subsets, traces) -> list[tuple[str, Any]
     folder.mkdir(exist_ok=True)
     styles = report.method_styles(summary["method"].unique())
     drawn = [
-        ("Accuracy against images per class", report.accuracy_figure(summary), "ipc"),
-        ("Quality gap to random", report.gap_figure(summary), "gap"),
+        (
+            "Accuracy against images per class",
+            report.accuracy_figure(summary, styles),
+            "accuracy",
+        ),
+        ("Quality gap to random", report.gap_figure(summary, styles), "gap"),
     ]
     regime = context.settings.regimes[0]
     for ipc, chosen in subsets.items():

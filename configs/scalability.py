@@ -1,0 +1,68 @@
+"""Subset size x quality x label regime at one compute budget.
+
+Claim tested: at a fixed number of image passes, does it matter more how many images
+are kept, or which, and how does that depend on the labels? Every student of every size
+sees the same number of images; the full-data reference sees as many, so that a subset
+that reaches it is worth the whole set at this compute. Quality is the difficulty by
+EL2N (easiest, random, hardest), CAD-Prune, and coverage (facility location).
+
+    python -m ddjax.main --config=configs/scalability.py
+    python -m ddjax.main --config=configs/scalability.py:fashion_mnist
+    python -m ddjax.main --config=configs/scalability.py:smoke
+
+Variants: `digits` (default, about six minutes on 2 cores), `fashion_mnist` (14 px,
+6,000 training images, about an hour), `smoke` (under 20 s). No result of this config is
+published in the README.
+"""
+
+from ddjax import settings
+
+_METHODS = (
+    "random",
+    "el2n_easy",
+    "el2n_hard",
+    "cad_prune",
+    "facility_location",
+)
+
+
+def get_config(variant: str = "digits"):
+    config = settings.defaults()
+    config.name = f"scalability_{variant}"
+    config.select.methods = _METHODS
+    config.student.epochs = 0
+    config.augment.pad = 1
+    config.augment.cutmix = 1.0
+    config.sweep.driver = "mesh"
+    for network in (config.student.network, config.teacher.network):
+        network.convnet.depth = 2
+        network.convnet.width = 32
+    if variant == "digits":
+        config.select.ipcs = (2, 5, 10, 25, 50)
+        config.student.passes = 10_000
+        config.student.learning_rates = (3e-3, 1e-2, 3e-2, 1e-1)
+    elif variant == "smoke":
+        config.select.methods = ("random", "el2n_easy")
+        config.select.ipcs = (2, 5)
+        config.student.passes = 200
+        config.student.learning_rates = (1e-2,)
+        config.teacher.epochs = 2
+        config.regimes = ("hard", "soft_kd")
+        config.protocol.seeds = (0, 1)
+    elif variant == "fashion_mnist":
+        config.data.source = "fashion_mnist"
+        config.data.image_size = 14
+        config.data.pool = 7000
+        config.data.validation = 1 / 7
+        config.augment.flip = True
+        for network in (config.student.network, config.teacher.network):
+            network.convnet.depth = 3
+        config.teacher.batch_size = 50
+        config.student.batch_size = 25
+        config.student.passes = 75_000
+        config.select.ipcs = (5, 10, 50, 200)
+    else:
+        raise ValueError(
+            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
+        )
+    return config

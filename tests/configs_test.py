@@ -1,0 +1,89 @@
+"""Every file under configs/, in every variant that its docstring names, is valid."""
+
+import ast
+import importlib.util
+import inspect
+import pathlib
+import re
+
+import ml_collections
+import pytest
+
+from ddjax import experiment
+from ddjax.settings import from_config
+
+FOLDER = pathlib.Path(__file__).parents[1] / "configs"
+FILES = sorted(FOLDER.glob("*.py"))
+SMOKE_STUDENTS, SMOKE_STEPS = 40, 400
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def variants(path):
+    """The strings that get_config compares its argument with, and its default."""
+    tree = ast.parse(path.read_text())
+    compared = {
+        right.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare) and getattr(node.left, "id", "") == "variant"
+        for right in node.comparators
+        if isinstance(right, ast.Constant)
+    }
+    default = inspect.signature(load(path).get_config).parameters["variant"].default
+    return sorted(compared | {default})
+
+
+ALL = [(path, variant) for path in FILES for variant in variants(path)]
+
+
+def test_there_are_configs():
+    assert FILES
+
+
+@pytest.mark.parametrize(
+    "path, variant", ALL, ids=lambda value: getattr(value, "stem", value)
+)
+def test_variant_is_accepted(path, variant):
+    config = load(path).get_config(variant)
+    assert isinstance(config, ml_collections.ConfigDict) and config.is_locked
+    settings = from_config(config)
+    experiment.check_names(settings)
+    assert variant in settings.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_variants_have_names_of_their_own(path):
+    # The name is the default workdir, which holds one experiment.
+    names = [load(path).get_config(variant).name for variant in variants(path)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_smoke_is_there_and_small(path):
+    assert "smoke" in variants(path)
+    settings = from_config(load(path).get_config("smoke"))
+    students = len(settings.protocol.seeds) * len(settings.regimes)
+    students *= (len(settings.select.methods) + 1) * len(settings.select.ipcs)
+    assert students <= SMOKE_STUDENTS
+    recipe = settings.student
+    passes = recipe.passes or recipe.epochs * max(settings.select.ipcs) * 10
+    assert passes / recipe.batch_size <= SMOKE_STEPS
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_docstring_speaks_of_variants_that_exist(path):
+    named = re.findall(rf"{path.name}:(\w+)", load(path).__doc__ or "")
+    assert set(named) <= set(variants(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_unknown_variant_is_refused_with_the_known_ones(path):
+    with pytest.raises(ValueError) as caught:
+        load(path).get_config("no_such_variant")
+    for variant in variants(path):
+        assert variant in str(caught.value)

@@ -1,0 +1,158 @@
+"""Results: what a student's line holds, and what is remarked about learning rates."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+
+from ddjax import artifacts
+from ddjax.artifacts import Cost, Workdir
+from ddjax.report.statistics import FULL, RANDOM
+from ddjax.settings import from_config
+from ddjax.stations import results
+from ddjax.stations.context import open_context
+from ddjax.stations.students import Member, Outcome
+from ddjax.stations.subsets import subsets_station
+
+FOUND = Cost(seconds=2.0, compile_seconds=9.0, forward_passes=30, train_passes=12)
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory):
+    source = tiny.write(tmp_path_factory.mktemp("source") / "tiny.npz")
+    changes = {"regimes": ("hard",), "select__methods": ("random",)}
+    return open_context(from_config(tiny.config(source, **changes)))
+
+
+def outcome(method=RANDOM, seed=0, accuracy=50.0, curve=(1.0, 0.5), **changes):
+    positions = np.array([3, 1, 8], np.int32)
+    return Outcome(
+        member=Member(method, 2, seed, 0.01, positions, **changes),
+        val_accuracy=accuracy - 10,
+        accuracy=accuracy,
+        curve=np.array(curve),
+        train_seconds=1.5,
+        steps=20,
+        image_passes=120,
+    )
+
+
+def test_member_row_holds_the_students_record(context):
+    row = results.member_row(context, "hard", outcome(label=0.5), FOUND)
+    assert row == {
+        "method": "random",
+        "ipc": 2,
+        "regime": "hard",
+        "seed": 0,
+        "status": "ok",
+        "accuracy": 50.0,
+        "val_accuracy": 40.0,
+        "loss": 0.5,
+        "learning_rate": 0.01,
+        "window_start": 0.5,
+        "steps": 20,
+        "image_passes": 120,
+        "find_passes": 42,
+        "find_seconds": 2.0,
+        "train_seconds": 1.5,
+        "select_on": "validation",
+        "images": 3,
+        "subset": artifacts.digest(context.pool.ids[[3, 1, 8]]),
+        "curve": [1.0, 0.5],
+    }
+    json.dumps(row)
+
+
+def test_member_row_names_the_subset_by_stable_ids(context):
+    # The same images at other positions of another pool are the same subset.
+    row = results.member_row(context, "hard", outcome(), FOUND)
+    ids = context.pool.ids[np.array([3, 1, 8])]
+    assert row["subset"] == artifacts.digest(ids)
+    assert row["subset"] != artifacts.digest(np.array([3, 1, 8], np.int32))
+
+
+def test_member_row_rounds_the_curve(context):
+    row = results.member_row(context, "hard", outcome(curve=(1 / 3, 2 / 3)), FOUND)
+    assert row["curve"] == [0.33333, 0.66667]
+
+
+def test_member_row_tells_a_failure(context):
+    nothing = float("nan")
+    failed = outcome(accuracy=nothing, curve=(1.0, nothing))
+    row = results.member_row(context, "hard", failed, FOUND)
+    assert row["status"] == "failed"
+    assert np.isnan(row["accuracy"]) and np.isnan(row["val_accuracy"])
+
+
+@pytest.fixture(scope="module")
+def written(context, tmp_path_factory):
+    """The folder and summary of one failed and three finished students."""
+    outcomes = [
+        outcome(accuracy=60.0),
+        outcome(seed=1, accuracy=float("nan"), curve=(float("inf"), float("nan"))),
+        outcome(FULL, accuracy=70.0),
+        outcome(FULL, seed=1, accuracy=80.0),
+    ]
+    rows = [results.member_row(context, "hard", o, Cost()) for o in outcomes]
+    folder = tmp_path_factory.mktemp("run")
+    with Workdir(folder, {"experiment": "results"}) as context.workdir:
+        subsets = {2: subsets_station(context, 2, None)}
+        summary = results.write(context, rows, subsets, {2: None}, ["A remark."])
+    return folder, summary
+
+
+def test_write_turns_what_json_lacks_into_null(written):
+    folder, _ = written
+    lines = (folder / "members.jsonl").read_text().splitlines()
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    rows = [json.loads(line, parse_constant=refuse) for line in lines]
+    assert [row["status"] for row in rows] == ["ok", "failed", "ok", "ok"]
+    assert rows[1]["accuracy"] is None and rows[1]["val_accuracy"] is None
+    assert rows[1]["loss"] is None and rows[1]["curve"] == [None, None]
+    assert rows[0]["accuracy"] == 60.0
+    manifest = (folder / "manifest.json").read_text()
+    json.loads(manifest, parse_constant=refuse)
+
+
+def test_write_leaves_failures_out_of_the_means(written):
+    _, summary = written
+    by_method = summary.set_index("method")
+    assert by_method.loc[RANDOM, "accuracy"] == 60.0
+    assert by_method.loc[RANDOM, ["n", "failed"]].tolist() == [1, 1]
+    assert by_method.loc[FULL, "accuracy"] == 75.0
+    # Only seed 0 has both.
+    assert by_method.loc[FULL, ["gap", "gap_n"]].tolist() == [10.0, 1]
+
+
+def test_write_keeps_notes_costs_and_environment(context, written):
+    folder, _ = written
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["notes"] == ["A remark."]
+    assert [row["station"] for row in manifest["costs"]] == ["subsets, IPC 2"]
+    assert manifest["environment"]["backend"] == "cpu"
+    assert manifest["environment"]["versions"]["jax"]
+    assert manifest["settings"]["name"] == "tiny"
+    assert manifest["source"]["digest"] == context.source.digest
+    assert "A remark." in (folder / "report.html").read_text()
+
+
+def test_learning_rate_notes_speak_of_edges_only():
+    chosen = {
+        ("hard", 2): {RANDOM: 0.01, FULL: 0.1},
+        ("soft", 10): {RANDOM: 0.001, FULL: 0.01},
+    }
+    notes = results.learning_rate_notes(chosen, (0.1, 0.01, 0.001))
+    assert notes == [
+        "The learning rate 0.1 chosen for the full data under hard labels at IPC 2 "
+        "lies at the edge of the grid; a wider grid may do better.",
+        "The learning rate 0.001 chosen for subsets under soft labels at IPC 10 "
+        "lies at the edge of the grid; a wider grid may do better.",
+    ]
+
+
+def test_learning_rate_notes_are_silent_about_a_single_rate():
+    assert results.learning_rate_notes({("hard", 2): {RANDOM: 0.1}}, (0.1,)) == []
