@@ -142,12 +142,12 @@ class Workdir:
         self.identity = identity
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            entries = [e.name for e in self.path.iterdir() if e.name != ".lock"]
         except OSError as error:
             raise InputError(
                 f"--workdir {self.path}: cannot be made a folder ({error.strerror})"
             ) from error
         marker = self.path / "run.json"
-        entries = [e.name for e in self.path.iterdir() if e.name != ".lock"]
         if entries and not marker.exists():
             raise InputError(
                 f"--workdir {self.path}: holds {sorted(entries)[0]!r} but no run.json, "

@@ -26,10 +26,12 @@ _TRACEBACK = flags.DEFINE_boolean(
 
 def _parse(argv: list[str]) -> list[str]:
     """Parses flags; a wrong one ends the program with one line and exit code 2."""
+    logging.set_verbosity(logging.ERROR)
     try:
         rest = flags.FLAGS(argv)
         if _CONFIG.value is None:
             raise flags.Error("--config: missing, e.g. --config=configs/cad_prune.py")
+        "name" in _CONFIG.value  # a file that cannot be read says so only when asked
         if len(rest) > 1:
             raise flags.Error(f"{rest[1]}: unknown argument, flags start with --")
         return rest

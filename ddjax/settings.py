@@ -311,9 +311,8 @@ def from_config(config: ml_collections.ConfigDict) -> Settings:
 
 def _build(kind: type, config: Any, prefix: str) -> Any:
     if not isinstance(config, ml_collections.ConfigDict | dict):
-        raise InputError(
-            f"{prefix.rstrip('.')}: found {config!r}, allowed is a section"
-        )
+        key = prefix.rstrip(".") or "config"
+        raise InputError(f"{key}: found {config!r}, allowed is a section")
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = sorted(set(config) - set(fields))
     if unknown:

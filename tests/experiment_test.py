@@ -109,7 +109,7 @@ def test_run_leaves_its_files_and_nothing_else(done):
     kinds = [path.name.split("-")[0] for path in (folder / "artifacts").iterdir()]
     assert set(kinds) == {"teacher", "labels", "trace", "subsets", "students"}
     assert kinds.count("trace") == kinds.count("subsets") == len(IPCS)
-    for name in ("ipc", "gap", *(f"images_ipc{i}" for i in IPCS)):
+    for name in ("accuracy", "gap", *(f"images_ipc{i}" for i in IPCS)):
         path = folder / "figures" / f"{name}.png"
         assert path.read_bytes().startswith(b"\x89PNG"), name
     for ipc in IPCS:
@@ -388,7 +388,7 @@ def test_select_on_test_is_marked(small):
 
 # Long enough for checkpoints inside a scoring run and a group of students.
 LONG = {
-    "regimes": ("hard", "soft_kd"),
+    "regimes": ("hard",),
     "select__methods": ("random", "facility_location"),
     "student__epochs": 100,
     "sweep__checkpoint_seconds": 0.001,
@@ -441,10 +441,10 @@ def start(source, tmp_path):
         process.stderr.close()
 
 
-def wait_for(process, workdir, pattern, count=1):
-    """Waits until `count` paths match the pattern in the folder."""
+def wait_for(process, workdir, pattern):
+    """Waits until a path in the folder matches the pattern."""
     limit = time.monotonic() + 120
-    while len(list(workdir.glob(pattern))) < count:
+    while not any(workdir.glob(pattern)):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < limit, f"{pattern} did not appear"
         time.sleep(0.001)
@@ -457,22 +457,20 @@ def test_interrupted_and_killed_runs_resume_to_the_same_numbers(
     experiment.run(from_config(tiny.config(source, **LONG)), whole)
 
     process = start(parts)
-    wait_for(process, parts, "artifacts/teacher-*")
+    wait_for(process, parts, "artifacts/.tmp-trace-*")
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     assert process.stderr.read().strip() == (
         "Interrupted. What is finished is kept; the same command resumes."
     )
-    moments = [
-        ("partial/trace-*/*", 1),  # the scoring run has a checkpoint
-        ("artifacts/.tmp-students-*", 1),  # students are under way
-        ("partial/students-*/*", 1),  # ... and have a checkpoint
-    ]
     finished = created(parts)
-    assert len(finished) >= 1
-    for pattern, count in moments:
+    for pattern in (
+        "partial/trace-*/*",  # the scoring run has a checkpoint
+        "artifacts/.tmp-students-*",  # students are under way
+        "partial/students-*/*",  # and have a checkpoint
+    ):
         process = start(parts)
-        wait_for(process, parts, pattern, count)
+        wait_for(process, parts, pattern)
         process.kill()
         assert process.wait(60) == -signal.SIGKILL
         assert not (parts / "summary.csv").exists()
@@ -483,7 +481,7 @@ def test_interrupted_and_killed_runs_resume_to_the_same_numbers(
     assert process.wait(120) == 0, process.stderr.read()
     assert finished.items() <= created(parts).items()
     assert created(parts).keys() == created(whole).keys()
-    assert len(finished) < len(created(parts))
+    assert 2 <= len(finished) < len(created(parts))  # the trace and the subsets
     assert numbers_of(parts) == numbers_of(whole)
     assert list(parts.glob("artifacts/.tmp-*")) == []
     assert list((parts / "partial").iterdir()) == []

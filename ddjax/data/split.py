@@ -34,8 +34,8 @@ def split_validation(
     classes, counts = np.unique(examples.labels, return_counts=True)
     if fraction > 0 and counts.min(initial=2) < 2:
         raise InputError(
-            f"label {classes[np.argmin(counts)]} has a single example, which cannot be "
-            "both in train and in validation; use a validation fraction of 0"
+            f"label {classes[np.argmin(counts)]} has a single example in the training "
+            "set, allowed is at least two a class, one of them for validation"
         )
     quotas = np.clip(np.rint(fraction * counts), int(fraction > 0), counts - 1)
     chosen = _first_of_each_class(examples, quotas.astype(np.int64), seed, "validation")

@@ -40,7 +40,7 @@ def member_row(
         "status": "failed" if outcome.failed else "ok",
         "accuracy": outcome.accuracy,
         "val_accuracy": outcome.val_accuracy,
-        "loss": float(outcome.curve[-1]),
+        "loss": _last(outcome.curve),
         "learning_rate": member.learning_rate,
         "window_start": member.label,
         "steps": outcome.steps,
@@ -53,6 +53,12 @@ def member_row(
         "subset": artifacts.digest(context.pool.ids[member.positions]),
         "curve": [round(float(value), 5) for value in outcome.curve],
     }
+
+
+def _last(curve: np.ndarray) -> float:
+    """Returns the last recorded loss; a short run leaves points of its curve empty."""
+    recorded = curve[np.isfinite(curve)]
+    return float(recorded[-1]) if len(recorded) else float("nan")
 
 
 def write(

@@ -84,7 +84,12 @@ class Students:
         """Returns the settings that determine a regime's students."""
         settings = self.context.settings
         recipe = dataclasses.asdict(settings.student)
-        for name in ("learning_rates", "epochs", "passes", "network"):
+        unused = ["learning_rates", "epochs", "passes", "network"]
+        if regime == "hard":
+            unused += ["temperature", "scale_by_t2"]
+        else:
+            unused += ["label_smoothing"]
+        for name in unused:
             del recipe[name]
         network = settings.student.network
         return {

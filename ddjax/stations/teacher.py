@@ -130,6 +130,8 @@ def load_teacher(context: Context) -> Teacher:
     for name, found, expected in (
         ("classes", artifact.info["classes"], list(source.classes)),
         ("image shape", artifact.info["image_shape"], list(source.shape)),
+        ("channel means", artifact.info["mean"], list(source.mean)),
+        ("channel deviations", artifact.info["std"], list(source.std)),
     ):
         if found != expected:
             raise InputError(
