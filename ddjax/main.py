@@ -31,7 +31,7 @@ def _parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if _CONFIG.value is None:
             raise flags.Error("--config: missing, e.g. --config=configs/cad_prune.py")
-        "name" in _CONFIG.value  # a file that cannot be read says so only when asked
+        _CONFIG.value.get("name")  # a file that was not read says so only when asked
         if len(rest) > 1:
             raise flags.Error(f"{rest[1]}: unknown argument, flags start with --")
         return rest
