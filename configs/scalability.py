@@ -47,6 +47,10 @@ def get_config(variant: str = "digits"):
         config.student.passes = 200
         config.student.learning_rates = (1e-2,)
         config.teacher.epochs = 2
+        config.teacher.batch_size = config.student.batch_size
+        config.sweep.driver = "loop"
+        for network in (config.student.network, config.teacher.network):
+            network.name = "mlp"
         config.regimes = ("hard", "soft_kd")
         config.protocol.seeds = (0, 1)
     elif variant == "fashion_mnist":
