@@ -58,12 +58,15 @@ def get_config(variant: str = "digits"):
         config.student.learning_rates = (3e-3, 1e-2, 3e-2)
         config.teacher.epochs = 30
     elif variant == "smoke":
-        config.select.methods = ("random", "cad_prune", "facility_location")
+        config.regimes = ("hard", "soft_kd")
+        config.select.methods = ("random", "cad_prune")
         config.select.ipcs = (2,)
         config.student.epochs = 10
         config.student.learning_rates = (1e-2,)
         config.teacher.epochs = 2
         config.teacher.batch_size = config.student.batch_size
+        config.augment.pad = 0
+        config.augment.cutmix = 0.0
         config.sweep.driver = "loop"
         for network in (config.student.network, config.teacher.network):
             network.name = "mlp"
