@@ -10,9 +10,9 @@ EL2N (easiest, random, hardest), CAD-Prune, and coverage (facility location).
     python -m ddjax.main --config=configs/scalability.py:fashion_mnist
     python -m ddjax.main --config=configs/scalability.py:smoke
 
-Variants: `digits` (default, about six minutes on 2 cores), `fashion_mnist` (14 px,
-6,000 training images, about an hour), `smoke` (under 20 s). No result of this config is
-published in the README.
+Variants: `digits` (default), `fashion_mnist` (14 px, 6,000 training images) and `smoke`.
+Only `smoke` was run so far: the times of the other two are not known, and no result of
+this config is published.
 """
 
 from ddjax import settings
