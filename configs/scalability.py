@@ -10,7 +10,7 @@ EL2N (easiest, random, hardest), CAD-Prune, and coverage (facility location).
     python -m ddjax.main --config=configs/scalability.py:fashion_mnist
     python -m ddjax.main --config=configs/scalability.py:smoke
 
-Variants: `digits` (default), `fashion_mnist` (14 px, 6,000 training images) and `smoke`.
+Variants: `digits` (default), `fashion_mnist` (14 px, 6,000 training images), `smoke`.
 Only `smoke` was run so far: the times of the other two are not known, and no result of
 this config is published.
 """
