@@ -156,13 +156,14 @@ def difficulty_figure(
     Raises:
         InputError: if a score is not finite, or a set is empty or leaves 0..N-1.
     """
-    from scipy.stats import rankdata
-
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1 or not np.isfinite(scores).all():
         raise InputError(f"scores: {score_name} needs one finite number per example")
     check_subsets(subsets, scores.size)
-    percentile = 100.0 * (rankdata(scores) - 0.5) / scores.size
+    ascending = np.sort(scores)
+    below = np.searchsorted(ascending, scores, "left")
+    upto = np.searchsorted(ascending, scores, "right")
+    percentile = 50.0 * (below + upto) / scores.size  # ties share their mean rank
     methods = ordered_methods(subsets)
     styles = {**method_styles(methods), **(styles or {})}
     edges = np.linspace(0.0, 100.0, 21)

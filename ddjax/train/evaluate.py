@@ -39,6 +39,7 @@ def predict(
     )
 
 
+@jax.jit
 def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Returns top-1 accuracy in percent; NaN where a logit is not finite.
 
