@@ -30,7 +30,7 @@ Readings of the paper where it is ambiguous, each a setting:
   is for ImageNet; an independent re-implementation found 6 too short on CIFAR-100.
 """
 
-from ddjax import settings
+from ddjax import presets
 
 _METHODS = (
     "random",
@@ -44,46 +44,19 @@ _METHODS = (
 
 
 def get_config(variant: str = "digits"):
-    config = settings.defaults()
-    config.name = f"cad_prune_{variant}"
-    config.select.methods = _METHODS
-    config.augment.pad = 1
-    config.augment.cutmix = 1.0
-    config.sweep.driver = "mesh"
-    for network in (config.student.network, config.teacher.network):
-        network.convnet.depth = 2
-        network.convnet.width = 32
     if variant == "digits":
+        config = presets.digits()
+        config.select.methods = _METHODS
         config.select.ipcs = (2, 5, 10)
         config.student.epochs = 120
-        config.student.learning_rates = (3e-3, 1e-2, 3e-2)
-        config.teacher.epochs = 30
+        config.student.learning_rates = (3e-3, 1e-2, 3e-2, 1e-1)
     elif variant == "smoke":
-        config.regimes = ("hard", "soft_kd")
+        config = presets.smoke()
         config.select.methods = ("random", "cad_prune")
         config.select.ipcs = (2,)
         config.student.epochs = 10
-        config.student.learning_rates = (1e-2,)
-        config.teacher.epochs = 2
-        config.teacher.batch_size = config.student.batch_size
-        config.augment.pad = 0
-        config.augment.cutmix = 0.0
-        config.sweep.driver = "loop"
-        for network in (config.student.network, config.teacher.network):
-            network.name = "mlp"
-            network.mlp.hidden = (64,)
-        config.protocol.seeds = (0, 1)
     elif variant == "fashion_mnist":
-        config.data.source = "fashion_mnist"
-        config.data.image_size = 14
-        config.data.pool = 7000
-        config.data.validation = 1 / 7
-        config.augment.flip = True
-        for network in (config.student.network, config.teacher.network):
-            network.convnet.depth = 3
-        config.student.epochs = 150
-        config.student.batch_size = 25
-        config.select.ipcs = (10, 50)
+        config = presets.fashion_mnist()
         config.select.methods = (
             "random",
             "el2n_easy",
@@ -96,10 +69,11 @@ def get_config(variant: str = "digits"):
             "facility_location",
             "cad_facility_location",
         )
-        config.teacher.batch_size = 50
-        config.teacher.epochs = 30
+        config.select.ipcs = (10, 50)
+        config.student.epochs = 150
     else:
         raise ValueError(
             f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
         )
+    config.name = f"cad_prune_{variant}"
     return config

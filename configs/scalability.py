@@ -15,58 +15,36 @@ Only `smoke` was run so far: the times of the other two are not known, and no re
 this config is published.
 """
 
-from ddjax import settings
-
-_METHODS = (
-    "random",
-    "el2n_easy",
-    "el2n_hard",
-    "cad_prune",
-    "facility_location",
-)
+from ddjax import presets
 
 
 def get_config(variant: str = "digits"):
-    config = settings.defaults()
-    config.name = f"scalability_{variant}"
-    config.select.methods = _METHODS
-    config.student.epochs = 0
-    config.augment.pad = 1
-    config.augment.cutmix = 1.0
-    config.sweep.driver = "mesh"
-    for network in (config.student.network, config.teacher.network):
-        network.convnet.depth = 2
-        network.convnet.width = 32
     if variant == "digits":
+        config = presets.digits()
         config.select.ipcs = (2, 5, 10, 25, 50)
         config.student.passes = 10_000
         config.student.learning_rates = (3e-3, 1e-2, 3e-2, 1e-1)
     elif variant == "smoke":
-        config.select.methods = ("random", "el2n_easy")
+        config = presets.smoke()
         config.select.ipcs = (2, 5)
         config.student.passes = 200
-        config.student.learning_rates = (1e-2,)
-        config.teacher.epochs = 2
-        config.teacher.batch_size = config.student.batch_size
-        config.sweep.driver = "loop"
-        for network in (config.student.network, config.teacher.network):
-            network.name = "mlp"
-        config.regimes = ("hard", "soft_kd")
-        config.protocol.seeds = (0, 1)
     elif variant == "fashion_mnist":
-        config.data.source = "fashion_mnist"
-        config.data.image_size = 14
-        config.data.pool = 7000
-        config.data.validation = 1 / 7
-        config.augment.flip = True
-        for network in (config.student.network, config.teacher.network):
-            network.convnet.depth = 3
-        config.teacher.batch_size = 50
-        config.student.batch_size = 25
-        config.student.passes = 75_000
+        config = presets.fashion_mnist()
         config.select.ipcs = (5, 10, 50, 200)
+        config.student.passes = 75_000
     else:
         raise ValueError(
             f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
         )
+    config.name = f"scalability_{variant}"
+    config.student.epochs = 0
+    config.select.methods = (
+        "random",
+        "el2n_easy",
+        "el2n_hard",
+        "cad_prune",
+        "facility_location",
+    )
+    if variant == "smoke":
+        config.select.methods = ("random", "el2n_easy")
     return config

@@ -152,7 +152,9 @@ def tune(
     chosen = {}
     for method in (RANDOM, FULL):
         means = {rate: _mean(outcomes, method, rate, protocol) for rate in rates}
-        chosen[method] = max(rates, key=lambda rate: means[rate])
+        best = max(means.values())
+        ties = sorted(rate for rate in rates if means[rate] == best)
+        chosen[method] = ties[len(ties) // 2]  # the middle of equally good ones
         if not np.isfinite(means[chosen[method]]):
             raise InputError(
                 f"student.learning_rates: found {rates}, with all of which training "

@@ -141,6 +141,13 @@ class Optimizer:
         _finite(f"{section}.clip", self.clip, 0)
         _require(0 <= self.ema < 1, f"{section}.ema", self.ema, "a number in [0, 1)")
 
+    def used(self) -> dict[str, Any]:
+        """Returns the fields that matter with this optimiser and schedule."""
+        unused = [] if self.name == "sgd" else ["momentum", "nesterov"]
+        unused += [] if self.schedule == "cosine" else ["zeta"]
+        fields = dataclasses.asdict(self)
+        return {name: fields[name] for name in fields if name not in unused}
+
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:

@@ -2,18 +2,14 @@
 
 import csv
 import json
-import os
 import pathlib
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import tiny
+from runs import created, numbers_of, rows_of
 
 from ddjax import experiment
 from ddjax.errors import InputError
@@ -26,7 +22,6 @@ METHODS = ("random", "el2n_best_window", "cad_prune", "facility_location")
 REGIMES = ("hard", "soft", "soft_kd")
 IPCS = (2, 4)
 SMALL = {"regimes": ("hard",), "select__methods": ("random",)}
-SECONDS = {"train_seconds", "find_seconds"}  # the fields that measure time
 COMPILED = {}
 
 
@@ -65,31 +60,8 @@ def done(source, tmp_path_factory):
     return folder, experiment.run(all_of_it(source), folder)
 
 
-def rows_of(folder):
-    lines = (folder / "members.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def numbers_of(folder):
-    return [
-        {name: value for name, value in row.items() if name not in SECONDS}
-        for row in rows_of(folder)
-    ]
-
-
 def costs_of(folder):
     return json.loads((folder / "manifest.json").read_text())["costs"]
-
-
-def created(folder):
-    """Artifact's name -> when it was finished, to the nanosecond."""
-    return {
-        path.parent.name: (
-            path.stat().st_mtime_ns,
-            json.loads(path.read_text())["created"],
-        )
-        for path in folder.glob("artifacts/*/manifest.json")
-    }
 
 
 def test_run_leaves_its_files_and_nothing_else(done):
@@ -384,104 +356,3 @@ def test_select_on_test_is_marked(small):
     assert (notes == "chosen on test").all()
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
     assert "Learning rates and windows were chosen on the test split." in notes
-
-
-# Long enough for checkpoints inside a scoring run and a group of students.
-LONG = {
-    "regimes": ("hard",),
-    "select__methods": ("random", "facility_location"),
-    "student__epochs": 100,
-    "sweep__checkpoint_seconds": 0.001,
-}
-CONFIG = """
-import sys
-
-sys.path.insert(0, {tests!r})
-import tiny
-
-
-def get_config():
-    return tiny.config({source!r}, **{changes!r})
-"""
-
-
-@pytest.fixture
-def start(source, tmp_path):
-    """Starts the program on the tiny source; all starts share compiled programs."""
-    config = tmp_path / "config.py"
-    names = {"tests": str(ROOT / "tests"), "source": str(source), "changes": LONG}
-    config.write_text(CONFIG.format(**names))
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
-
-    processes = []
-
-    def launch(workdir):
-        command = [sys.executable, "-m", "ddjax.main"]
-        processes.append(
-            subprocess.Popen(
-                [*command, f"--config={config}", f"--workdir={workdir}"],
-                cwd=ROOT,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-        return processes[-1]
-
-    yield launch
-    for process in processes:
-        process.kill()
-        process.wait()
-        process.stderr.close()
-
-
-def wait_for(process, workdir, pattern):
-    """Waits until a path in the folder matches the pattern."""
-    limit = time.monotonic() + 120
-    while not any(workdir.glob(pattern)):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < limit, f"{pattern} did not appear"
-        time.sleep(0.001)
-
-
-def test_interrupted_and_killed_runs_resume_to_the_same_numbers(
-    source, start, tmp_path
-):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    experiment.run(from_config(tiny.config(source, **LONG)), whole)
-
-    process = start(parts)
-    wait_for(process, parts, "artifacts/.tmp-trace-*")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    assert process.stderr.read().strip() == (
-        "Interrupted. What is finished is kept; the same command resumes."
-    )
-    finished = created(parts)
-    for pattern in (
-        "partial/trace-*/*",  # the scoring run has a checkpoint
-        "artifacts/.tmp-students-*",  # students are under way
-        "partial/students-*/*",  # and have a checkpoint
-    ):
-        process = start(parts)
-        wait_for(process, parts, pattern)
-        process.kill()
-        assert process.wait(60) == -signal.SIGKILL
-        assert not (parts / "summary.csv").exists()
-        now = created(parts)
-        assert finished.items() <= now.items()
-        finished = now
-    process = start(parts)
-    assert process.wait(120) == 0, process.stderr.read()
-    assert finished.items() <= created(parts).items()
-    assert created(parts).keys() == created(whole).keys()
-    assert 2 <= len(finished) < len(created(parts))  # the trace and the subsets
-    assert numbers_of(parts) == numbers_of(whole)
-    assert list(parts.glob("artifacts/.tmp-*")) == []
-    assert list((parts / "partial").iterdir()) == []

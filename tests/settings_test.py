@@ -87,3 +87,14 @@ def test_from_config_takes_an_integer_for_a_number():
 def test_network_options_are_those_of_the_named_kind():
     built = changed(student__network__name="mlp")
     assert built.student.network.options() == {"hidden": (128, 128)}
+
+
+def test_optimizer_tells_the_fields_that_matter():
+    adamw = settings.Optimizer(name="adamw", schedule="constant")
+    assert (
+        adamw.used()
+        == settings.Optimizer(schedule="constant", zeta=2, momentum=0).used()
+    )
+    assert not {"zeta", "momentum", "nesterov"} & adamw.used().keys()
+    sgd = settings.Optimizer(name="sgd", schedule="cosine").used()
+    assert {"zeta", "momentum", "nesterov", "weight_decay", "clip"} <= sgd.keys()

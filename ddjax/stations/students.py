@@ -91,6 +91,7 @@ class Students:
             unused += ["label_smoothing"]
         for name in unused:
             del recipe[name]
+        recipe["optimizer"] = settings.student.optimizer.used()
         network = settings.student.network
         return {
             "regime": regime,

@@ -47,8 +47,9 @@ def teacher_station(context: Context) -> Teacher:
         "recipe": {
             name: value
             for name, value in dataclasses.asdict(settings).items()
-            if name not in ("path", "network")
-        },
+            if name not in ("path", "network", "optimizer")
+        }
+        | {"optimizer": settings.optimizer.used()},
         "augment": dataclasses.asdict(context.recipe("hard")),
         "steps": steps,
         "seed": 0,

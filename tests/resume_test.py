@@ -1,0 +1,123 @@
+"""Interrupted and killed runs end with the numbers of an undisturbed one."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tiny
+from runs import created, numbers_of
+
+from ddjax import experiment
+from ddjax.settings import from_config
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return tiny.write(tmp_path_factory.mktemp("source") / "tiny.npz")
+
+
+# Long enough for checkpoints inside a scoring run and a group of students.
+LONG = {
+    "regimes": ("hard",),
+    "select__methods": ("random", "facility_location"),
+    "student__epochs": 100,
+    "sweep__checkpoint_seconds": 0.001,
+}
+CONFIG = """
+import sys
+
+sys.path.insert(0, {tests!r})
+import tiny
+
+
+def get_config():
+    return tiny.config({source!r}, **{changes!r})
+"""
+
+
+@pytest.fixture
+def start(source, tmp_path):
+    """Starts the program on the tiny source; all starts share compiled programs."""
+    config = tmp_path / "config.py"
+    names = {"tests": str(ROOT / "tests"), "source": str(source), "changes": LONG}
+    config.write_text(CONFIG.format(**names))
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+    processes = []
+
+    def launch(workdir):
+        command = [sys.executable, "-m", "ddjax.main"]
+        processes.append(
+            subprocess.Popen(
+                [*command, f"--config={config}", f"--workdir={workdir}"],
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return processes[-1]
+
+    yield launch
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def wait_for(process, workdir, pattern):
+    """Waits until a path in the folder matches the pattern."""
+    limit = time.monotonic() + 120
+    while not any(workdir.glob(pattern)):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < limit, f"{pattern} did not appear"
+        time.sleep(0.001)
+
+
+def test_interrupted_and_killed_runs_resume_to_the_same_numbers(
+    source, start, tmp_path
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    experiment.run(from_config(tiny.config(source, **LONG)), whole)
+
+    process = start(parts)
+    wait_for(process, parts, "artifacts/.tmp-trace-*")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert process.stderr.read().strip() == (
+        "Interrupted. What is finished is kept; the same command resumes."
+    )
+    finished = created(parts)
+    for pattern in (
+        "partial/trace-*/*",  # the scoring run has a checkpoint
+        "artifacts/.tmp-students-*",  # students are under way
+        "partial/students-*/*",  # and have a checkpoint
+    ):
+        process = start(parts)
+        wait_for(process, parts, pattern)
+        process.kill()
+        assert process.wait(60) == -signal.SIGKILL
+        assert not (parts / "summary.csv").exists()
+        now = created(parts)
+        assert finished.items() <= now.items()
+        finished = now
+    process = start(parts)
+    assert process.wait(120) == 0, process.stderr.read()
+    assert finished.items() <= created(parts).items()
+    assert created(parts).keys() == created(whole).keys()
+    assert 2 <= len(finished) < len(created(parts))  # the trace and the subsets
+    assert numbers_of(parts) == numbers_of(whole)
+    assert list(parts.glob("artifacts/.tmp-*")) == []
+    assert list((parts / "partial").iterdir()) == []
