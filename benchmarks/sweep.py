@@ -63,6 +63,7 @@ def run_ddjax(case: Case, rounds: int):
     from ddjax.labels import Objective
     from ddjax.models import network
     from ddjax.train import student, sweep
+    from ddjax.train.members import Members
     from ddjax.train.micro_batch import micro_batch_size
 
     images, labels, subsets = make_data(case)
@@ -92,7 +93,7 @@ def run_ddjax(case: Case, rounds: int):
     def full(value):
         return np.full(case.members, value, np.float32)
 
-    members = sweep.Members(
+    members = Members(
         np.arange(case.members, dtype=np.int32),
         list(subsets),
         jax.tree.map(

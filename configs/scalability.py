@@ -10,9 +10,9 @@ EL2N (easiest, random, hardest), CAD-Prune, and coverage (facility location).
     python -m ddjax.main --config=configs/scalability.py:fashion_mnist
     python -m ddjax.main --config=configs/scalability.py:smoke
 
-Variants: `digits` (default), `fashion_mnist` (14 px, 6,000 training images), `smoke`.
-Only `smoke` was run so far: the times of the other two are not known, and no result of
-this config is published.
+Variants: `digits` (default; five to eight minutes on 2 CPU cores, its result is in
+`results/scalability_digits`), `fashion_mnist` (14 px, 6,000 training images; not run so
+far), `smoke`.
 """
 
 from ddjax import presets

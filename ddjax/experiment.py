@@ -9,7 +9,7 @@ import pandas as pd
 from ddjax import data, mesh, models, select
 from ddjax.artifacts import Artifact, Cost, Workdir
 from ddjax.errors import InputError
-from ddjax.labels import REGIMES
+from ddjax.labels import REGIMES, codecs
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Settings
 from ddjax.stations import results
@@ -51,25 +51,23 @@ def run(settings: Settings, workdir: str | os.PathLike) -> pd.DataFrame:
 def _travel(context: Context) -> pd.DataFrame:
     settings = context.settings
     context.say(_plan(context))
-    teacher, fixed_labels = None, None
-    if set(settings.regimes) & {"soft", "soft_kd"}:
-        teacher = teacher_station(context)
-        accuracy = teacher.artifact.info["accuracy"]
-        context.say(
-            f"teacher: {accuracy['validation']:.1f} % on validation, "
-            f"{accuracy['test']:.1f} % on test"
-        )
-        if "soft" in settings.regimes:
-            fixed_labels = labels_station(context, teacher)
-    students = Students(context, teacher, fixed_labels)
+    teachers, fixed_labels = {}, None
+    for regime in settings.regimes:
+        for name in context.teachers(regime):
+            if name not in teachers:
+                teachers[name] = teacher_station(context, name)
+                accuracy = teachers[name].artifact.info["accuracy"]
+                context.say(
+                    f"{name}: {accuracy['validation']:.1f} % on validation, "
+                    f"{accuracy['test']:.1f} % on test"
+                )
+        if context.labels(regime).regime == "soft" and fixed_labels is None:
+            fixed_labels = labels_station(context, teachers["teacher"])
+    students = Students(context, teachers, fixed_labels)
     rows, subsets, traces, chosen = [], {}, {}, {}
+    tuned = dict.fromkeys((*settings.regimes, *(["hard"] if _traces(settings) else [])))
     for ipc in settings.select.ipcs:
-        rates = {
-            regime: tune(context, students, regime, ipc)
-            for regime in dict.fromkeys(
-                (*settings.regimes, *(["hard"] if _traces(settings) else []))
-            )
-        }
+        rates = {regime: tune(context, students, regime, ipc) for regime in tuned}
         chosen |= {(regime, ipc): found for regime, found in rates.items()}
         traces[ipc] = None
         if _traces(settings):
@@ -100,9 +98,10 @@ def _compare(context, students, regime, ipc, rates, trace, subsets) -> list[dict
         for row, seed in enumerate(seeds):
             positions = subset_of(subsets, name, row, start)
             members.append(Member(name, ipc, seed, rates[RANDOM], positions, start))
-    whole = np.arange(len(context.pool), dtype=np.int32)
-    members += [Member(FULL, ipc, seed, rates[FULL], whole) for seed in seeds]
-    found[FULL] = (None, Cost())
+    if context.labels(regime).plain:
+        whole = np.arange(len(context.pool), dtype=np.int32)
+        members += [Member(FULL, ipc, seed, rates[FULL], whole) for seed in seeds]
+        found[FULL] = (None, Cost())
     outcomes = students.train("students", regime, members, read_test=True)
     return [
         results.member_row(context, regime, outcome, found[outcome.member.method][1])
@@ -128,15 +127,17 @@ def tune(
 ) -> dict[str, float]:
     """Chooses the learning rates of a regime and budget on the validation split.
 
-    One rate for all subsets, found on random ones, and one for the full data.
+    One rate for all subsets, found on random ones, and one for the full data, which
+    stand beside the three plain regimes only.
 
     Returns:
       {RANDOM: rate, FULL: rate}
     """
     settings = context.settings
     protocol, rates = settings.protocol, settings.student.learning_rates
+    methods = (RANDOM, FULL) if context.labels(regime).plain else (RANDOM,)
     if len(rates) == 1:
-        return {RANDOM: rates[0], FULL: rates[0]}
+        return dict.fromkeys(methods, rates[0])
     seeds = protocol.seeds[: protocol.search_seeds]
     whole = np.arange(len(context.pool), dtype=np.int32)
     members = []
@@ -145,12 +146,13 @@ def tune(
         positions = select.random(key, context.pool.labels, ipc)
         for rate in rates:
             members.append(Member(RANDOM, ipc, seed, rate, positions))
-            members.append(Member(FULL, ipc, seed, rate, whole))
+            if FULL in methods:
+                members.append(Member(FULL, ipc, seed, rate, whole))
     outcomes = students.train(
         "tuning", regime, members, read_test=protocol.select_on == "test"
     )
     chosen = {}
-    for method in (RANDOM, FULL):
+    for method in methods:
         means = {rate: _mean(outcomes, method, rate, protocol) for rate in rates}
         best = max(means.values())
         ties = sorted(rate for rate in rates if means[rate] == best)
@@ -188,14 +190,15 @@ def _traces(settings: Settings) -> bool:
 def _plan(context: Context) -> str:
     settings, source = context.settings, context.source
     methods, ipcs = settings.select.methods, settings.select.ipcs
-    count = len(methods) + 1
-    students = count * len(ipcs) * len(settings.regimes) * len(settings.protocol.seeds)
+    plain = sum(context.labels(regime).plain for regime in settings.regimes)
+    count = len(methods) * len(settings.regimes) + plain  # full data: plain ones only
+    students = count * len(ipcs) * len(settings.protocol.seeds)
     return (
         f"{settings.name}: {source.name}, {len(context.pool)} training, "
         f"{len(context.validation)} validation and {len(context.test)} test images; "
-        f"{count} sets x IPC {', '.join(map(str, ipcs))} x "
-        f"{', '.join(settings.regimes)} x {len(settings.protocol.seeds)} seeds = "
-        f"{students} students"
+        f"{len(methods)} selections x IPC {', '.join(map(str, ipcs))} x "
+        f"{', '.join(settings.regimes)} x {len(settings.protocol.seeds)} seeds: "
+        f"{students} students, full data included"
     )
 
 
@@ -207,11 +210,15 @@ def check_names(settings: Settings) -> None:
     """
     data.check_name(settings.data.source)
     known = (
-        ("regimes", settings.regimes, REGIMES),
+        ("regimes", settings.regimes, tuple(settings.labels)),
         ("augment.cutmix_regimes", settings.augment.cutmix_regimes, REGIMES),
         ("select.methods", settings.select.methods, tuple(select.METHODS)),
         ("student.network.name", (settings.student.network.name,), models.MODELS),
         ("teacher.network.name", (settings.teacher.network.name,), models.MODELS),
+        *(
+            (f"committee.{name}.network.name", (teacher.network.name,), models.MODELS)
+            for name, teacher in settings.committee.items()
+        ),
     )
     for key, names, allowed in known:
         for name in names:
@@ -222,7 +229,7 @@ def check_names(settings: Settings) -> None:
     if not settings.regimes or len(set(settings.regimes)) < len(settings.regimes):
         raise InputError(
             f"regimes: found {settings.regimes}, allowed is each of "
-            f"{', '.join(REGIMES)} at most once and at least one"
+            f"{', '.join(settings.labels)} at most once and at least one"
         )
     if RANDOM not in settings.select.methods:
         raise InputError(
@@ -248,10 +255,13 @@ def check(context: Context) -> None:
                 "images after the validation split"
             )
     least = min(settings.select.ipcs) * context.source.num_classes
-    for key, found, allowed in (
-        ("student.batch_size", settings.student.batch_size, least),
-        ("teacher.batch_size", settings.teacher.batch_size, len(context.pool)),
-    ):
+    asked = dict.fromkeys(n for r in settings.regimes for n in context.teachers(r))
+    batches = [("student.batch_size", settings.student.batch_size, least)]
+    for name in asked:
+        key = "teacher" if name == "teacher" else f"committee.{name}"
+        size = context.teacher_settings(name).batch_size
+        batches.append((f"{key}.batch_size", size, len(context.pool)))
+    for key, found, allowed in batches:
         if found > allowed:
             raise InputError(
                 f"{key}: found {found}, allowed is at most the {allowed} images it "
@@ -268,10 +278,13 @@ def check(context: Context) -> None:
             )
     for regime in settings.regimes:
         context.recipe(regime)
+        codec = context.labels(regime).codec
+        if codec:
+            codecs.parse(codec).check(context.source.num_classes)
     mesh.check_memory(context.pool.images.nbytes, "data.pool")
     jax.eval_shape(context.student_network.init, jax.random.key(0))
-    if set(settings.regimes) & {"soft", "soft_kd"}:
-        if settings.teacher.path:
-            load_teacher(context)
+    for name in asked:
+        if context.teacher_settings(name).path:
+            load_teacher(context, name)
         else:
-            jax.eval_shape(context.teacher_network.init, jax.random.key(0))
+            jax.eval_shape(context.teacher_network(name).init, jax.random.key(0))

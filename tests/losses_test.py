@@ -1,4 +1,4 @@
-"""Losses against hand-worked values, NumPy in float64, and their gradients."""
+"""Cross-entropy and KL divergence by hand, in NumPy float64, and their gradients."""
 
 import math
 
@@ -181,6 +181,17 @@ def test_losses_at_extreme_logits_are_finite_with_finite_gradients(temperature):
     divergence = losses[0](student).reshape(4, 4)
     _close(divergence[0, 1], 2e4 * temperature)
     assert float(divergence[0, 0]) == float(divergence[1, 1]) == 0.0
+
+
+def test_kl_divergence_of_very_negative_teacher_logits_is_finite():
+    teacher = jnp.array([[0.0, -1e5, 0.0], [-1e5, -1e5, 3.0], [-1e5, -1e5, -1e5]])
+    for student in (jnp.zeros((3, 3)), teacher[::-1]):
+        gradient = jax.grad(lambda z: kl_divergence(z, teacher).sum())(student)
+        assert jnp.isfinite(gradient).all()
+        for found, s, t in zip(
+            kl_divergence(student, teacher), student, teacher, strict=True
+        ):
+            _close(found, _kl(s, t, 1.0))
 
 
 def test_losses_accumulate_bfloat16_in_float32():

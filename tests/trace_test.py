@@ -26,7 +26,7 @@ def trace(tmp_path_factory):
         context.compiled = COMPILED
         folder = tmp_path_factory.mktemp("run")
         with Workdir(folder, {"experiment": "trace"}) as context.workdir:
-            students = Students(context, None, None)
+            students = Students(context, {})
             return context, trace_station(context, students, IPC, RATE)
 
     return make

@@ -1,6 +1,15 @@
-"""What a student is told about an image: the three label regimes."""
+"""What a student is told about an image: regimes, stored labels, and their codecs."""
 
-from ddjax.labels.regimes import REGIMES, Objective
+from ddjax.labels.committee import committee_logits
+from ddjax.labels.regimes import LOSSES, REGIMES, Objective
+from ddjax.labels.store import LabelStore
 from ddjax.labels.teacher_logits import teacher_logits
 
-__all__ = ["REGIMES", "Objective", "teacher_logits"]
+__all__ = [
+    "LOSSES",
+    "REGIMES",
+    "LabelStore",
+    "Objective",
+    "committee_logits",
+    "teacher_logits",
+]

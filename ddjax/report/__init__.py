@@ -1,6 +1,7 @@
 """What a study found: statistics over its students, tables, figures and a report."""
 
 from ddjax.report.html import write_html
+from ddjax.report.label_plots import bytes_figure, labels_figure
 from ddjax.report.plots import (
     accuracy_figure,
     difficulty_figure,
@@ -10,6 +11,7 @@ from ddjax.report.plots import (
 )
 from ddjax.report.sheet import contact_sheet
 from ddjax.report.statistics import (
+    compares_labels,
     label_effect,
     mean_interval,
     paired_interval,
@@ -22,11 +24,14 @@ from ddjax.report.table import answer, console_table, markdown_table, write_csv
 __all__ = [
     "accuracy_figure",
     "answer",
+    "bytes_figure",
+    "compares_labels",
     "console_table",
     "contact_sheet",
     "difficulty_figure",
     "gap_figure",
     "label_effect",
+    "labels_figure",
     "markdown_table",
     "mean_interval",
     "method_styles",

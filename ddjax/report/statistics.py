@@ -6,7 +6,8 @@ compute), ipc (int; for `full` the budget whose compute it matches), regime (str
 seed (int), status (`ok` or `failed`), accuracy (test top-1, percent, NaN when failed),
 val_accuracy (percent), learning_rate, image_passes (to train), find_passes and
 find_seconds (to find the subset), train_seconds. An optional column `select_on` with
-the value `test` marks students whose settings were chosen by their test accuracy.
+the value `test` marks students whose settings were chosen by their test accuracy;
+another one, `label_bytes`, says how much a student's labels take, NaN if not stored.
 """
 
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ RANDOM = "random"
 FULL = "full"
 SELECTION_GAIN = "selection_gain"
 LABEL_EFFECT = "hard - soft_kd"
+REFERENCE = "soft_kd"  # the labels that other labels are compared with
 CHOSEN_ON_TEST = "chosen on test"
 
 _REGIMES = ("hard", "soft", "soft_kd")
@@ -102,6 +104,11 @@ def ordered_regimes(regimes: Iterable[str]) -> list[str]:
     return known + [name for name in names if name not in _REGIMES]
 
 
+def compares_labels(summary: pd.DataFrame) -> bool:
+    """Whether a study compares labels on random subsets instead of selections."""
+    return set(students(summary)["method"]) <= {RANDOM, FULL}
+
+
 def students(summary: pd.DataFrame) -> pd.DataFrame:
     """The rows of a summary that stand for trained students."""
     return summary[summary["method"] != SELECTION_GAIN]
@@ -127,9 +134,10 @@ def summarise(members: pd.DataFrame) -> pd.DataFrame:
         One row per (regime, ipc, method), in that order, random first and full last:
         method, ipc, regime, accuracy and ci95 (percent, 95 % half width), n (students
         that succeeded), failed, gap and gap_ci95 (points, NaN for random itself),
-        gap_n (pairs), val_accuracy, learning_rate (text, several joined by "; "),
-        find_passes, find_seconds, train_passes, train_seconds (means per student) and
-        note.
+        gap_n (pairs), label_gap and label_gap_ci95 (random under these labels minus
+        random under soft_kd, paired by seed), val_accuracy, learning_rate (text,
+        several joined by "; "), find_passes, find_seconds, train_passes,
+        train_seconds, label_bytes (means per student) and note.
 
     Raises:
         InputError: if a column is missing, there are no rows, a status is unknown, or a
@@ -309,8 +317,16 @@ def _summary_row(group: pd.DataFrame, accuracy: pd.DataFrame) -> dict[str, objec
     if method != RANDOM:
         by_seed = accuracy.loc[regime, ipc]
         gap = paired_interval(by_seed[method], by_seed[RANDOM])
+    label_gap = (float("nan"), float("nan"), 0)
+    if method == RANDOM and regime != REFERENCE and (REFERENCE, ipc) in accuracy.index:
+        own, reference = (
+            accuracy.loc[name, ipc][RANDOM] for name in (regime, REFERENCE)
+        )
+        own, reference = own.align(reference)
+        label_gap = paired_interval(own, reference)
     succeeded = group[group["accuracy"].notna()]
     rates = np.unique(group["learning_rate"].dropna())
+    stored = "label_bytes" in group
     on_test = "select_on" in group and (group["select_on"] == "test").any()
     return {
         "method": method,
@@ -323,11 +339,14 @@ def _summary_row(group: pd.DataFrame, accuracy: pd.DataFrame) -> dict[str, objec
         "gap": gap[0],
         "gap_ci95": gap[1],
         "gap_n": gap[2],
+        "label_gap": label_gap[0],
+        "label_gap_ci95": label_gap[1],
         "val_accuracy": succeeded["val_accuracy"].mean(),
         "learning_rate": "; ".join(f"{rate:.6g}" for rate in rates),
         "find_passes": group["find_passes"].mean(),
         "find_seconds": group["find_seconds"].mean(),
         "train_passes": succeeded["image_passes"].mean(),
         "train_seconds": succeeded["train_seconds"].mean(),
+        "label_bytes": group["label_bytes"].mean() if stored else float("nan"),
         "note": CHOSEN_ON_TEST if on_test else "",
     }

@@ -13,7 +13,9 @@ from ddjax.artifacts import write_file
 from ddjax.report.statistics import (
     CHOSEN_ON_TEST,
     FULL,
+    RANDOM,
     chosen_methods,
+    compares_labels,
     label_effects,
     ordered_methods,
     ordered_regimes,
@@ -25,12 +27,19 @@ _DECIMALS = {
     "ci95": 4,
     "gap": 4,
     "gap_ci95": 4,
+    "label_gap": 4,
+    "label_gap_ci95": 4,
+    "label_bytes": 1,
     "val_accuracy": 4,
     "find_seconds": 3,
     "train_seconds": 3,
 }
 _WHOLE = ("ipc", "n", "failed", "gap_n", "find_passes", "train_passes")
 _KEY = "Cells: test accuracy in % ± 95 % interval (paired gap to random)."
+_LABEL_KEY = (
+    "Cells: test accuracy in % ± 95 % interval (paired gap to soft_kd). Bytes: the "
+    "labels of one student by their format's formula, for each budget."
+)
 _MARKS = {
     "±?": "±?: one student, no interval.",
     "!": "!k: k students failed and are left out.",
@@ -40,15 +49,15 @@ _MARKS = {
 
 @dataclass(frozen=True)
 class RegimeTable:
-    """One label regime of a summary, ready to be laid out.
+    """One table of a summary, ready to be laid out.
 
     Attributes:
-        regime: name of the label regime.
-        header: "method", then the budgets in images per class, ascending.
+        title: such as "hard labels".
+        header: "method" (or "labels", "bytes"), then the budgets in images per class.
         rows: per method its name and one cell per budget, "" where nothing was run.
     """
 
-    regime: str
+    title: str
     header: list[str]
     rows: list[list[str]]
 
@@ -76,12 +85,15 @@ def regime_tables(summary: pd.DataFrame) -> list[RegimeTable]:
         summary: the summary.
 
     Returns:
-        One table per regime. A cell reads "71.6 ±0.8 (+2.1)": test accuracy in
+        One table per regime, or a single one with a line per regime where only random
+        subsets are compared. A cell reads "71.6 ±0.8 (+2.1)": test accuracy in
         percent, its 95 % half width, the paired gap to random in points; a mark
         follows where `legend` explains one.
     """
     tables = []
     rows = students(summary)
+    if compares_labels(summary):
+        return [_label_table(rows)]
     for regime in ordered_regimes(rows["regime"]):
         part = rows[rows["regime"] == regime]
         budgets = sorted(int(ipc) for ipc in part["ipc"].unique())
@@ -89,14 +101,42 @@ def regime_tables(summary: pd.DataFrame) -> list[RegimeTable]:
         methods = ordered_methods(part["method"])
         header = ["method", *(f"IPC {ipc}" for ipc in budgets)]
         lines = [[m, *(cells.get((m, ipc), "") for ipc in budgets)] for m in methods]
-        tables.append(RegimeTable(regime, header, lines))
+        tables.append(RegimeTable(f"{regime} labels", header, lines))
     return tables
+
+
+def _label_table(rows: pd.DataFrame) -> RegimeTable:
+    """Random subsets by labels; the full data beside the regimes that have them."""
+    budgets = sorted(int(ipc) for ipc in rows["ipc"].unique())
+    lines = []
+    for regime in ordered_regimes(rows["regime"]):
+        for method in ordered_methods(rows["method"]):
+            part = rows[(rows["regime"] == regime) & (rows["method"] == method)]
+            if part.empty:
+                continue
+            cells = {int(row.ipc): _label_cell(row) for row in part.itertuples()}
+            sizes = [size_text(value) for value in part["label_bytes"].dropna()]
+            name = regime if method == RANDOM else f"{regime}, {method} data"
+            known = ", ".join(dict.fromkeys(sizes)) if method == RANDOM else ""
+            lines.append([name, known, *(cells.get(ipc, "") for ipc in budgets)])
+    header = ["labels", "bytes", *(f"IPC {ipc}" for ipc in budgets)]
+    return RegimeTable("random subsets by labels", header, lines)
+
+
+def size_text(count: float) -> str:
+    """Text such as "812 B", "37.5 kB", "1.50 MB"; decimal prefixes."""
+    for prefix in ("", "k", "M", "G"):
+        if count < 999.5 or prefix == "G":
+            break
+        count /= 1000
+    return f"{count:.3g} {prefix}B"
 
 
 def legend(tables: list[RegimeTable]) -> list[str]:
     """Sentences that explain the cells and the marks that occur in them."""
     text = " ".join(c for table in tables for _, *cells in table.rows for c in cells)
-    return [_KEY, *(words for mark, words in _MARKS.items() if mark in text)]
+    key = _LABEL_KEY if tables[0].header[0] == "labels" else _KEY
+    return [key, *(words for mark, words in _MARKS.items() if mark in text)]
 
 
 def console_table(summary: pd.DataFrame) -> str:
@@ -119,7 +159,7 @@ def console_table(summary: pd.DataFrame) -> str:
             for line in grid
         ]
         rule = "-" * max(map(len, lines))
-        blocks.append("\n".join([f"{table.regime} labels", rule, *lines]))
+        blocks.append("\n".join([table.title, rule, *lines]))
     blocks.append("\n".join(legend(tables)))
     effects = effect_lines(summary)
     if effects:
@@ -145,7 +185,7 @@ def markdown_table(summary: pd.DataFrame) -> str:
             "| " + " | ".join(text.replace("|", "\\|") for text in line) + " |"
             for line in lines
         ]
-        blocks.append(f"**{table.regime} labels**\n\n" + "\n".join(body))
+        blocks.append(f"**{table.title}**\n\n" + "\n".join(body))
     blocks.append(" ".join(text.replace("*:", "\\*:") for text in legend(tables)))
     effects = effect_lines(summary)
     if effects:
@@ -167,6 +207,8 @@ def answer(summary: pd.DataFrame) -> list[str]:
         over random in each regime and, where known, how the labels change that and how
         far above random the full data are.
     """
+    if compares_labels(summary):
+        return _label_answer(students(summary))
     rows, chosen = students(summary), chosen_methods(summary)
     effects = label_effects(summary).set_index("ipc")
     paragraphs = []
@@ -190,6 +232,24 @@ def answer(summary: pd.DataFrame) -> list[str]:
     return paragraphs
 
 
+def _label_answer(rows: pd.DataFrame) -> list[str]:
+    """Per budget, how random subsets fare under each kind of labels."""
+    paragraphs = []
+    for ipc, part in rows[rows["method"] == RANDOM].groupby("ipc"):
+        gaps = part[part["label_gap"].notna()]
+        if gaps.empty:
+            continue
+        words = [
+            f"{row.regime} {plus_minus(row.label_gap, row.label_gap_ci95, sign=True)}"
+            for row in gaps.itertuples()
+        ]
+        paragraphs.append(
+            f"At IPC {ipc}, random subsets against the same under soft_kd labels: "
+            f"{_listed(words)}."
+        )
+    return paragraphs
+
+
 def plus_minus(mean: float, half_width: float, sign: bool = False) -> str:
     """Text such as "71.6 ±0.8"; "±?" where there is no interval."""
     half = "?" if pd.isna(half_width) else f"{half_width:.1f}"
@@ -201,12 +261,16 @@ def signed(points: float) -> str:
     return f"{round(points, 1) + 0.0:+.1f}"
 
 
-def _cell(row) -> str:
+def _label_cell(row) -> str:
+    return _cell(row, "label_gap")
+
+
+def _cell(row, gap: str = "gap") -> str:
     if row.n == 0:
         return f"failed !{row.failed}"
     text = plus_minus(row.accuracy, row.ci95)
-    if not pd.isna(row.gap):
-        text += f" ({signed(row.gap)})"
+    if not pd.isna(getattr(row, gap)):
+        text += f" ({signed(getattr(row, gap))})"
     if row.failed:
         text += f" !{row.failed}"
     return text + (" *" if row.note == CHOSEN_ON_TEST else "")

@@ -18,9 +18,10 @@ from ddjax.data.source import Examples, Source
 from ddjax.errors import InputError
 from ddjax.labels import Objective
 from ddjax.models import Network
-from ddjax.settings import Optimizer, Settings
+from ddjax.settings import Labels, Optimizer, Settings, Teacher
 from ddjax.train import student
 from ddjax.train.micro_batch import micro_batch_size
+from ddjax.train.supervision import Supervision
 
 
 @dataclasses.dataclass(eq=False)
@@ -61,9 +62,15 @@ class Context:
     def student_network(self) -> Network:
         return self._network("student", self.settings.student.network)
 
-    @functools.cached_property
-    def teacher_network(self) -> Network:
-        return self._network("teacher", self.settings.teacher.network)
+    def teacher_settings(self, name: str) -> Teacher:
+        """Returns the settings of `teacher` or of a member of the committee."""
+        if name == "teacher":
+            return self.settings.teacher
+        return self.settings.committee[name]
+
+    def teacher_network(self, name: str) -> Network:
+        section = name if name == "teacher" else f"committee.{name}"
+        return self._network(section, self.teacher_settings(name).network)
 
     def _network(self, section: str, settings) -> Network:
         try:
@@ -82,9 +89,39 @@ class Context:
         passes = recipe.passes or recipe.epochs * ipc * self.source.num_classes
         return -(-passes // recipe.batch_size)
 
+    def labels(self, regime: str) -> Labels:
+        """Returns the entry of `labels` that a regime names."""
+        return self.settings.labels[regime]
+
+    def teachers(self, regime: str) -> tuple[str, ...]:
+        """Returns the names of the teachers that a regime asks."""
+        labels = self.labels(regime)
+        if labels.regime == "hard":
+            return ()
+        return labels.committee or ("teacher",)
+
+    def supervision(self, regime: str, ipc: int) -> Supervision | None:
+        """Returns the label schedule and the pool of views of a subset's students."""
+        labels = self.labels(regime)
+        if labels.plain:
+            return None
+        epochs = self.passes(ipc, ipc * self.source.num_classes)
+        return Supervision(
+            schedule=labels.schedule,
+            epochs=epochs,
+            soft_epochs=labels.soft_epochs or epochs // 2,
+            hard_weight=labels.hard_weight,
+            pool=labels.pool(ipc),
+            by_label=labels.pool_draw == "label",
+        )
+
+    def passes(self, ipc: int, images: int) -> int:
+        """Returns how often a student of a budget sees `images` images, rounded up."""
+        return -(-self.steps(ipc) * self.settings.student.batch_size // images)
+
     def recipe(self, regime: str) -> Recipe:
         """Returns the augmentation of a regime."""
-        augment = self.settings.augment
+        augment, regime = self.settings.augment, self.labels(regime).regime
         return Recipe(
             pad=augment.pad,
             resized_crop=augment.resized_crop or None,
@@ -98,16 +135,32 @@ class Context:
         optimizer: Optimizer,
         batch_size: int,
         regime: str,
-        teacher: Network | None = None,
+        teachers: tuple[Network, ...] = (),
     ) -> student.Program:
-        """Returns what is compiled to train a network under a regime."""
+        """Returns what is compiled to train a network under a regime.
+
+        Args:
+          network: what is trained.
+          optimizer: its recipe.
+          batch_size: images a step.
+          regime: its labels.
+          teachers: those that answer on the fly.
+        """
+        labels = self.labels(regime)
+        objective = Objective(
+            labels.regime,
+            teachers,
+            labels.committee_mean,
+            labels.committee_weights,
+            labels.loss,
+            self.settings.student.scale_by_t2,
+            labels.dynamic_temperature,
+            labels.calibrated_temperature,
+        )
+        whole = objective.needs_whole_batch
         return student.Program(
             network=network,
-            objective=Objective(
-                regime,
-                teacher if regime == "soft_kd" else None,
-                self.settings.student.scale_by_t2,
-            ),
+            objective=objective,
             recipe=self.recipe(regime),
             batch_size=batch_size,
             optimizer=optimizer.name,
@@ -115,14 +168,14 @@ class Context:
             nesterov=optimizer.nesterov,
             clip=optimizer.clip > 0,
             ema=optimizer.ema > 0,
-            micro_batch=micro_batch_size(network, batch_size),
+            micro_batch=0 if whole else micro_batch_size(network, batch_size),
         )
 
     def device_pool(self, **teacher: Any) -> student.Pool:
         """Returns the training pool on the device.
 
         Args:
-          **teacher: `teacher_logits` or `teacher` of `Pool`.
+          **teacher: `teacher_logits` or `teachers` of `Pool`.
         """
         return student.Pool(
             images=self.pool_images,

@@ -49,6 +49,8 @@ def member_row(
         "find_seconds": found.seconds,
         "train_seconds": outcome.train_seconds,
         "select_on": context.settings.protocol.select_on,
+        "label_bytes": outcome.label_bytes,
+        "label_disk_bytes": outcome.label_disk_bytes,
         "images": len(member.positions),
         "subset": artifacts.digest(context.pool.ids[member.positions]),
         "curve": [round(float(value), 5) for value in outcome.curve],
@@ -140,14 +142,20 @@ def _figures(context, members, summary, subsets, traces) -> list[tuple[str, Any]
     folder = context.workdir.path / "figures"
     folder.mkdir(exist_ok=True)
     styles = report.method_styles(summary["method"].unique())
-    drawn = [
-        (
-            "Accuracy against images per class",
-            report.accuracy_figure(summary, styles),
-            "accuracy",
-        ),
-        ("Quality gap to random", report.gap_figure(summary, styles), "gap"),
-    ]
+    if report.compares_labels(summary):
+        drawn = [("Random subsets by labels", report.labels_figure(summary), "labels")]
+        if summary["label_bytes"].notna().any():
+            figure = report.bytes_figure(summary)
+            drawn.append(("Accuracy against bytes of labels", figure, "bytes"))
+    else:
+        drawn = [
+            (
+                "Accuracy against images per class",
+                report.accuracy_figure(summary, styles),
+                "accuracy",
+            ),
+            ("Quality gap to random", report.gap_figure(summary, styles), "gap"),
+        ]
     regime = context.settings.regimes[0]
     for ipc, chosen in subsets.items():
         positions = {

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddjax import scores
-from ddjax.artifacts import Cost, Draft, digest
+from ddjax.artifacts import Artifact, Cost, Draft, digest
 from ddjax.stations.context import Context, hparams, progress_bar
+from ddjax.stations.stores import Stores
 from ddjax.stations.teacher import Teacher
 from ddjax.train import student, sweep
+from ddjax.train.members import Members
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,7 +40,12 @@ class Member:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a member: accuracies in percent, NaN if it failed or not read."""
+    """What became of a member.
+
+    Accuracies are in percent, NaN if it failed or they were not read; the bytes are
+    those of its stored labels, by their format's formula and on disk, NaN where labels
+    are not stored.
+    """
 
     member: Member
     val_accuracy: float
@@ -47,6 +54,8 @@ class Outcome:
     train_seconds: float
     steps: int
     image_passes: int
+    label_bytes: float
+    label_disk_bytes: float
 
     @property
     def failed(self) -> bool:
@@ -57,48 +66,61 @@ class Outcome:
 class Students:
     """Trains students of all regimes for one run."""
 
-    def __init__(self, context: Context, teacher: Teacher | None, fixed_labels):
+    def __init__(
+        self,
+        context: Context,
+        teachers: dict[str, Teacher],
+        fixed_labels: Artifact | None = None,
+    ):
         """Keeps what all groups share.
 
         Args:
           context: the run.
-          teacher: needed by the soft regimes.
-          fixed_labels: artifact of the labels station, needed by `soft`.
+          teachers: by name, those that the soft regimes ask.
+          fixed_labels: of the labels station, needed by `soft`.
         """
         self.context = context
-        self.teacher = teacher
+        self.teachers = teachers
         self.fixed_labels = fixed_labels
+        self.stores = Stores(context, teachers)
         self.driver = context.settings.sweep.driver
         self._runners: dict[str, sweep.Runner] = {}
 
     def parents(self, regime: str) -> dict[str, str]:
         """Returns what a regime's students hang on."""
         parents = {"data": self.context.data_digest}
-        if regime == "soft":
-            parents["labels"] = self.fixed_labels.address
-        if regime == "soft_kd":
-            parents["teacher"] = self.teacher.artifact.address
+        if self.context.labels(regime).regime == "soft":
+            return parents | {"labels": self.fixed_labels.address}
+        for name in self.context.teachers(regime):
+            parents[name] = self.teachers[name].artifact.address
         return parents
 
     def recipe(self, regime: str) -> dict[str, Any]:
         """Returns the settings that determine a regime's students."""
-        settings = self.context.settings
+        settings, labels = self.context.settings, self.context.labels(regime)
         recipe = dataclasses.asdict(settings.student)
         unused = ["learning_rates", "epochs", "passes", "network"]
-        if regime == "hard":
+        if labels.regime == "hard":
             unused += ["temperature", "scale_by_t2"]
         else:
             unused += ["label_smoothing"]
+            recipe["temperature"] = self.temperature(regime)
         for name in unused:
             del recipe[name]
         recipe["optimizer"] = settings.student.optimizer.used()
         network = settings.student.network
-        return {
-            "regime": regime,
+        described = {
+            "regime": labels.regime,
             "network": {"name": network.name, **network.options()},
             "student": recipe,
             "augment": dataclasses.asdict(self.context.recipe(regime)),
         }
+        return described if labels.plain else described | {"labels": labels.used()}
+
+    def temperature(self, regime: str) -> float:
+        """Returns the temperature of a regime's soft steps."""
+        labels = self.context.labels(regime)
+        return labels.temperature or self.context.settings.student.temperature
 
     def runner(self, regime: str) -> sweep.Runner:
         """Returns the regime's runner, its driver chosen on first use."""
@@ -109,21 +131,27 @@ class Students:
         return self._runners[regime]
 
     def _make_runner(self, regime: str, driver: str) -> sweep.Runner:
-        settings = self.context.settings
-        teacher = {}
-        if regime == "soft":
-            teacher["teacher_logits"] = jnp.asarray(self.fixed_labels.arrays["logits"])
-        if regime == "soft_kd":
-            teacher["teacher"] = jax.tree.map(jnp.asarray, self.teacher.variables)
-        program = self.context.program(
-            self.context.student_network,
-            settings.student.optimizer,
-            settings.student.batch_size,
+        context, labels = self.context, self.context.labels(regime)
+        settings = context.settings.student
+        told, networks = {}, ()
+        if labels.regime == "soft":
+            told["teacher_logits"] = jnp.asarray(self.fixed_labels.arrays["logits"])
+        if labels.regime == "soft_kd" and not labels.codec:
+            teachers = [self.teachers[name] for name in context.teachers(regime)]
+            networks = tuple(teacher.network for teacher in teachers)
+            told["teachers"] = tuple(
+                jax.tree.map(jnp.asarray, teacher.variables) for teacher in teachers
+            )
+        program = context.program(
+            context.student_network,
+            settings.optimizer,
+            settings.batch_size,
             regime,
-            self.teacher.network if self.teacher else None,
+            networks,
         )
-        pool = self.context.device_pool(**teacher)
-        return sweep.Runner(program, pool, driver, self.context.compiled)
+        return sweep.Runner(
+            program, context.device_pool(**told), driver, context.compiled
+        )
 
     def _choose_driver(self) -> str:
         """Times a few steps of each driver; remembered in the folder."""
@@ -138,10 +166,10 @@ class Students:
         def make(folder: pathlib.Path) -> Draft:
             del folder
             positions = np.arange(context.settings.student.batch_size, dtype=np.int32)
-            members = sweep.Members(
+            members = Members(
                 np.arange(size, dtype=np.int32),
                 [positions] * size,
-                self.hparams(1, np.full(size, 1e-3)),
+                self.hparams(regime, 1, np.full(size, 1e-3)),
             )
             names = ["vmap", "loop"]
             if jax.local_device_count() > 1:
@@ -164,10 +192,14 @@ class Students:
         context.say(f"driver {artifact.info['driver']} (ms a member-step: {times})")
         return artifact.info["driver"]
 
-    def hparams(self, steps: int, rates: np.ndarray) -> student.HParams:
-        recipe = self.context.settings.student
+    def hparams(self, regime: str, steps: int, rates: np.ndarray) -> student.HParams:
+        """Returns the hyperparameters of a regime's students, arrays [M] float32."""
+        settings, labels = self.context.settings.student, self.context.labels(regime)
+        smoothing = settings.label_smoothing
+        if labels.schedule != "constant":
+            smoothing = labels.hard_smoothing
         return hparams(
-            recipe.optimizer, steps, rates, recipe.label_smoothing, recipe.temperature
+            settings.optimizer, steps, rates, smoothing, self.temperature(regime)
         )
 
     def train(
@@ -196,8 +228,9 @@ class Students:
         return outcomes
 
     def _train_group(self, label, regime, members, read_test) -> list[Outcome]:
-        context = self.context
-        steps = context.steps(members[0].ipc)
+        context, ipc = self.context, members[0].ipc
+        steps = context.steps(ipc)
+        supervision = context.supervision(regime, ipc)
         settings = self.recipe(regime) | {
             "steps": steps,
             "read_test": read_test,
@@ -210,17 +243,28 @@ class Students:
                 for m in members
             ],
         }
-        parents = self.parents(regime)
+        parents, stores = self.parents(regime), None
+        if supervision is not None:
+            settings["supervision"] = dataclasses.asdict(supervision)
+        if context.labels(regime).codec:
+            stores = [
+                self.stores.open(regime, ipc, m.seed, m.positions) for m in members
+            ]
+            parents["stores"] = digest([store.artifact.address for store in stores])
         partial = context.workdir.partial_folder("students", settings, parents)
 
         def make(folder: pathlib.Path) -> Draft:
             del folder
             runner = self.runner(regime)
             runner.take_cost()
-            group = sweep.Members(
+            group = Members(
                 np.array([m.seed for m in members], np.int32),
                 [m.positions for m in members],
-                self.hparams(steps, np.array([m.learning_rate for m in members])),
+                self.hparams(
+                    regime, steps, np.array([m.learning_rate for m in members])
+                ),
+                supervision,
+                stores and [store.targets for store in stores],
             )
             with progress_bar(label, steps * len(members), "student-step") as bar:
                 states, _ = runner.train(
@@ -246,9 +290,20 @@ class Students:
                 seconds,
                 steps,
                 passes,
+                *(stores[row].bytes if stores else self.label_bytes(regime, member)),
             )
             for row, member in enumerate(members)
         ]
+
+    def label_bytes(self, regime: str, member: Member) -> tuple[float, float]:
+        """Returns the bytes of a student's labels where no store holds them.
+
+        A class is an index of ceil(log2 C) bits, a fixed label C float32 numbers.
+        """
+        classes = self.context.source.num_classes
+        each = {"hard": np.ceil(np.log2(classes)) / 8, "soft": 4.0 * classes}
+        size = each.get(self.context.labels(regime).regime, np.nan)
+        return size * len(member.positions), np.nan
 
     def _judge(self, runner, states, count: int, read_test: bool) -> dict[str, Any]:
         context = self.context

@@ -15,6 +15,7 @@ from ddjax.labels import teacher_logits
 from ddjax.models import Network
 from ddjax.stations.context import Context, hparams, progress_bar
 from ddjax.train import checkpoint, evaluate, student, sweep
+from ddjax.train.members import Members
 
 _WEIGHTS = "weights"
 
@@ -34,13 +35,19 @@ class Teacher:
     artifact: Artifact
 
 
-def teacher_station(context: Context) -> Teacher:
-    """Returns the teacher that the settings name, trained now or earlier."""
-    settings = context.settings.teacher
+def teacher_station(context: Context, name: str = "teacher") -> Teacher:
+    """Returns a teacher, trained now or earlier, or loaded.
+
+    Args:
+      context: the run.
+      name: `teacher`, or a member of the settings' `committee`.
+    """
+    settings = context.teacher_settings(name)
     if settings.path:
-        return load_teacher(context)
-    network = context.teacher_network
-    steps = _steps(context)
+        return load_teacher(context, name)
+    section = "teacher" if name == "teacher" else f"committee.{name}"
+    network = context.teacher_network(name)
+    steps = -(-settings.epochs * len(context.pool) // settings.batch_size)
     described = {
         "network": settings.network.name,
         "options": settings.network.options(),
@@ -60,7 +67,7 @@ def teacher_station(context: Context) -> Teacher:
             network, settings.optimizer, settings.batch_size, "hard"
         )
         runner = sweep.Runner(program, context.device_pool(), "loop", context.compiled)
-        members = sweep.Members(
+        members = Members(
             np.zeros(1, np.int32),
             [np.arange(len(context.pool), dtype=np.int32)],
             hparams(
@@ -71,7 +78,7 @@ def teacher_station(context: Context) -> Teacher:
                 temperature=1.0,
             ),
         )
-        with progress_bar("teacher", steps) as bar:
+        with progress_bar(name, steps) as bar:
             (state,), _ = runner.train(members, steps, progress=bar.update)
         trained = student.evaluated_variables(program, state)
         variables = jax.tree.map(lambda a: np.asarray(a[0]), trained)
@@ -91,7 +98,7 @@ def teacher_station(context: Context) -> Teacher:
         }
         if not np.isfinite(accuracies["validation"]):
             raise InputError(
-                f"teacher.learning_rate: found {settings.learning_rate}, with which "
+                f"{section}.learning_rate: found {settings.learning_rate}, with which "
                 "the teacher's training diverged; choose a smaller one"
             )
         checkpoint.save_tree(folder / _WEIGHTS, variables)
@@ -108,27 +115,23 @@ def teacher_station(context: Context) -> Teacher:
         )
 
     artifact = context.station(
-        "teacher", "teacher", described, {"data": context.data_digest}, make
+        "teacher", name, described, {"data": context.data_digest}, make
     )
     return Teacher(network, _load_weights(artifact, network), artifact)
 
 
-def _steps(context: Context) -> int:
-    settings = context.settings.teacher
-    return -(-settings.epochs * len(context.pool) // settings.batch_size)
-
-
-def load_teacher(context: Context) -> Teacher:
-    """Returns the teacher at `teacher.path`, checked against the source.
+def load_teacher(context: Context, name: str = "teacher") -> Teacher:
+    """Returns the teacher at its settings' `path`, checked against the source.
 
     Raises:
       InputError: it is damaged, or its classes, their order or its image size differ
         from the source's.
     """
-    path = pathlib.Path(context.settings.teacher.path)
+    path = pathlib.Path(context.teacher_settings(name).path)
+    key = "teacher" if name == "teacher" else f"committee.{name}"
     artifact = artifacts.load(path, "teacher")
     source = context.source
-    for name, found, expected in (
+    for what, found, expected in (
         ("classes", artifact.info["classes"], list(source.classes)),
         ("image shape", artifact.info["image_shape"], list(source.shape)),
         ("channel means", artifact.info["mean"], list(source.mean)),
@@ -136,7 +139,7 @@ def load_teacher(context: Context) -> Teacher:
     ):
         if found != expected:
             raise InputError(
-                f"teacher.path {path}: the teacher's {name} are {found}, "
+                f"{key}.path {path}: the teacher's {what} are {found}, "
                 f"the source's are {expected}"
             )
     described = artifact.manifest["settings"]

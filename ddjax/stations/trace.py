@@ -10,7 +10,7 @@ from ddjax.errors import InputError
 from ddjax.settings import Select
 from ddjax.stations.context import Context, progress_bar
 from ddjax.stations.students import Students, inspect
-from ddjax.train import sweep
+from ddjax.train.members import Members
 
 
 def select_settings(settings: Select) -> select.Settings:
@@ -93,10 +93,10 @@ def trace_station(
         del folder
         runner = students.runner("hard")
         runner.take_cost()
-        members = sweep.Members(
+        members = Members(
             np.array(seeds, np.int32),
             [np.arange(len(context.pool), dtype=np.int32)] * len(seeds),
-            students.hparams(steps, np.full(len(seeds), learning_rate)),
+            students.hparams("hard", steps, np.full(len(seeds), learning_rate)),
         )
 
         last = {}

@@ -1,12 +1,14 @@
 """In which order a student sees its subset: a pure function of (seed, epoch, id).
 
-Letters: n examples of the subset, L presentations.
+Letters: n examples of the subset, L presentations, P epochs of a pool of views.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from ddjax.train.supervision import Supervision
 
 _ORDER = 0x0D0E
 
@@ -17,13 +19,16 @@ class Order(NamedTuple):
     Attributes:
       positions: [L] int32, which example of the pool.
       partners: [L] int32, which example CutMix pastes in: the one that follows in the
-        epoch's permutation (the last one's is the first).
-      epochs: [L] int32, the pass over the subset that the presentation belongs to.
+        view's epoch's permutation (the last one's is the first).
+      epochs: [L] int32, the epoch whose view is shown: the pass over the subset that
+        the presentation belongs to, or one of a pool of views.
+      passes: [L] int32, the pass over the subset.
     """
 
     positions: jax.Array
     partners: jax.Array
     epochs: jax.Array
+    passes: jax.Array
 
 
 def presentations(
@@ -32,11 +37,12 @@ def presentations(
     ids_n: jax.Array,
     first: jax.Array,
     length: int,
+    supervision: Supervision | None = None,
 ) -> Order:
     """Returns presentations first .. first + length - 1 of an endless training.
 
-    Presentation p belongs to epoch p // n; every epoch is a permutation of the subset,
-    and a batch may span two epochs, so a student spends exactly steps x batch image
+    Presentation p belongs to pass p // n; every pass is a permutation of the subset,
+    and a batch may span two passes, so a student spends exactly steps x batch image
     passes at any subset size. An example's rank in an epoch comes from random bits
     keyed by (seed, epoch, example id): it does not depend on which others are kept.
 
@@ -46,12 +52,14 @@ def presentations(
       ids_n: [n] int32, the stable example ids of the same examples.
       first: [] int32, the first presentation.
       length: L, static.
+      supervision: which epochs' views are shown; None: every pass shows its own.
 
     Returns:
       The stretch, arrays [L].
     """
+    supervision = supervision or Supervision()
     size = positions_n.shape[0]
-    epochs = first // size + jnp.arange((length - 1) // size + 2)
+    passes = first // size + jnp.arange((length - 1) // size + 2)
     key = jax.random.fold_in(jax.random.key(seed), _ORDER)
 
     def permutation(epoch):
@@ -59,14 +67,32 @@ def presentations(
         bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(epoch_key, i)))
         return jnp.argsort(bits(ids_n))
 
+    own = supervision.pool > 0 and supervision.by_label
+    epochs = passes if own else supervision.view_epochs(seed, passes)
     ranks = jax.vmap(permutation)(epochs)
 
     def stretch(table):
         flat = jnp.broadcast_to(table, ranks.shape).reshape(-1)
         return jax.lax.dynamic_slice(flat, (first % size,), (length,))
 
-    return Order(
+    order = Order(
         stretch(positions_n[ranks]),
         stretch(positions_n[jnp.roll(ranks, -1, axis=1)]),
         stretch(epochs[:, None]).astype(jnp.int32),
+        stretch(passes[:, None]).astype(jnp.int32),
     )
+    if not own:
+        return order
+    # Each example's view comes from an epoch of its own, with that epoch's partner.
+    rows = stretch(ranks)
+    drawn = supervision.label_epochs(seed, order.passes, ids_n[rows])
+    pool_ranks = jax.vmap(permutation)(jnp.arange(supervision.pool))
+    followers = (
+        jnp.zeros_like(pool_ranks)
+        .at[jnp.arange(supervision.pool)[:, None], pool_ranks]
+        .set(jnp.roll(pool_ranks, -1, axis=1))
+    )
+    pooled = drawn < supervision.pool
+    partner = followers[jnp.where(pooled, drawn, 0), rows]
+    partners = jnp.where(pooled, positions_n[partner], order.partners)
+    return Order(order.positions, partners, drawn, order.passes)

@@ -15,6 +15,7 @@ from ddjax.data import augment
 from ddjax.models import Network
 from ddjax.train.order import Order
 from ddjax.train.schedule import schedule_factor
+from ddjax.train.supervision import Supervision
 
 CURVE_POINTS = 50
 _INIT = 0x1417
@@ -29,7 +30,7 @@ class Pool(NamedTuple):
       ids: [N] int32, stable example ids, which key the augmentation.
       mean, std: [K] float32 in [0, 1] units.
       teacher_logits: [N,C] float32, one stored teacher vector an image, or None.
-      teacher: variables of the teacher, or None.
+      teachers: variables of the teachers that answer, a tuple, or None.
     """
 
     images: jax.Array
@@ -38,7 +39,7 @@ class Pool(NamedTuple):
     mean: jax.Array
     std: jax.Array
     teacher_logits: jax.Array | None = None
-    teacher: Any = None
+    teachers: Any = None
 
 
 class HParams(NamedTuple):
@@ -63,12 +64,19 @@ class Batch(NamedTuple):
       inputs: [B,H,W,K] float32, augmented, mixed and normalised.
       positions, partners: [B] int32, whose view it is and what CutMix pasted in.
       keep: [B] float32, the fraction of pixels that are the view's own.
+      passes: [B] int32, the pass over the subset.
+      weights: (soft, hard), [B] float32, of the two losses; None where only one is
+        asked.
+      targets: [B,C] float32, stored teacher logits of the views, or None.
     """
 
     inputs: jax.Array
     positions: jax.Array
     partners: jax.Array
     keep: jax.Array
+    passes: jax.Array
+    weights: tuple[jax.Array, jax.Array] | None = None
+    targets: jax.Array | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,14 +126,19 @@ class Plan(NamedTuple):
 
     Attributes:
       positions, partners: [L] int32, see `Order`.
+      passes: [L] int32, the pass over the subset.
       draws: the views' parameters, arrays [L].
       partner_draws: those of the partners' views, None without CutMix.
+      weights, targets: see `Batch`, arrays [L].
     """
 
     positions: jax.Array
     partners: jax.Array
+    passes: jax.Array
     draws: augment.Draw
     partner_draws: augment.Draw | None
+    weights: tuple[jax.Array, jax.Array] | None = None
+    targets: jax.Array | None = None
 
 
 def make_plan(
@@ -134,8 +147,9 @@ def make_plan(
     ids: jax.Array,
     seed: jax.Array,
     order: Order,
+    supervision: Supervision | None = None,
 ) -> Plan:
-    """Returns a stretch's plan.
+    """Returns a stretch's plan, without the targets.
 
     Args:
       recipe: the augmentation.
@@ -143,6 +157,7 @@ def make_plan(
       ids: [N] int32, the pool's stable ids.
       seed: [] int32, the member's seed.
       order: the stretch, arrays [L].
+      supervision: the label schedule; None: every presentation is asked the same.
     """
 
     def draws(recipe, positions):
@@ -154,7 +169,12 @@ def make_plan(
         unmixed = dataclasses.replace(recipe, cutmix=0.0)
         partner_draws = draws(unmixed, order.partners)
     return Plan(
-        order.positions, order.partners, draws(recipe, order.positions), partner_draws
+        order.positions,
+        order.partners,
+        order.passes,
+        draws(recipe, order.positions),
+        partner_draws,
+        supervision.weights(order.passes) if supervision else None,
     )
 
 
@@ -178,7 +198,15 @@ def make_batch(recipe: augment.Recipe, pool: Pool, plan: Plan) -> Batch:
         images = jax.vmap(augment.cutmix)(plan.draws.box, images, partners)
         keep = plan.draws.box.keep
     inputs = normalise(images, pool.mean, pool.std)
-    return Batch(inputs, plan.positions, plan.partners, keep)
+    return Batch(
+        inputs,
+        plan.positions,
+        plan.partners,
+        keep,
+        plan.passes,
+        plan.weights,
+        plan.targets,
+    )
 
 
 def _moments(program: Program, hparams: HParams) -> optax.GradientTransformation:
@@ -327,7 +355,7 @@ def advance(
 
     def body(step, state):
         batch = jax.tree.map(
-            lambda a: jax.lax.dynamic_slice(a, (step * size,), (size,)), plan
+            lambda a: jax.lax.dynamic_slice_in_dim(a, step * size, size), plan
         )
         return train_step(program, state, pool, batch, hparams)
 

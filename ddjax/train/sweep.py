@@ -21,6 +21,7 @@ from ddjax.artifacts import Cost
 from ddjax.data.augment import Recipe
 from ddjax.train import checkpoint, order, student
 from ddjax.train.drivers import lift
+from ddjax.train.members import Members
 
 # Steps whose presentations are laid out at once. Long enough to make the layout cheap,
 # short enough to keep it small: 256 steps of 256 presentations are 0.8 MB a member.
@@ -29,37 +30,6 @@ STRETCH = 256
 CALL_SECONDS = 1.0
 # Images that members are asked about at once; all splits share one executable.
 BLOCK = 256
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Members:
-    """The students of one group.
-
-    Attributes:
-      seeds: [M] int32.
-      subsets: M arrays of int32 positions in the pool; sizes may differ.
-      hparams: HParams of [M] float32 arrays.
-    """
-
-    seeds: np.ndarray
-    subsets: list[np.ndarray]
-    hparams: student.HParams
-
-    def __len__(self) -> int:
-        return len(self.subsets)
-
-    def parts(self, width: int) -> list["Members"]:
-        """Returns groups of `width`, the last one filled up with the first member."""
-        padding = np.zeros(-len(self) % width, int)
-        rows = np.concatenate([np.arange(len(self)), padding]).reshape(-1, width)
-        return [
-            Members(
-                self.seeds[part],
-                [self.subsets[row] for row in part],
-                jax.tree.map(lambda a, part=part: a[part], self.hparams),
-            )
-            for part in rows
-        ]
 
 
 class Runner:
@@ -90,6 +60,7 @@ class Runner:
         self.cost = Cost()
         self._compiled = {} if compiled is None else compiled
         self._seconds_per_step = 0.0
+        self._flops_of_step = None
         self._sharding = None
         if driver == "mesh":
             devices = mesh.member_mesh()
@@ -158,7 +129,7 @@ class Runner:
                 for row, values in enumerate(zip(plans, hparams, strict=True)):
                     states[row] = self._advance(states[row], *values, bounds)
                     done = min(width, len(members) - row * width)
-                    self._book_steps(done * count)
+                    self._book_steps(done * count, values[0])
                     progress(done * count)
                 step += count
                 if step in stops:
@@ -270,24 +241,50 @@ class Runner:
         return self._place(jax.tree.map(lambda *leaves: np.stack(leaves), *rows))
 
     def _plan(self, part: Members, step: int) -> student.Plan:
-        size = self.program.batch_size
-        rows = []
-        for seed, subset in zip(part.seeds, part.subsets, strict=True):
-            presented = self._run(
-                (order.presentations, STRETCH * size),
-                functools.partial(order.presentations, length=STRETCH * size),
-                (seed, subset, self._ids[subset], np.int32(step * size)),
-            )
-            make = functools.partial(
-                student.make_plan, self.program.recipe, self.program.network.image_shape
-            )
-            rows.append(
-                self._run(
-                    (student.make_plan, make.args), make, (self._ids, seed, presented)
-                )
-            )
-        plan = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+        plan = jax.tree.map(
+            lambda *leaves: np.stack(leaves),
+            *(self._plan_row(part, row, step) for row in range(len(part))),
+        )
         return self._place(plan)
+
+    def _plan_row(self, part: Members, row: int, step: int) -> student.Plan:
+        length = STRETCH * self.program.batch_size
+        seed, subset = part.seeds[row], part.subsets[row]
+        supervision = part.supervision
+        presented = self._run(
+            (order.presentations, length, supervision),
+            functools.partial(
+                order.presentations, length=length, supervision=supervision
+            ),
+            (
+                seed,
+                subset,
+                self._ids[subset],
+                np.int32(step * self.program.batch_size),
+            ),
+        )
+        mixed = supervision if supervision and supervision.mixes else None
+        make = functools.partial(
+            student.make_plan,
+            self.program.recipe,
+            self.program.network.image_shape,
+            supervision=mixed,
+        )
+        plan = self._run(
+            (student.make_plan, make.args, mixed), make, (self._ids, seed, presented)
+        )
+        if part.targets is None:
+            return plan
+        steps_left = int(part.hparams.total_steps[row]) - step
+        asked = np.arange(length) < steps_left * self.program.batch_size
+        if plan.weights is not None:
+            asked &= np.asarray(plan.weights[0]) > 0
+        found = part.targets[row](
+            np.asarray(presented.epochs)[asked], np.asarray(presented.positions)[asked]
+        )
+        targets = np.zeros((length, found.shape[1]), np.float32)
+        targets[asked] = found
+        return plan._replace(targets=targets)
 
     def _advance(self, state, plan, hparams, bounds):
         before = self.cost.seconds
@@ -306,9 +303,9 @@ class Runner:
             return 4
         return max(1, int(CALL_SECONDS / (parts * self._seconds_per_step)))
 
-    def _book_steps(self, steps: int) -> None:
+    def _book_steps(self, steps: int, plan: student.Plan) -> None:
         self.cost.train_passes += steps * self.program.batch_size
-        self.cost.flops += steps * self._step_flops
+        self.cost.flops += steps * self._step_flops(plan)
 
     @functools.cached_property
     def _image_flops(self) -> float:
@@ -318,21 +315,23 @@ class Runner:
         image = jax.ShapeDtypeStruct((1, *network.image_shape), np.float32)
         return _flops(network.apply, variables, image)
 
-    @functools.cached_property
-    def _step_flops(self) -> float:
-        """Operations of one member's training step."""
-        program = self.program
-        seed = jax.ShapeDtypeStruct((), np.int32)
-        state = jax.eval_shape(Bound(student.init_student, program), seed)
-        rows = jax.ShapeDtypeStruct((program.batch_size,), np.int32)
-        make = functools.partial(
-            student.make_plan, program.recipe, program.network.image_shape
-        )
-        plan = jax.eval_shape(make, self._ids, seed, order.Order(rows, rows, rows))
-        number = jax.ShapeDtypeStruct((), np.float32)
-        hparams = student.HParams(*[number] * len(student.HParams._fields))
-        step = Bound(student.train_step, program)
-        return _flops(step, state, self.pool, plan, hparams)
+    def _step_flops(self, plan: student.Plan) -> float:
+        """Operations of one member's training step; `plan` of a part, [W,L,...]."""
+        if self._flops_of_step is None:
+            program = self.program
+            seed = jax.ShapeDtypeStruct((), np.int32)
+            state = jax.eval_shape(Bound(student.init_student, program), seed)
+            plan = jax.tree.map(
+                lambda a: jax.ShapeDtypeStruct(
+                    (program.batch_size, *a.shape[2:]), a.dtype
+                ),
+                plan,
+            )
+            number = jax.ShapeDtypeStruct((), np.float32)
+            hparams = student.HParams(*[number] * len(student.HParams._fields))
+            step = Bound(student.train_step, program)
+            self._flops_of_step = _flops(step, state, self.pool, plan, hparams)
+        return self._flops_of_step
 
     def _place(self, tree: Any) -> Any:
         """Puts arrays with a member axis on the device or devices."""

@@ -8,39 +8,19 @@ Names that depend on other packages (sources, networks, methods) are checked by
 """
 
 import dataclasses
-import math
+import typing
 from typing import Any
 
 import ml_collections
 
 from ddjax.errors import InputError
+from ddjax.settings import checks
+from ddjax.settings.labels import REGIMES, Labels
 
 SCHEDULES = ("constant", "step", "cosine")
 OPTIMIZERS = ("adamw", "sgd")
 DRIVERS = ("auto", "vmap", "loop", "mesh")
 SPLITS = ("validation", "test")
-
-
-def _require(condition: bool, key: str, value: Any, allowed: str) -> None:
-    if not condition:
-        raise InputError(f"{key}: found {value!r}, allowed is {allowed}")
-
-
-def _one_of(key: str, value: Any, known: tuple[str, ...]) -> None:
-    _require(value in known, key, value, f"one of {', '.join(known)}")
-
-
-def _finite(key: str, value: float, low: float = -math.inf, high=math.inf) -> None:
-    _require(
-        math.isfinite(value) and low <= value <= high,
-        key,
-        value,
-        f"a finite number in [{low:g}, {high:g}]",
-    )
-
-
-def _positive(key: str, value: float) -> None:
-    _require(math.isfinite(value) and value > 0, key, value, "a finite number > 0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +34,10 @@ class Data:
     validation: float = 0.15  # fraction of the training set kept for every choice
 
     def __post_init__(self):
-        _require(self.source != "", "data.source", self.source, "a source's name")
-        _finite("data.image_size", self.image_size, 0)
-        _finite("data.pool", self.pool, 0)
-        _require(
+        checks.require(self.source != "", "data.source", self.source, "a source's name")
+        checks.finite("data.image_size", self.image_size, 0)
+        checks.finite("data.pool", self.pool, 0)
+        checks.require(
             0 < self.validation < 1,
             "data.validation",
             self.validation,
@@ -76,7 +56,7 @@ class Augment:
     cutmix_regimes: tuple[str, ...] = ("soft_kd",)  # where CutMix is applied
 
     def __post_init__(self):
-        _require(
+        checks.require(
             len(self.resized_crop) in (0, 2),
             "augment.resized_crop",
             self.resized_crop,
@@ -132,14 +112,16 @@ class Optimizer:
     ema: float = 0.0  # decay of the averaged parameters that are evaluated; 0: off
 
     def check(self, section: str) -> None:
-        _one_of(f"{section}.name", self.name, OPTIMIZERS)
-        _one_of(f"{section}.schedule", self.schedule, SCHEDULES)
-        _positive(f"{section}.zeta", self.zeta)
-        _finite(f"{section}.momentum", self.momentum, 0, 1)
-        _finite(f"{section}.weight_decay", self.weight_decay, 0)
-        _finite(f"{section}.warmup", self.warmup, 0, 1)
-        _finite(f"{section}.clip", self.clip, 0)
-        _require(0 <= self.ema < 1, f"{section}.ema", self.ema, "a number in [0, 1)")
+        checks.one_of(f"{section}.name", self.name, OPTIMIZERS)
+        checks.one_of(f"{section}.schedule", self.schedule, SCHEDULES)
+        checks.positive(f"{section}.zeta", self.zeta)
+        checks.finite(f"{section}.momentum", self.momentum, 0, 1)
+        checks.finite(f"{section}.weight_decay", self.weight_decay, 0)
+        checks.finite(f"{section}.warmup", self.warmup, 0, 1)
+        checks.finite(f"{section}.clip", self.clip, 0)
+        checks.require(
+            0 <= self.ema < 1, f"{section}.ema", self.ema, "a number in [0, 1)"
+        )
 
     def used(self) -> dict[str, Any]:
         """Returns the fields that matter with this optimiser and schedule."""
@@ -162,10 +144,10 @@ class Teacher:
     optimizer: Optimizer = Optimizer()
 
     def __post_init__(self):
-        _finite("teacher.epochs", self.epochs, 1)
-        _finite("teacher.batch_size", self.batch_size, 1)
-        _positive("teacher.learning_rate", self.learning_rate)
-        _finite("teacher.label_smoothing", self.label_smoothing, 0, 1)
+        checks.finite("teacher.epochs", self.epochs, 1)
+        checks.finite("teacher.batch_size", self.batch_size, 1)
+        checks.positive("teacher.learning_rate", self.learning_rate)
+        checks.finite("teacher.label_smoothing", self.label_smoothing, 0, 1)
         self.optimizer.check("teacher.optimizer")
 
 
@@ -180,7 +162,7 @@ class Student:
     learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)  # tried on validation
     optimizer: Optimizer = Optimizer()
     label_smoothing: float = 0.0  # hard labels
-    temperature: float = 20.0  # soft labels
+    temperature: float = 20.0  # soft labels, where `labels` names no other
     scale_by_t2: bool = True  # soft labels: loss times temperature squared
 
     def __post_init__(self):
@@ -189,17 +171,17 @@ class Student:
                 f"student.epochs, student.passes: found {self.epochs} and "
                 f"{self.passes}, exactly one of the two must be > 0"
             )
-        _finite("student.batch_size", self.batch_size, 1)
-        _require(
+        checks.finite("student.batch_size", self.batch_size, 1)
+        checks.require(
             len(self.learning_rates) > 0,
             "student.learning_rates",
             self.learning_rates,
             "at least one learning rate",
         )
         for rate in self.learning_rates:
-            _positive("student.learning_rates", rate)
-        _finite("student.label_smoothing", self.label_smoothing, 0, 1)
-        _positive("student.temperature", self.temperature)
+            checks.positive("student.learning_rates", rate)
+        checks.finite("student.label_smoothing", self.label_smoothing, 0, 1)
+        checks.positive("student.temperature", self.temperature)
         self.optimizer.check("student.optimizer")
 
 
@@ -217,30 +199,34 @@ class Select:
     never_learned: str = "max"  # forgetting of never-learned examples
 
     def __post_init__(self):
-        _require(len(self.methods) > 0, "select.methods", self.methods, "some methods")
+        checks.require(
+            len(self.methods) > 0, "select.methods", self.methods, "some methods"
+        )
         for key, values in (("methods", self.methods), ("ipcs", self.ipcs)):
-            _require(
+            checks.require(
                 len(set(values)) == len(values),
                 f"select.{key}",
                 values,
                 "every entry once",
             )
-        _require(len(self.ipcs) > 0, "select.ipcs", self.ipcs, "at least one budget")
+        checks.require(
+            len(self.ipcs) > 0, "select.ipcs", self.ipcs, "at least one budget"
+        )
         for ipc in self.ipcs:
-            _require(ipc >= 1, "select.ipcs", ipc, "integers >= 1")
-        _require(
+            checks.require(ipc >= 1, "select.ipcs", ipc, "integers >= 1")
+        checks.require(
             len(self.window_starts) > 0,
             "select.window_starts",
             self.window_starts,
             "at least one start",
         )
         for start in self.window_starts:
-            _finite("select.window_starts", start, 0, 1)
-        _finite("select.cad_span", self.cad_span, 0)
-        _require(
+            checks.finite("select.window_starts", start, 0, 1)
+        checks.finite("select.cad_span", self.cad_span, 0)
+        checks.require(
             self.cad_span != 1, "select.cad_span", self.cad_span, "0 or at least 2"
         )
-        _finite("select.cad_windows", self.cad_windows, 1)
+        checks.finite("select.cad_windows", self.cad_windows, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,16 +238,16 @@ class Protocol:
     select_on: str = "validation"  # "test" only to reproduce papers that did so
 
     def __post_init__(self):
-        _require(
+        checks.require(
             len(self.seeds) > 0 and len(set(self.seeds)) == len(self.seeds),
             "protocol.seeds",
             self.seeds,
             "at least one seed, every seed once",
         )
         for seed in self.seeds:
-            _finite("protocol.seeds", seed, 0, 2**31 - 1)
-        _finite("protocol.search_seeds", self.search_seeds, 1, len(self.seeds))
-        _one_of("protocol.select_on", self.select_on, SPLITS)
+            checks.finite("protocol.seeds", seed, 0, 2**31 - 1)
+        checks.finite("protocol.search_seeds", self.search_seeds, 1, len(self.seeds))
+        checks.one_of("protocol.select_on", self.select_on, SPLITS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,9 +259,13 @@ class Sweep:
     checkpoint_seconds: float = 60.0  # between saves inside a long group
 
     def __post_init__(self):
-        _one_of("sweep.driver", self.driver, DRIVERS)
-        _finite("sweep.members", self.members, 1)
-        _positive("sweep.checkpoint_seconds", self.checkpoint_seconds)
+        checks.one_of("sweep.driver", self.driver, DRIVERS)
+        checks.finite("sweep.members", self.members, 1)
+        checks.positive("sweep.checkpoint_seconds", self.checkpoint_seconds)
+
+
+def _three_regimes() -> dict[str, Labels]:
+    return {name: Labels(regime=name) for name in REGIMES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,14 +273,32 @@ class Settings:
     """One run of the road: source, teacher, trace, subsets, students, report."""
 
     name: str = "experiment"
-    regimes: tuple[str, ...] = ("hard", "soft", "soft_kd")
+    regimes: tuple[str, ...] = ("hard", "soft", "soft_kd")  # names in `labels`
+    labels: dict[str, Labels] = dataclasses.field(default_factory=_three_regimes)
     data: Data = Data()
     augment: Augment = Augment()
     teacher: Teacher = Teacher()
+    committee: dict[str, Teacher] = dataclasses.field(default_factory=dict)
     student: Student = Student(epochs=100)
     select: Select = Select()
     protocol: Protocol = Protocol()
     sweep: Sweep = Sweep()
+
+    def __post_init__(self):
+        for name, labels in self.labels.items():
+            labels.check(f"labels.{name}")
+            for teacher in labels.committee:
+                key = f"labels.{name}.committee"
+                checks.one_of(key, teacher, ("teacher", *self.committee))
+        for ipc in self.select.ipcs:
+            for name in self.regimes:
+                labels = self.labels.get(name, Labels())
+                checks.require(
+                    not labels.slc or labels.slc >= ipc,
+                    f"labels.{name}.slc",
+                    labels.slc,
+                    f"at least the {ipc} images a class of select.ipcs",
+                )
 
 
 def defaults() -> ml_collections.ConfigDict:
@@ -298,6 +306,25 @@ def defaults() -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(
         dataclasses.asdict(Settings()), convert_dict=True
     ).lock()
+
+
+def add_labels(config: ml_collections.ConfigDict, name: str, **changes: Any) -> None:
+    """Adds an entry to `labels` and to the end of `regimes`.
+
+    Args:
+      config: of `defaults`; changed in place.
+      name: of the new entry.
+      **changes: fields of `Labels` that differ from their defaults.
+    """
+    with config.unlocked():
+        config.labels[name] = dataclasses.asdict(Labels(**changes))
+    config.regimes = (*config.regimes, name)
+
+
+def add_teacher(config: ml_collections.ConfigDict, name: str) -> None:
+    """Adds a teacher with default settings to `committee`."""
+    with config.unlocked():
+        config.committee[name] = dataclasses.asdict(Teacher())
 
 
 def from_config(config: ml_collections.ConfigDict) -> Settings:
@@ -332,6 +359,12 @@ def _build(kind: type, config: Any, prefix: str) -> Any:
             continue
         if dataclasses.is_dataclass(field.type):
             values[name] = _build(field.type, config[name], f"{prefix}{name}.")
+        elif typing.get_origin(field.type) is dict:
+            _, kind_of_entry = typing.get_args(field.type)
+            values[name] = {
+                key: _build(kind_of_entry, config[name][key], f"{prefix}{name}.{key}.")
+                for key in config[name]
+            }
         else:
             values[name] = _convert(f"{prefix}{name}", config[name], field.type)
     return kind(**values)

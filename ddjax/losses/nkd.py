@@ -1,0 +1,55 @@
+"""Normalised knowledge distillation."""
+
+import jax
+import jax.numpy as jnp
+
+from ddjax.losses.checks import check_temperature, check_weights, same_shape
+from ddjax.losses.target import log_odds, split, target_class
+
+
+def nkd(
+    student_logits: jax.Array,
+    teacher_logits: jax.Array,
+    labels: jax.Array,
+    gamma: float | jax.Array = 1.5,
+    temperature: float | jax.Array = 1.0,
+) -> jax.Array:
+    """Cross-entropies to the teacher: of the target class, and within the others.
+
+    -p_t[y] log p_s[y] - gamma * T**2 * sum over j != y of q_t[j] log q_s[j], where p is
+    the softmax at temperature 1 and q the softmax at T of the logits without class y.
+    Being cross-entropies, they are not 0 where the student equals the teacher.
+
+    Args:
+      student_logits: [..., C] float, C >= 2.
+      teacher_logits: [..., C] float; constant, they receive no gradient.
+      labels: [...] integer classes in 0 .. C-1 (not checked), or [..., C] float
+        probabilities, of which y is the largest, the first one of ties.
+      gamma: >= 0, not checked when it is an array; weight of the second term.
+      temperature: T > 0, a scalar, not checked when it is an array; of the second term
+        only.
+
+    Returns:
+      [...] float32, >= 0.
+
+    Raises:
+      InputError: the shapes or the labels' dtype do not fit, C is 1, or a number is
+        out of its range.
+
+    Source: yzd-v/cls_KD without the cross-entropy that it adds; for mixed labels it
+      takes the largest, too.
+    """
+    check_temperature(temperature)
+    check_weights(gamma=gamma)
+    student, teacher = same_shape(
+        2, student_logits=student_logits, teacher_logits=teacher_logits
+    )
+    target = target_class(labels, student)
+    own, others = split(student, target)
+    teacher_own, teacher_others = split(jax.lax.stop_gradient(teacher), target)
+    confidence = jax.nn.sigmoid(log_odds(teacher_own, teacher_others))
+    target_part = -confidence * jax.nn.log_sigmoid(log_odds(own, others))
+    log_probs = jax.nn.log_softmax(others / temperature)
+    probs = jax.nn.softmax(teacher_others / temperature)
+    others_part = -jnp.sum(probs * log_probs, axis=-1)
+    return target_part + gamma * temperature**2 * others_part

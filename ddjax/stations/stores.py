@@ -1,0 +1,184 @@
+"""Stored labels: one artifact a subset, seed and codec, shared by its students."""
+
+import dataclasses
+import functools
+import pathlib
+import shutil
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ddjax.artifacts import Artifact, Cost, Draft, digest
+from ddjax.labels import LabelStore, codecs, labeller
+from ddjax.stations.context import Context, progress_bar
+from ddjax.stations.teacher import Teacher
+
+_FIT_LABELS = 20_000  # labels that a codec with parameters is fitted to
+_FINEST = "fp32"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stored:
+    """A subset's stored labels.
+
+    Attributes:
+      artifact: the folder and its manifest.
+      store: opened for reading.
+      ids: [N] int32, the pool's stable example ids.
+    """
+
+    artifact: Artifact
+    store: LabelStore
+    ids: np.ndarray
+
+    def targets(self, epochs: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Returns the logits [L,C] float32 of views, see `Members.targets`."""
+        return self.store.read(epochs, self.ids[positions])
+
+    @property
+    def bytes(self) -> tuple[float, float]:
+        """Bytes by the format's formula, and on disk."""
+        return self.artifact.info["formula_bytes"], self.artifact.info["disk_bytes"]
+
+
+class Stores:
+    """Makes and opens the stores of a run."""
+
+    def __init__(self, context: Context, teachers: dict[str, Teacher]):
+        self.context = context
+        self.teachers = teachers
+        self._opened: dict[str, Stored] = {}
+
+    def open(self, regime: str, ipc: int, seed: int, positions: np.ndarray) -> Stored:
+        """Returns the labels of a subset's views, made now or earlier.
+
+        Args:
+          regime: whose labels; its codec is not empty.
+          ipc: the budget, which says how many epochs there are.
+          seed: of the views.
+          positions: [n] int32, the subset as positions in the pool.
+        """
+        views = self._views(regime, ipc, seed, positions)
+        codec = self.context.labels(regime).codec
+        key = digest([views, codec])
+        if key not in self._opened:
+            label = f"labels, {regime}, IPC {ipc}, seed {seed}"
+            artifact = self._station(regime, views, seed, positions, codec, label)
+            store = LabelStore.open(artifact.path / "store")
+            self._opened[key] = Stored(artifact, store, self.context.pool.ids)
+        return self._opened[key]
+
+    def _views(self, regime, ipc, seed, positions) -> dict[str, Any]:
+        """Returns what determines a subset's labels before they are encoded."""
+        context, labels = self.context, self.context.labels(regime)
+        recipe = dataclasses.asdict(context.recipe(regime))
+        views = {
+            "epochs": labels.pool(ipc) or context.passes(ipc, len(positions)),
+            "subset": digest(context.pool.ids[positions]),
+            "source": context.source.digest,
+            "classes": list(context.source.classes),
+            "teachers": {
+                name: self.teachers[name].artifact.address
+                for name in context.teachers(regime)
+            },
+            "recipe": recipe,
+            "recipe_digest": digest(recipe),
+            "seed": int(seed),
+            "precision": "highest",
+            "batch_norm": labels.batch_norm,
+            "committee": [labels.committee_mean, list(labels.committee_weights)],
+        }
+        if labels.batch_norm == "batch" or labels.committee_mean == "frobenius":
+            views["block"] = context.settings.student.batch_size
+        return views
+
+    def _station(self, regime, views, seed, positions, codec, label) -> Artifact:
+        """Labels by the teachers; from a finer store where other codecs want one."""
+        context = self.context
+        finest = None
+        if codec != _FINEST and self._codecs(regime) != {codec}:
+            finest = self._station(
+                regime, views, seed, positions, _FINEST, f"{label}, uncompressed"
+            )
+        settings = {"views": views, "codec": codec}
+        parents = {"data": context.data_digest} | views["teachers"]
+        if finest is not None:
+            parents["uncompressed"] = finest.address
+        partial = context.workdir.partial_folder("store", settings, parents)
+        ids = context.pool.ids[positions]
+
+        def make(folder: pathlib.Path) -> Draft:
+            start = time.perf_counter()
+            fine = finest and LabelStore.open(finest.path / "store")
+            answers = None
+            if fine is None:
+                answers = self._labeller(regime, views, seed, positions)
+            path = partial / "store"
+            if (path / "manifest.json").exists():
+                store = LabelStore.open(path, views)
+            else:
+                fitted = codecs.parse(codec)
+                if fitted.LEARNS:
+                    if fine is not None:
+                        rows = labeller.sample_store(
+                            fine, views["epochs"], ids, _FIT_LABELS
+                        )
+                    else:
+                        epochs = range(views["epochs"])
+                        rows = labeller.sample(answers, epochs, _FIT_LABELS)
+                    fitted = fitted.fit(jax.random.key(0), rows)
+                store = LabelStore.create(
+                    path,
+                    epochs=views["epochs"],
+                    example_ids=ids,
+                    num_classes=context.source.num_classes,
+                    codec=fitted,
+                    identity=views,
+                )
+            seen = 0
+            with progress_bar(label, views["epochs"] * len(ids), "label") as bar:
+                if fine is not None:
+                    labeller.copy_labels(fine, store, bar.update)
+                else:
+                    seen = labeller.write_labels(store, answers, bar.update)
+            store.finish()
+            info = store.info()
+            shutil.move(path, folder / "store")
+            cost = Cost(seconds=time.perf_counter() - start, forward_passes=seen)
+            return Draft({"example_ids": ids}, info, cost)
+
+        return context.station("store", label, settings, parents, make)
+
+    def _codecs(self, regime: str) -> set[str]:
+        """Returns the codecs of all regimes that ask the same teachers."""
+        context = self.context
+        asked = context.teachers(regime)
+        entries = [
+            context.labels(name)
+            for name in context.settings.regimes
+            if context.teachers(name) == asked
+        ]
+        return {labels.codec for labels in entries if labels.codec}
+
+    def _labeller(self, regime, views, seed, positions) -> labeller.Labeller:
+        context, labels = self.context, self.context.labels(regime)
+        teachers = [self.teachers[name] for name in context.teachers(regime)]
+        return labeller.Labeller(
+            tuple(teacher.network for teacher in teachers),
+            tuple(jax.tree.map(jnp.asarray, t.variables) for t in teachers),
+            self._pool,
+            context.recipe(regime),
+            seed,
+            positions,
+            labels.batch_norm,
+            labels.committee_mean,
+            labels.committee_weights,
+            views.get("block", labeller.BLOCK),
+        )
+
+    @functools.cached_property
+    def _pool(self):
+        return self.context.device_pool()

@@ -1,0 +1,224 @@
+"""Labels of all views: what is written, and that replaying it is asking again."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddjax.data.augment import Recipe
+from ddjax.labels import LabelStore, Objective, codecs
+from ddjax.labels.labeller import Labeller, copy_labels, sample, write_labels
+from ddjax.models import network
+from ddjax.train import student, sweep
+from ddjax.train.members import Members
+from ddjax.train.order import presentations
+from ddjax.train.supervision import Supervision
+
+N, CLASSES = 30, 4
+SHAPE = (4, 4, 1)
+NETWORK = network("mlp", CLASSES, SHAPE, hidden=(6,))
+RECIPE = Recipe(pad=1, flip=True, cutmix=1.0)
+SUBSET = np.array([1, 4, 5, 9, 12, 17, 20, 21, 28, 29], np.int32)
+COMPILED = {}
+
+
+def make_pool(**told):
+    rng = np.random.default_rng(0)
+    return student.Pool(
+        jnp.asarray(rng.integers(0, 256, (N, *SHAPE), np.uint8)),
+        jnp.asarray(np.arange(N, dtype=np.int32) % CLASSES),
+        jnp.arange(N, dtype=jnp.int32) + 500,
+        jnp.full(1, 0.4, jnp.float32),
+        jnp.full(1, 0.3, jnp.float32),
+        **told,
+    )
+
+
+def teacher(seed, net=NETWORK):
+    return jax.tree.map(lambda a: 3 * a, net.init(jax.random.key(seed)))
+
+
+def make_labeller(seed=3, **options):
+    options = {"networks": (NETWORK,), "variables": (teacher(9),)} | options
+    return Labeller(
+        pool=make_pool(), recipe=RECIPE, seed=seed, positions=SUBSET, **options
+    )
+
+
+def make_store(path, epochs, codec="fp32"):
+    return LabelStore.create(
+        path,
+        epochs=epochs,
+        example_ids=SUBSET + 500,
+        num_classes=CLASSES,
+        codec=codecs.parse(codec),
+        identity={"teacher": "t"},
+    )
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    made = make_store(tmp_path_factory.mktemp("labels") / "store", 8)
+    assert write_labels(made, make_labeller(block=4)) == 8 * len(SUBSET)
+    made.finish()
+    return made
+
+
+def view_logits(seed, epoch, variables):
+    """The slow, obvious way: every view of an epoch by itself."""
+    pool = make_pool()
+    order = presentations(
+        jnp.int32(seed), SUBSET, SUBSET + 500, jnp.int32(epoch * 10), 10
+    )
+    plan = student.make_plan(RECIPE, SHAPE, pool.ids, jnp.int32(seed), order)
+    answers = {}
+    for row, position in enumerate(order.positions.tolist()):
+        one = jax.tree.map(lambda a, r=row: a[r : r + 1], plan)
+        inputs = student.make_batch(RECIPE, pool, one).inputs
+        answers[position + 500] = np.asarray(NETWORK.apply(variables, inputs)[0][0])
+    return np.stack([answers[i] for i in (SUBSET + 500).tolist()])
+
+
+@pytest.mark.parametrize("epoch", [0, 5])
+def test_labels_are_the_teachers_of_the_students_views(store, epoch):
+    expected = view_logits(3, epoch, teacher(9))
+    np.testing.assert_allclose(
+        store.read(epoch, SUBSET + 500), expected, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_block_size_changes_nothing(store, tmp_path):
+    other = make_store(tmp_path / "store", 8)
+    write_labels(other, make_labeller(block=128))
+    np.testing.assert_allclose(
+        other.read(6, SUBSET + 500), store.read(6, SUBSET + 500), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_only_missing_epochs_are_computed(tmp_path):
+    made = make_store(tmp_path / "store", 3)
+    made.write(1, SUBSET + 500, np.ones((10, CLASSES), np.float32))
+    written = []
+    assert write_labels(made, make_labeller(), written.append) == 20
+    assert written == [10, 10] and made.complete
+    assert (made.read(1, SUBSET + 500) == 1).all()
+
+
+def test_copy_is_the_other_codec_of_the_same_labels(store, tmp_path):
+    made = make_store(tmp_path / "store", 8, "fp16")
+    copy_labels(store, made)
+    expected = store.read(2, SUBSET + 500).astype(np.float16)
+    np.testing.assert_array_equal(made.read(2, SUBSET + 500), expected)
+
+
+def test_sample_spreads_over_the_epochs(store):
+    rows = sample(make_labeller(), range(8), 20)
+    known = {e: store.read(e, SUBSET + 500) for e in (0, 7)}
+    assert rows.shape == (20, CLASSES)
+    for epoch, found in ((0, rows[:10]), (7, rows[10:])):
+        np.testing.assert_allclose(
+            np.sort(found, 0), np.sort(known[epoch], 0), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_batch_statistics_follow_the_block():
+    net = network("convnet", CLASSES, SHAPE, depth=1, width=4, norm="batch")
+    variables = net.init(jax.random.key(1))
+    options = {"networks": (net,), "variables": (variables,), "block": 5}
+    ranks, blocks = make_labeller(batch_norm="batch", **options).epoch(0)
+    pool = make_pool()
+    order = presentations(jnp.int32(3), SUBSET, SUBSET + 500, jnp.int32(0), 10)
+    plan = student.make_plan(RECIPE, SHAPE, pool.ids, jnp.int32(3), order)
+    inputs = student.make_batch(RECIPE, pool, plan).inputs
+    for index, block in enumerate(blocks):
+        part = inputs[5 * index : 5 * index + 5]
+        expected, _ = net.apply(variables, part, train=True)
+        np.testing.assert_allclose(block, expected, rtol=1e-4, atol=1e-5)
+    _, eval_blocks = make_labeller(**options).epoch(0)
+    assert not np.allclose(eval_blocks[0], blocks[0], atol=1e-3)
+    np.testing.assert_array_equal(SUBSET[ranks], order.positions)
+
+
+def test_last_block_overlaps_and_keeps_its_own_part():
+    labeller = make_labeller(block=4)
+    ranks, blocks = labeller.epoch(1)
+    assert [len(block) for block in blocks] == [4, 4, 2]
+    whole = np.concatenate(make_labeller(block=10).epoch(1)[1])
+    np.testing.assert_allclose(np.concatenate(blocks), whole, rtol=1e-5, atol=1e-5)
+
+
+def program(objective, batch_size):
+    return student.Program(NETWORK, objective, RECIPE, batch_size)
+
+
+def trained(runner, steps, supervision=None, targets=None):
+    values = student.HParams(0.02, float(steps), temperature=4.0, label_smoothing=0.8)
+    members = Members(
+        np.array([3], np.int32),
+        [SUBSET],
+        jax.tree.map(lambda v: np.full(1, v, np.float32), values),
+        supervision,
+        targets,
+    )
+    (state,), _ = runner.train(members, steps)
+    return jax.tree.leaves(state["variables"])
+
+
+def both_ways(store, batch_size, epochs, supervision=None):
+    """Final parameters on the fly, and from the store."""
+    steps = epochs * len(SUBSET) // batch_size
+    asked = sweep.Runner(
+        program(Objective("soft_kd", (NETWORK,)), batch_size),
+        make_pool(teachers=(teacher(9),)),
+        "loop",
+        COMPILED,
+    )
+    replayed = sweep.Runner(
+        program(Objective("soft_kd"), batch_size), make_pool(), "loop", COMPILED
+    )
+
+    def targets(epochs, positions):
+        return store.read(epochs, positions + 500)
+
+    return (
+        trained(asked, steps, supervision),
+        trained(replayed, steps, supervision, [targets]),
+    )
+
+
+@pytest.mark.parametrize("batch_size", [4, 10])
+def test_replay_trains_the_same_student(store, batch_size):
+    for a, b in zip(*both_ways(store, batch_size, 8), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "supervision",
+    [
+        Supervision("constant", 12, pool=3),
+        Supervision("constant", 12, pool=3, by_label=True),
+        Supervision("hald", 12, 6, pool=3),
+        Supervision("mix", 12, hard_weight=0.5, pool=8),
+    ],
+    ids=lambda s: f"{s.schedule}-{s.pool}-{s.by_label}",
+)
+def test_replay_of_schedules_and_pools_trains_the_same_student(store, supervision):
+    for a, b in zip(*both_ways(store, 4, 12, supervision), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_replay_reads_no_label_that_is_not_asked(store):
+    # 12 epochs of a training, hald: only labels of the 3 epochs of the pool are there.
+    asked = []
+
+    def targets(epochs, positions):
+        asked.append((epochs, positions))
+        return np.zeros((len(epochs), CLASSES), np.float32)
+
+    runner = sweep.Runner(
+        program(Objective("soft_kd"), 4), make_pool(), "loop", COMPILED
+    )
+    trained(runner, 30, Supervision("hald", 12, 6, pool=3), [targets])
+    ((epochs, positions),) = asked
+    assert len(epochs) == 6 * len(SUBSET) and set(epochs.tolist()) <= {0, 1, 2}
+    assert set(positions.tolist()) == set(SUBSET.tolist())
