@@ -36,6 +36,7 @@ setup(
         "scikit-learn>=1.9,<2",
         "scipy>=1.17,<2",
         "tensorflow-datasets>=4.9.10,<4.10",
+        "tensorstore>=0.1.86,<0.2",
         "tqdm>=4.70,<5",
     ],
     extras_require={

@@ -59,7 +59,7 @@ def get_config(variant: str = "digits"):
         )
     config.name = f"hald_{variant}"
     config.select.methods = ("random",)
-    config.regimes = ("hard", "soft_kd")
+    config.regimes = () if variant == "smoke" else ("hard", "soft_kd")
     for budget in budgets:
         for name in names:
             add_labels(

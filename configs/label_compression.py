@@ -4,8 +4,8 @@ Claims tested: random pruning of labels loses little (LPLD, 40x); top-k labels m
 (LPQLD); a vector-quantised autoencoder keeps most of the accuracy at 40 times fewer
 bytes than float16 (arXiv 2603.03808, whose architecture was not available to us: ours
 is described in `ddjax.labels.codecs.vq`). Every format is stored, read back and trained
-from; its bytes count codebooks and decoders. `poolP_X` keeps the labels of one epoch in P, in
-format X, and draws the epochs of training among them with replacement.
+from; its bytes count codebooks and decoders. `poolP_X` keeps the labels of one epoch in
+P, in format X, and draws the epochs of training among them with replacement.
 
     python -m ddjax.main --config=configs/label_compression.py
     python -m ddjax.main --config=configs/label_compression.py:fashion_mnist
@@ -67,6 +67,7 @@ def get_config(variant: str = "digits"):
     config.regimes = ("soft_kd",)
     formats = _FORMATS
     if variant == "smoke":
+        config.regimes = ()
         formats = (("fp16", "fp16", 0), ("pool5_top4", "topk:k=4", 1 / 5))
     for name, codec, share in formats:
         pool = round(share * config.student.epochs)

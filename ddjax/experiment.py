@@ -257,7 +257,7 @@ def check(context: Context) -> None:
     least = min(settings.select.ipcs) * context.source.num_classes
     asked = dict.fromkeys(n for r in settings.regimes for n in context.teachers(r))
     batches = [("student.batch_size", settings.student.batch_size, least)]
-    for name in asked:
+    for name in {"teacher": None} | asked:
         key = "teacher" if name == "teacher" else f"committee.{name}"
         size = context.teacher_settings(name).batch_size
         batches.append((f"{key}.batch_size", size, len(context.pool)))

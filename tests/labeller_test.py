@@ -17,7 +17,7 @@ from ddjax.train.supervision import Supervision
 N, CLASSES = 30, 4
 SHAPE = (4, 4, 1)
 NETWORK = network("mlp", CLASSES, SHAPE, hidden=(6,))
-RECIPE = Recipe(pad=1, flip=True, cutmix=1.0)
+RECIPE = Recipe(flip=True, cutmix=1.0)
 SUBSET = np.array([1, 4, 5, 9, 12, 17, 20, 21, 28, 29], np.int32)
 COMPILED = {}
 
@@ -64,18 +64,24 @@ def store(tmp_path_factory):
     return made
 
 
-def view_logits(seed, epoch, variables):
-    """The slow, obvious way: every view of an epoch by itself."""
+@jax.jit
+def shown(seed, epoch):
+    """The order of an epoch and its views [10,H,W,K], all at once."""
     pool = make_pool()
-    order = presentations(
-        jnp.int32(seed), SUBSET, SUBSET + 500, jnp.int32(epoch * 10), 10
-    )
-    plan = student.make_plan(RECIPE, SHAPE, pool.ids, jnp.int32(seed), order)
-    answers = {}
-    for row, position in enumerate(order.positions.tolist()):
-        one = jax.tree.map(lambda a, r=row: a[r : r + 1], plan)
-        inputs = student.make_batch(RECIPE, pool, one).inputs
-        answers[position + 500] = np.asarray(NETWORK.apply(variables, inputs)[0][0])
+    subset = jnp.asarray(SUBSET)
+    order = presentations(seed, subset, subset + 500, epoch * 10, 10)
+    plan = student.make_plan(RECIPE, SHAPE, pool.ids, seed, order)
+    return order, student.make_batch(RECIPE, pool, plan).inputs
+
+
+def view_logits(seed, epoch, variables):
+    """The slow, obvious way: the teacher sees one view after the other."""
+    order, inputs = shown(jnp.int32(seed), jnp.int32(epoch))
+    answer = jax.jit(lambda view: NETWORK.apply(variables, view)[0][0])
+    answers = {
+        position + 500: np.asarray(answer(inputs[row : row + 1]))
+        for row, position in enumerate(order.positions.tolist())
+    }
     return np.stack([answers[i] for i in (SUBSET + 500).tolist()])
 
 
@@ -126,13 +132,10 @@ def test_batch_statistics_follow_the_block():
     variables = net.init(jax.random.key(1))
     options = {"networks": (net,), "variables": (variables,), "block": 5}
     ranks, blocks = make_labeller(batch_norm="batch", **options).epoch(0)
-    pool = make_pool()
-    order = presentations(jnp.int32(3), SUBSET, SUBSET + 500, jnp.int32(0), 10)
-    plan = student.make_plan(RECIPE, SHAPE, pool.ids, jnp.int32(3), order)
-    inputs = student.make_batch(RECIPE, pool, plan).inputs
+    order, inputs = shown(jnp.int32(3), jnp.int32(0))
+    direct = jax.jit(lambda views: net.apply(variables, views, train=True)[0])
     for index, block in enumerate(blocks):
-        part = inputs[5 * index : 5 * index + 5]
-        expected, _ = net.apply(variables, part, train=True)
+        expected = direct(inputs[5 * index : 5 * index + 5])
         np.testing.assert_allclose(block, expected, rtol=1e-4, atol=1e-5)
     _, eval_blocks = make_labeller(**options).epoch(0)
     assert not np.allclose(eval_blocks[0], blocks[0], atol=1e-3)

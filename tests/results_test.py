@@ -35,6 +35,8 @@ def outcome(method=RANDOM, seed=0, accuracy=50.0, curve=(1.0, 0.5), **changes):
         train_seconds=1.5,
         steps=20,
         image_passes=120,
+        label_bytes=48.0,
+        label_disk_bytes=60.0,
     )
 
 
@@ -57,6 +59,8 @@ def test_member_row_holds_the_students_record(context):
         "find_seconds": 2.0,
         "train_seconds": 1.5,
         "select_on": "validation",
+        "label_bytes": 48.0,
+        "label_disk_bytes": 60.0,
         "images": 3,
         "subset": artifacts.digest(context.pool.ids[[3, 1, 8]]),
         "curve": [1.0, 0.5],

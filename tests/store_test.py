@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ddjax.errors import InputError
-from ddjax.labels import codecs, store
+from ddjax.labels import codecs, store, store_arrays
 from ddjax.labels.store import LabelStore
 from ddjax.labels.store_arrays import Grid
 from ddjax.labels.store_files import Files
@@ -86,9 +86,10 @@ def test_read_takes_any_order_pairs_and_duplicates(tmp_path):
 
 
 def test_read_in_blocks_equals_read_at_once(tmp_path, monkeypatch):
-    made, values = filled(tmp_path / "s")
     monkeypatch.setattr(store, "_BLOCK_BYTES", 4 * 3 * 8)
-    small = LabelStore.open(tmp_path / "s")
+    monkeypatch.setattr(store_arrays, "_CHUNK_BYTES", 24)
+    monkeypatch.setattr(store_arrays, "_CHUNKS_IN_FLIGHT", 2)
+    small, values = filled(tmp_path / "s")
     rng = np.random.default_rng(2)
     epochs, positions = rng.integers(0, 4, 37), rng.integers(0, IDS.size, 37)
     found = small.read(epochs, IDS[positions])

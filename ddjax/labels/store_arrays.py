@@ -25,6 +25,7 @@ _CHUNK_BYTES = 16 << 10
 _SHARD_BYTES = 8 << 20
 _SMALL_SHARD_BYTES = 1 << 20
 _WRITTEN_BYTES = 1 << 20
+_CHUNKS_IN_FLIGHT = 512
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 _ZSTD = {"name": "zstd", "configuration": {"level": 1}}
 _CRC = {"name": "crc32c"}
@@ -132,7 +133,21 @@ class Arrays:
         self.written[epoch, where] = True
 
     def read(self, epochs: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Returns payloads [n,W]; a damaged file is an InputError that names it."""
+        """Returns payloads [n,W] of epochs [n] and positions [n].
+
+        Chunks in flight do not count as cached, so few are asked for at a time.
+
+        Raises:
+          InputError: a file is damaged.
+        """
+        rows, columns = self.grid.chunk
+        cells = epochs // rows * self.grid.shape[1] + positions // columns
+        seen = np.cumsum(np.diff(cells, prepend=-1) != 0)
+        cuts = np.flatnonzero(np.diff(seen // _CHUNKS_IN_FLIGHT)) + 1
+        parts = zip(np.split(epochs, cuts), np.split(positions, cuts), strict=True)
+        return np.concatenate([self._read(*part) for part in parts])
+
+    def _read(self, epochs: np.ndarray, positions: np.ndarray) -> np.ndarray:
         try:
             found = self._labels.vindex[epochs, positions].read().result()
         except ValueError as error:
