@@ -10,7 +10,13 @@ import tensorstore as ts
 
 from ddjax.errors import InputError
 
-_CACHE_BYTES = 64 << 20
+# The cache, and few threads: the allocator keeps memory for each, so that with one for
+# every core a reader of random labels grows far beyond the cache.
+_LIMITS = {
+    "cache_pool": {"total_bytes_limit": 64 << 20},
+    "data_copy_concurrency": {"limit": 2},
+    "file_io_concurrency": {"limit": 2},
+}
 
 
 class Files:
@@ -35,7 +41,7 @@ class Files:
         spec: Any = f"{self.path}/"
         if "://" not in self.path:
             spec = {"driver": "file", "path": f"{os.path.abspath(self.path)}/"}
-        self.context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
+        self.context = ts.Context(_LIMITS)
         try:
             self._root = ts.KvStore.open(spec, context=self.context).result()
         except ValueError as error:

@@ -33,7 +33,7 @@ def labels_figure(summary: pd.DataFrame) -> Figure:
     rows = rows[rows["method"].isin([RANDOM, FULL])]
     regimes = ordered_regimes(rows["regime"])
     budgets = sorted(int(ipc) for ipc in rows["ipc"].unique())
-    figure = new_figure(2.6 + 2.6 * len(budgets), 1.2 + 0.26 * len(regimes))
+    figure = new_figure(3.4 + 3.0 * len(budgets), 1.6 + 0.26 * len(regimes))
     grid = figure.subplots(1, len(budgets), sharey=True, squeeze=False)
     for axes, ipc in zip(grid.flat, budgets, strict=True):
         for method, marker, colour in ((FULL, "d", "black"), (RANDOM, "o", _COLOUR)):
@@ -52,12 +52,18 @@ def labels_figure(summary: pd.DataFrame) -> Figure:
                 )
         _reference(axes.axvline, rows, ipc)
         axes.set_title(f"IPC {ipc}", fontsize=10, loc="left")
+        axes.set_xlabel("test accuracy (%)", fontsize=10)
         axes.set_yticks(range(len(regimes)), regimes, fontsize=8)
         axes.grid(axis="both", color="#E4E4E4", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     grid.flat[0].invert_yaxis()
-    figure.supxlabel("test accuracy (%)", fontsize=10)
-    figure.suptitle("Random subsets by labels (mean and 95 % interval over seeds)")
+    handles, names = grid.flat[0].get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=9
+    )
+    figure.suptitle(
+        "Random subsets by labels (mean and 95 % interval over seeds)", fontsize=10
+    )
     return figure
 
 
