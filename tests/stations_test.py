@@ -287,6 +287,13 @@ def test_tune_takes_a_single_rate_untried(opened):
     assert judge.asked == []
 
 
+def test_tune_takes_the_middle_of_equally_good_rates(opened):
+    context = opened(student__learning_rates=(0.1, 0.01, 0.03, 0.3))
+    judge = Judge(lambda member: (70.0 - 9 * (member.learning_rate == 0.3), 0.0))
+    found = experiment.tune(context, judge, "hard", IPC)
+    assert found == {RANDOM: 0.03, FULL: 0.03}
+
+
 def test_tune_passes_over_rates_that_diverge(opened):
     context = opened(student__learning_rates=(0.01, 0.03, 0.1))
 

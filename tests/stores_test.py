@@ -208,3 +208,18 @@ def test_bad_labels_end_before_anything_is_written(source, tmp_path, fields, mes
         made = config(source, (), {"mine": fields})
         experiment.run(from_config(made), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_codec_that_learns_is_fitted_once_a_store(source, tmp_path):
+    spec = "vq:codes=4,groups=1,steps=3"
+    made = config(source, (), {"mine": {"codec": spec, "pool_epochs": 2}})
+    made.protocol.seeds = (0,)
+    experiment.run(from_config(made), tmp_path / "run")
+    ((path, manifest),) = stores(tmp_path / "run", spec)
+    assert manifest["cost"]["forward_passes"] == 12  # straight from the teacher
+    store = LabelStore.open(path / "store")
+    assert not (path / "store" / "encoder.npz").exists()
+    assert np.isfinite(store.read(1, store.example_ids)).all()
+    (student,) = students(tmp_path / "run", "mine")
+    # 12 labels of two bits, and a table of four labels of three float16 logits.
+    assert student["label_bytes"] == 12 * 2 / 8 + 4 * 3 * 2

@@ -54,8 +54,8 @@ class Outcome:
     train_seconds: float
     steps: int
     image_passes: int
-    label_bytes: float
-    label_disk_bytes: float
+    label_bytes: float = float("nan")
+    label_disk_bytes: float = float("nan")
 
     @property
     def failed(self) -> bool:

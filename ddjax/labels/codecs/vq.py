@@ -44,6 +44,7 @@ class VQ(Codec):
     """
 
     NAME = "vq"
+    LEARNS = True
     OPTIONS = {
         "codes": int,
         "groups": int,
