@@ -6,7 +6,8 @@ Three questions, answered in one run, each with the best of several rounds that 
 turns:
 
 - writing: labels a second of augmenting, asking the teacher, encoding and writing,
-  against the teacher's forward pass alone on inputs that lie ready;
+  against the teacher's forward pass alone on inputs that lie ready, both spread over
+  the devices;
 - replay: seconds of a student's training from the store, under `soft` labels (one
   vector an image) and with the teacher asked on the fly, for a teacher of twice and of
   four times the student's width.
@@ -93,11 +94,12 @@ def main():
 
             forward = jax.jit(lambda v, x, net=teacher: net.apply(v, x)[0])
             inputs = jnp.asarray(rng.normal(size=(BLOCK, *shape)), jnp.float32)
+            ready = [jax.device_put((variables, inputs), d) for d in jax.devices()]
             blocks = EPOCHS * -(-SUBSET // BLOCK)
 
-            def bare(forward=forward, inputs=inputs, blocks=blocks, v=variables):
+            def bare(forward=forward, ready=ready, blocks=blocks):
                 with jax.default_matmul_precision("highest"):
-                    answers = [forward(v, inputs) for _ in range(blocks)]
+                    answers = [forward(*ready[i % len(ready)]) for i in range(blocks)]
                 jax.block_until_ready(answers)
 
             seconds = best({"bare": bare, "write": write})

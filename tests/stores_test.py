@@ -159,7 +159,7 @@ def test_interrupted_writing_is_completed(source, done, tmp_path, monkeypatch):
     monkeypatch.setattr(
         labeller.Labeller,
         "epoch",
-        lambda self, e, encode: asked.append(e) or epoch(self, e, encode),
+        lambda self, e, codec: asked.append(e) or epoch(self, e, codec),
     )
     experiment.run(settings, tmp_path / "run")
     # The first seed's epochs before the seventh are there; the second seed's are not.

@@ -14,14 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddjax.data.augment import Recipe
+from ddjax.labels import codecs
 from ddjax.labels.committee import committee_logits
 from ddjax.labels.store import LabelStore
 from ddjax.models import Network
-from ddjax.train import order, student
+from ddjax.train import student
+from ddjax.train.order import presentations
 
 BLOCK = 128
-# Epochs whose answers wait for the disk while the device computes the next ones.
-_WAITING = 2
+_LOGITS = codecs.parse("fp32")
+# Epochs a device that are computed or wait for the disk.
+_AHEAD = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,25 +36,33 @@ class _Asked:
     batch_norm: str
     committee_mean: str
     committee_weights: tuple[float, ...]
+    block: int
 
 
-_order = jax.jit(order.presentations, static_argnames="length")
-_plan = jax.jit(student.make_plan, static_argnums=(0, 1))
+@functools.partial(jax.jit, static_argnums=0)
+def _plan(asked: _Asked, seed, positions, ids, epoch) -> student.Plan:
+    """An epoch's presentations, arrays [n]."""
+    size = positions.shape[0]
+    order = presentations(seed, positions, ids[positions], epoch * size, size)
+    shape = asked.networks[0].image_shape
+    return student.make_plan(asked.recipe, shape, ids, seed, order)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _answer(asked: _Asked, encode, variables, pool, plan) -> jax.Array:
-    """Encoded labels [B,...] of a block of views."""
-    inputs = student.make_batch(asked.recipe, pool, plan).inputs
+def _answer(asked: _Asked, codec, variables, pool, plan, start) -> jax.Array:
+    """Encoded labels [B,...] of a block of an epoch's views."""
+    part = jax.tree.map(
+        lambda a: jax.lax.dynamic_slice_in_dim(a, start, asked.block), plan
+    )
+    inputs = student.make_batch(asked.recipe, pool, part).inputs
     logits = [
         network.apply(v, inputs, train=asked.batch_norm == "batch")[0]
         for network, v in zip(asked.networks, variables, strict=True)
     ]
-    return encode(
-        committee_logits(
-            jnp.stack(logits), asked.committee_mean, asked.committee_weights
-        )
+    one = committee_logits(
+        jnp.stack(logits), asked.committee_mean, asked.committee_weights
     )
+    return codec.encode(one)
 
 
 class Labeller:
@@ -59,7 +70,8 @@ class Labeller:
 
     Epochs follow the student's order. So with `batch_norm="batch"` a block is a random
     batch of the subset, as in the relabelling of CV-DD ("BSSL"); the last block of an
-    epoch then overlaps the one before it, whose answers stand.
+    epoch then overlaps the one before it, whose answers stand. Epochs take turns on
+    the process's devices.
     """
 
     def __init__(
@@ -75,7 +87,7 @@ class Labeller:
         committee_weights: tuple[float, ...] = (),
         block: int = BLOCK,
     ):
-        """Keeps what all epochs share.
+        """Keeps what all epochs share, on every device.
 
         Args:
           networks, variables: of the teachers, one or more.
@@ -87,54 +99,65 @@ class Labeller:
           committee_mean, committee_weights: see `committee_logits`.
           block: B, images that the teachers see at once, cut to n.
         """
-        self.pool, self.seed = pool, np.int32(seed)
-        self.positions = np.asarray(positions, np.int32)
-        self.ids = np.asarray(pool.ids)[self.positions]
-        self.block = min(block, len(self.positions))
-        self._variables = tuple(variables)
+        self.count = len(positions)
+        self.ids = np.asarray(pool.ids)
         self._asked = _Asked(
-            tuple(networks), recipe, batch_norm, committee_mean, committee_weights
+            tuple(networks),
+            recipe,
+            batch_norm,
+            committee_mean,
+            committee_weights,
+            min(block, self.count),
         )
+        shared = np.int32(seed), np.asarray(positions, np.int32), pool, tuple(variables)
+        self._shared = [jax.device_put(shared, d) for d in jax.local_devices()]
+
+    @property
+    def devices(self) -> int:
+        """How many epochs are computed at a time."""
+        return len(self._shared)
 
     def epoch(
-        self, epoch: int, encode: Callable[[jax.Array], jax.Array] = jnp.asarray
-    ) -> tuple[np.ndarray, list[jax.Array]]:
+        self, epoch: int, codec: codecs.Codec = _LOGITS
+    ) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
         """Starts to compute an epoch's labels; does not wait for the device.
 
         Args:
           epoch: which views, 0 or more.
-          encode: a codec's; functions that compare equal are compiled once.
+          codec: how the labels are encoded; those that compare equal are compiled
+            once.
 
         Returns:
-          (positions in the subset of the labels, blocks of encoded labels [b,...])
+          A function that waits and returns (example ids [n], encoded labels [n,...]).
         """
-        count = len(self.positions)
-        rows = np.arange(count, dtype=np.int32)
-        presented = _order(
-            self.seed, rows, self.ids, np.int32(epoch * count), length=count
-        )
-        shown = presented._replace(
-            positions=self.positions[np.asarray(presented.positions)],
-            partners=self.positions[np.asarray(presented.partners)],
-        )
-        recipe, shape = self._asked.recipe, self._asked.networks[0].image_shape
-        plan = _plan(recipe, shape, self.pool.ids, self.seed, shown)
-        blocks = []
+        seed, positions, pool, variables = self._shared[epoch % self.devices]
+        block = self._asked.block
+        starts = [min(i, self.count - block) for i in range(0, self.count, block)]
         with jax.default_matmul_precision("highest"):
-            for first in range(0, count, self.block):
-                start = min(first, count - self.block)
-                part = jax.tree.map(lambda a, s=start: a[s : s + self.block], plan)
-                labels = _answer(self._asked, encode, self._variables, self.pool, part)
-                blocks.append(labels[first - start :])
-        return np.asarray(presented.positions), blocks
+            plan = _plan(self._asked, seed, positions, pool.ids, np.int32(epoch))
+            blocks = [
+                _answer(self._asked, codec, variables, pool, plan, np.int32(start))
+                for start in starts
+            ]
+
+        def wait():
+            parts = [
+                np.asarray(labels)[index * block - start :]
+                for index, (start, labels) in enumerate(
+                    zip(starts, blocks, strict=True)
+                )
+            ]
+            return self.ids[np.asarray(plan.positions)], np.concatenate(parts)
+
+        return wait
 
 
 def sample(labeller: Labeller, epochs: range, count: int) -> np.ndarray:
     """Returns logits [m,C] of at most about `count` views, spread over the epochs."""
-    wanted = max(1, min(len(epochs), -(-count // len(labeller.positions))))
+    wanted = max(1, min(len(epochs), -(-count // labeller.count)))
     chosen = np.unique(np.linspace(epochs[0], epochs[-1], wanted).astype(int))
-    found = [np.asarray(b) for e in chosen for b in labeller.epoch(int(e))[1]]
-    return np.concatenate(found)[:count]
+    found = [labeller.epoch(int(epoch)) for epoch in chosen]
+    return np.concatenate([wait()[1] for wait in found])[:count]
 
 
 def write_labels(
@@ -144,7 +167,7 @@ def write_labels(
 ) -> int:
     """Computes and writes all labels that a store lacks.
 
-    The device computes an epoch while the one before it is written.
+    The devices compute epochs while those before them are written.
 
     Args:
       store: made for the labeller's example ids.
@@ -154,23 +177,23 @@ def write_labels(
     Returns:
       How many views the teachers saw.
     """
-    encode = store.codec.encode
+    codec = store.codec
 
-    def write(epoch, ranks, blocks):
-        payload = np.concatenate([np.asarray(block) for block in blocks])
-        store.write_payload(epoch, labeller.ids[ranks], payload)
-        progress(len(ranks))
+    def write(epoch, wait):
+        ids, payload = wait()
+        store.write_payload(epoch, ids, payload)
+        progress(len(ids))
 
     missing = sorted(store.missing())
     with ThreadPoolExecutor(1) as writer:
         waiting = []
         for epoch in missing:
-            waiting.append(writer.submit(write, epoch, *labeller.epoch(epoch, encode)))
-            while len(waiting) > _WAITING:
+            waiting.append(writer.submit(write, epoch, labeller.epoch(epoch, codec)))
+            while len(waiting) > _AHEAD * labeller.devices:
                 waiting.pop(0).result()
         for future in waiting:
             future.result()
-    return len(missing) * len(labeller.positions)
+    return len(missing) * labeller.count
 
 
 def copy_labels(
