@@ -11,7 +11,7 @@ P, in format X, and draws the epochs of training among them with replacement.
     python -m ddjax.main --config=configs/label_compression.py:fashion_mnist
     python -m ddjax.main --config=configs/label_compression.py:smoke
 
-Variants, on 2 CPU cores: `digits` (default, IPC 10), a few minutes; `fashion_mnist`
+Variants, on 2 CPU cores: `digits` (default, IPC 10), not run so far; `fashion_mnist`
 (14 px, IPC 50, see `configs/cad_prune.py`), about half an hour, its result is in
 `results/label_compression`; `smoke`.
 """

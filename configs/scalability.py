@@ -10,7 +10,7 @@ EL2N (easiest, random, hardest), CAD-Prune, and coverage (facility location).
     python -m ddjax.main --config=configs/scalability.py:fashion_mnist
     python -m ddjax.main --config=configs/scalability.py:smoke
 
-Variants: `digits` (default; five to eight minutes on 2 CPU cores, its result is in
+Variants: `digits` (default; eight minutes on 2 shared CPU cores, its result is in
 `results/scalability_digits`), `fashion_mnist` (14 px, 6,000 training images; not run so
 far), `smoke`.
 """
