@@ -9,33 +9,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from runs import created, numbers_of, rows_of
+from runs import created, numbers_of, rows_of, sharing_executables
 
 from ddjax import experiment
 from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
-from ddjax.stations.context import open_context
 
 ROOT = pathlib.Path(__file__).parents[1]
 METHODS = ("random", "el2n_best_window", "cad_prune", "facility_location")
 REGIMES = ("hard", "soft", "soft_kd")
 IPCS = (2, 4)
 SMALL = {"regimes": ("hard",), "select__methods": ("random",)}
-COMPILED = {}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def shared_executables():
-    """Lets all runs of this module share what they compile."""
-
-    def opened(settings):
-        context = open_context(settings)
-        context.compiled = COMPILED
-        return context
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "open_context", opened)
+    with sharing_executables():
         yield
 
 

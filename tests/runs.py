@@ -1,6 +1,12 @@
-"""What the tests read from the folder of a run."""
+"""What tests of whole runs share: compiled programs, and reading a run's folder."""
 
+import contextlib
 import json
+
+import pytest
+
+from ddjax import experiment
+from ddjax.stations.context import open_context
 
 SECONDS = {"train_seconds", "find_seconds"}  # the fields that measure time
 
@@ -26,3 +32,18 @@ def created(folder):
         )
         for path in folder.glob("artifacts/*/manifest.json")
     }
+
+
+@contextlib.contextmanager
+def sharing_executables():
+    """Lets all runs of a module share what they compile."""
+    compiled = {}
+
+    def opened(settings):
+        context = open_context(settings)
+        context.compiled = compiled
+        return context
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "open_context", opened)
+        yield

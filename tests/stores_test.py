@@ -5,15 +5,13 @@ import json
 import numpy as np
 import pytest
 import tiny
-from runs import created, rows_of
+from runs import created, rows_of, sharing_executables
 
 from ddjax import experiment
 from ddjax.errors import InputError
 from ddjax.labels import LabelStore, labeller
 from ddjax.settings import add_labels, add_teacher, from_config
-from ddjax.stations.context import open_context
 
-COMPILED = {}
 FORMATS = {
     "fp32": {"codec": "fp32"},
     "fp16": {"codec": "fp16"},
@@ -23,13 +21,7 @@ FORMATS = {
 
 @pytest.fixture(autouse=True, scope="module")
 def shared_executables():
-    def opened(settings):
-        context = open_context(settings)
-        context.compiled = COMPILED
-        return context
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "open_context", opened)
+    with sharing_executables():
         yield
 
 

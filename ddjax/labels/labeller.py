@@ -5,7 +5,7 @@ Letters: n examples of the subset, B images of a block, C classes.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -152,12 +152,20 @@ class Labeller:
         return wait
 
 
-def sample(labeller: Labeller, epochs: range, count: int) -> np.ndarray:
-    """Returns logits [m,C] of at most about `count` views, spread over the epochs."""
-    wanted = max(1, min(len(epochs), -(-count // labeller.count)))
-    chosen = np.unique(np.linspace(epochs[0], epochs[-1], wanted).astype(int))
-    found = [labeller.epoch(int(epoch)) for epoch in chosen]
-    return np.concatenate([wait()[1] for wait in found])[:count]
+def sample(
+    read: Callable[[int], np.ndarray], epochs: int, each: int, count: int
+) -> np.ndarray:
+    """Returns logits [m,C] of at most `count` views, spread over the epochs.
+
+    Args:
+      read: epoch -> logits [each,C].
+      epochs: how many there are.
+      each: labels of an epoch.
+      count: labels wanted.
+    """
+    wanted = min(epochs, -(-count // each))
+    chosen = np.unique(np.linspace(0, epochs - 1, wanted).astype(int))
+    return np.concatenate([read(int(epoch)) for epoch in chosen])[:count]
 
 
 def write_labels(
@@ -205,11 +213,3 @@ def copy_labels(
     for epoch, ids in sorted(store.missing().items()):
         store.write(epoch, ids, source.read(epoch, ids))
         progress(len(ids))
-
-
-def sample_store(source: LabelStore, epochs: int, ids: np.ndarray, count: int):
-    """Returns logits [m,C] of at most about `count` labels, spread over the epochs."""
-    wanted = max(1, min(epochs, -(-count // len(ids))))
-    chosen = np.unique(np.linspace(0, epochs - 1, wanted).astype(int))
-    rows: Iterator = (source.read(int(epoch), ids) for epoch in chosen)
-    return np.concatenate(list(rows))[:count]

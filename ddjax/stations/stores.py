@@ -122,13 +122,13 @@ class Stores:
             else:
                 fitted = codecs.parse(codec)
                 if fitted.LEARNS:
-                    if fine is not None:
-                        rows = labeller.sample_store(
-                            fine, views["epochs"], ids, _FIT_LABELS
+
+                    def read(epoch):
+                        return (
+                            fine.read(epoch, ids) if fine else answers.epoch(epoch)()[1]
                         )
-                    else:
-                        epochs = range(views["epochs"])
-                        rows = labeller.sample(answers, epochs, _FIT_LABELS)
+
+                    rows = labeller.sample(read, views["epochs"], len(ids), _FIT_LABELS)
                     fitted = fitted.fit(jax.random.key(0), rows)
                 store = LabelStore.create(
                     path,
