@@ -23,9 +23,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "ddjax.main"]
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 # Imports the program once and runs it in a fork for every line of arguments: what each
-# fork does is what a new process does, without the seconds of importing.
+# fork does is what a new process does, without the seconds of importing and of taking
+# modules apart at the end.
 SERVER = """
-import json, os, sys
+import json, os, sys, traceback
 from ddjax import main
 for line in sys.stdin:
     arguments, out, err = json.loads(line)
@@ -34,7 +35,15 @@ for line in sys.stdin:
         for number, path in ((1, out), (2, err)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
         sys.argv = ["ddjax", *arguments]
-        main.run()
+        code = 1
+        try:
+            main.run()
+        except SystemExit as end:
+            code = end.code
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        os._exit(code or 0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 CONFIG = """
