@@ -7,13 +7,14 @@ from jax.sharding import AxisType, Mesh
 
 from ddjax.errors import InputError
 
-MEMBER = "member"
+MEMBER = "member"  # of a sweep
+EPOCH = "epoch"  # whose views are labelled
 
 
-def member_mesh() -> Mesh:
-    """Returns a mesh of all local devices along the member axis of sweeps."""
+def local_mesh(axis: str) -> Mesh:
+    """Returns a mesh of all local devices along one axis."""
     return jax.make_mesh(
-        (jax.local_device_count(),), (MEMBER,), axis_types=(AxisType.Auto,)
+        (jax.local_device_count(),), (axis,), axis_types=(AxisType.Auto,)
     )
 
 

@@ -3,16 +3,18 @@
 Letters: n examples of the subset, B images of a block, C classes.
 """
 
+import collections
 import dataclasses
 import functools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
+from ddjax import mesh
 from ddjax.data.augment import Recipe
 from ddjax.labels import codecs
 from ddjax.labels.committee import committee_logits
@@ -23,7 +25,7 @@ from ddjax.train.order import presentations
 
 BLOCK = 128
 _LOGITS = codecs.parse("fp32")
-# Epochs a device that are computed or wait for the disk.
+# Groups of epochs that are computed while one is written.
 _AHEAD = 2
 
 
@@ -39,30 +41,65 @@ class _Asked:
     block: int
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _plan(asked: _Asked, seed, positions, ids, epoch) -> student.Plan:
-    """An epoch's presentations, arrays [n]."""
-    size = positions.shape[0]
-    order = presentations(seed, positions, ids[positions], epoch * size, size)
-    shape = asked.networks[0].image_shape
-    return student.make_plan(asked.recipe, shape, ids, seed, order)
-
-
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _answer(asked: _Asked, codec, variables, pool, plan, start) -> jax.Array:
-    """Encoded labels [B,...] of a block of an epoch's views."""
-    part = jax.tree.map(
-        lambda a: jax.lax.dynamic_slice_in_dim(a, start, asked.block), plan
-    )
-    inputs = student.make_batch(asked.recipe, pool, part).inputs
-    logits = [
-        network.apply(v, inputs, train=asked.batch_norm == "batch")[0]
-        for network, v in zip(asked.networks, variables, strict=True)
-    ]
-    one = committee_logits(
-        jnp.stack(logits), asked.committee_mean, asked.committee_weights
-    )
-    return codec.encode(one)
+def _answer(asked: _Asked, codec, epochs, seed, positions, pool, variables):
+    """Labels a group of epochs, one on each device.
+
+    Args:
+      asked, codec: static.
+      epochs: [D] int32.
+      seed, positions, pool, variables: see `Labeller`.
+
+    Returns:
+      (positions [D,n], encoded labels [D,n,...]).
+    """
+    size, block = positions.shape[0], asked.block
+    starts = np.minimum(np.arange(0, size, block), size - block)
+
+    def views(epoch, seed, positions, pool) -> student.Plan:
+        ids = pool.ids[positions]
+        order = presentations(seed, positions, ids, epoch * size, size)
+        shape = asked.networks[0].image_shape
+        return student.make_plan(asked.recipe, shape, pool.ids, seed, order)
+
+    def labels(plan, pool, variables):
+        inputs = student.make_batch(asked.recipe, pool, plan).inputs
+        logits = [
+            network.apply(v, inputs, train=asked.batch_norm == "batch")[0]
+            for network, v in zip(asked.networks, variables, strict=True)
+        ]
+        one = committee_logits(
+            jnp.stack(logits), asked.committee_mean, asked.committee_weights
+        )
+        return codec.encode(one)
+
+    def device(epochs, seed, positions, pool, variables):
+        plan = views(epochs[0], seed, positions, pool)
+
+        def block_of(start):
+            part = jax.tree.map(
+                lambda a: jax.lax.dynamic_slice_in_dim(a, start, block), plan
+            )
+            return labels(part, pool, variables)
+
+        blocks = jax.lax.map(block_of, starts)
+        # The last block overlaps the one before it, whose answers stand.
+        answers = jnp.concatenate(
+            [
+                blocks[:-1].reshape(-1, *blocks.shape[2:]),
+                blocks[-1, len(starts) * block - size :],
+            ]
+        )
+        return plan.positions[None], answers[None]
+
+    split, same = PartitionSpec(mesh.EPOCH), PartitionSpec()
+    return jax.shard_map(
+        device,
+        mesh=mesh.local_mesh(mesh.EPOCH),
+        in_specs=(split, same, same, same, same),
+        out_specs=split,
+        check_vma=False,
+    )(epochs, seed, positions, pool, variables)
 
 
 class Labeller:
@@ -109,63 +146,56 @@ class Labeller:
             committee_weights,
             min(block, self.count),
         )
-        shared = np.int32(seed), np.asarray(positions, np.int32), pool, tuple(variables)
-        self._shared = [jax.device_put(shared, d) for d in jax.local_devices()]
+        devices = mesh.local_mesh(mesh.EPOCH)
+        self.devices = devices.size  # epochs that are computed at a time
+        self._split = NamedSharding(devices, PartitionSpec(mesh.EPOCH))
+        self._shared = jax.device_put(
+            (np.int32(seed), np.asarray(positions, np.int32), pool, tuple(variables)),
+            NamedSharding(devices, PartitionSpec()),
+        )
 
-    @property
-    def devices(self) -> int:
-        """How many epochs are computed at a time."""
-        return len(self._shared)
-
-    def epoch(
-        self, epoch: int, codec: codecs.Codec = _LOGITS
-    ) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        """Starts to compute an epoch's labels; does not wait for the device.
+    def labels(
+        self, epochs: Sequence[int], codec: codecs.Codec = _LOGITS
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Computes the labels of some epochs, ahead of who takes them.
 
         Args:
-          epoch: which views, 0 or more.
+          epochs: which views, 0 or more.
           codec: how the labels are encoded; those that compare equal are compiled
             once.
 
-        Returns:
-          A function that waits and returns (example ids [n], encoded labels [n,...]).
+        Yields:
+          (epoch, example ids [n], encoded labels [n,...]).
         """
-        seed, positions, pool, variables = self._shared[epoch % self.devices]
-        block = self._asked.block
-        starts = [min(i, self.count - block) for i in range(0, self.count, block)]
-        with jax.default_matmul_precision("highest"):
-            plan = _plan(self._asked, seed, positions, pool.ids, np.int32(epoch))
-            blocks = [
-                _answer(self._asked, codec, variables, pool, plan, np.int32(start))
-                for start in starts
-            ]
+        waiting = collections.deque()
+        for start in range(0, len(epochs), self.devices):
+            group = list(epochs[start : start + self.devices])
+            each = np.resize(np.asarray(group, np.int32), self.devices)
+            with jax.default_matmul_precision("highest"):
+                each = jax.device_put(each, self._split)
+                answers = _answer(self._asked, codec, each, *self._shared)
+            waiting.append((group, answers))
+            if len(waiting) > _AHEAD:
+                yield from self._finished(*waiting.popleft())
+        while waiting:
+            yield from self._finished(*waiting.popleft())
 
-        def wait():
-            parts = [
-                np.asarray(labels)[index * block - start :]
-                for index, (start, labels) in enumerate(
-                    zip(starts, blocks, strict=True)
-                )
-            ]
-            return self.ids[np.asarray(plan.positions)], np.concatenate(parts)
-
-        return wait
+    def _finished(self, group, answers):
+        positions, labels = map(np.asarray, answers)
+        # The last group may leave devices over.
+        return zip(group, self.ids[positions], labels, strict=False)
 
 
-def sample(
-    read: Callable[[int], np.ndarray], epochs: int, each: int, count: int
-) -> np.ndarray:
-    """Returns logits [m,C] of at most `count` views, spread over the epochs.
+def sample(epochs: int, each: int, count: int) -> list[int]:
+    """Returns epochs, evenly spread, that have at least `count` labels together.
 
     Args:
-      read: epoch -> logits [each,C].
-      epochs: how many there are.
+      epochs: how many there are; all of them where that is too few.
       each: labels of an epoch.
       count: labels wanted.
     """
     wanted = min(epochs, -(-count // each))
-    chosen = np.unique(np.linspace(0, epochs - 1, wanted).astype(int))
-    return np.concatenate([read(int(epoch)) for epoch in chosen])[:count]
+    return np.unique(np.linspace(0, epochs - 1, wanted).astype(int)).tolist()
 
 
 def write_labels(
@@ -183,24 +213,12 @@ def write_labels(
       progress: called with the number of labels that were written.
 
     Returns:
-      How many views the teachers saw.
+      How many views the teachers were asked about.
     """
-    codec = store.codec
-
-    def write(epoch, wait):
-        ids, payload = wait()
+    missing = sorted(store.missing())
+    for epoch, ids, payload in labeller.labels(missing, store.codec):
         store.write_payload(epoch, ids, payload)
         progress(len(ids))
-
-    missing = sorted(store.missing())
-    with ThreadPoolExecutor(1) as writer:
-        waiting = []
-        for epoch in missing:
-            waiting.append(writer.submit(write, epoch, labeller.epoch(epoch, codec)))
-            while len(waiting) > _AHEAD * labeller.devices:
-                waiting.pop(0).result()
-        for future in waiting:
-            future.result()
     return len(missing) * labeller.count
 
 

@@ -122,13 +122,12 @@ class Stores:
             else:
                 fitted = codecs.parse(codec)
                 if fitted.LEARNS:
-
-                    def read(epoch):
-                        return (
-                            fine.read(epoch, ids) if fine else answers.epoch(epoch)()[1]
-                        )
-
-                    rows = labeller.sample(read, views["epochs"], len(ids), _FIT_LABELS)
+                    some = labeller.sample(views["epochs"], len(ids), _FIT_LABELS)
+                    if fine is None:
+                        rows = [labels for _, _, labels in answers.labels(some)]
+                    else:
+                        rows = [fine.read(epoch, ids) for epoch in some]
+                    rows = np.concatenate(rows)[:_FIT_LABELS]
                     fitted = fitted.fit(jax.random.key(0), rows)
                 store = LabelStore.create(
                     path,

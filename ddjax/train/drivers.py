@@ -29,7 +29,7 @@ def lift(function: Callable, driver: str, batched: Iterable[bool]) -> Callable:
         inner = "loop" if jax.default_backend() == "cpu" else "vmap"
         return jax.shard_map(
             lift(function, inner, batched),
-            mesh=mesh.member_mesh(),
+            mesh=mesh.local_mesh(mesh.MEMBER),
             in_specs=tuple(spec if b else PartitionSpec() for b in batched),
             out_specs=spec,
             check_vma=False,

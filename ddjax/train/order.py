@@ -62,14 +62,16 @@ def presentations(
     passes = first // size + jnp.arange((length - 1) // size + 2)
     key = jax.random.fold_in(jax.random.key(seed), _ORDER)
 
-    def permutation(epoch):
-        epoch_key = jax.random.fold_in(key, epoch)
-        bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(epoch_key, i)))
-        return jnp.argsort(bits(ids_n))
+    def permutations(epochs):
+        # Drawn in one dimension, which compiles several times faster than in two.
+        epoch_keys = jax.vmap(lambda epoch: jax.random.fold_in(key, epoch))(epochs)
+        draw = jax.vmap(lambda key, i: jax.random.bits(jax.random.fold_in(key, i)))
+        bits = draw(jnp.repeat(epoch_keys, size), jnp.tile(ids_n, len(epochs)))
+        return jnp.argsort(bits.reshape(-1, size), axis=1)
 
     own = supervision.pool > 0 and supervision.by_label
     epochs = passes if own else supervision.view_epochs(seed, passes)
-    ranks = jax.vmap(permutation)(epochs)
+    ranks = permutations(epochs)
 
     def stretch(table):
         flat = jnp.broadcast_to(table, ranks.shape).reshape(-1)
@@ -86,7 +88,7 @@ def presentations(
     # Each example's view comes from an epoch of its own, with that epoch's partner.
     rows = stretch(ranks)
     drawn = supervision.label_epochs(seed, order.passes, ids_n[rows])
-    pool_ranks = jax.vmap(permutation)(jnp.arange(supervision.pool))
+    pool_ranks = permutations(jnp.arange(supervision.pool))
     followers = (
         jnp.zeros_like(pool_ranks)
         .at[jnp.arange(supervision.pool)[:, None], pool_ranks]

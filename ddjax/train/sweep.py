@@ -63,7 +63,7 @@ class Runner:
         self._flops_of_step = None
         self._sharding = None
         if driver == "mesh":
-            devices = mesh.member_mesh()
+            devices = mesh.local_mesh(mesh.MEMBER)
             self._sharding = NamedSharding(devices, PartitionSpec(mesh.MEMBER))
         self.pool = self._share(pool)
         self._ids = np.asarray(pool.ids)
