@@ -1,5 +1,7 @@
 """Label schedules and pools of views."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,10 +71,14 @@ SUBSET = np.array([3, 8, 11, 20, 41], np.int32)
 IDS = SUBSET + 100
 
 
+def eager(supervision, first, length):
+    subset, ids = jnp.asarray(SUBSET), jnp.asarray(IDS)
+    return presentations(jnp.int32(5), subset, ids, first, length, supervision)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
 def shown(supervision, first=0, length=50):
-    return presentations(
-        jnp.int32(5), SUBSET, IDS, jnp.int32(first), length, supervision
-    )
+    return eager(supervision, first, length)
 
 
 def partner_table(epoch):
@@ -118,11 +124,6 @@ def test_pool_of_labels_does_not_depend_on_where_a_stretch_begins():
 
 def test_jit_equals_eager():
     supervision = Supervision("hald", 10, 6, pool=3)
-    subset, ids = jnp.asarray(SUBSET), jnp.asarray(IDS)
-
-    @jax.jit
-    def compiled(first):
-        return presentations(jnp.int32(5), subset, ids, first, 12, supervision)
-
-    for a, b in zip(compiled(4), shown(supervision, 4, 12), strict=True):
+    compiled = shown(supervision, 4, 12)
+    for a, b in zip(compiled, eager(supervision, 4, 12), strict=True):
         np.testing.assert_array_equal(a, b)
