@@ -112,7 +112,7 @@ def test_only_missing_epochs_are_computed(tmp_path):
     made.write(1, SUBSET + 500, np.ones((10, CLASSES), np.float32))
     written = []
     assert write_labels(made, make_labeller(), written.append) == 20
-    assert written == [10, 10] and made.complete
+    assert sum(written) == 20 and made.complete
     assert (made.read(1, SUBSET + 500) == 1).all()
 
 

@@ -107,6 +107,19 @@ def test_write_takes_any_order_and_parts_of_an_epoch(tmp_path):
     assert not made.complete
 
 
+def test_write_takes_several_epochs_at_once(tmp_path):
+    made, values = make(tmp_path / "s"), logits()
+    epochs, positions = np.array([2, 0, 2, 0, 2, 0]), np.array([4, 1, 0, 0, 2, 3])
+    made.write(epochs, IDS[positions], values[epochs, positions])
+    found = made.read(epochs, IDS[positions])
+    np.testing.assert_array_equal(found, values[epochs, positions])
+    assert made.missing().keys() == {0, 1, 2, 3}
+    assert made.missing()[2].tolist() == IDS[[1, 3]].tolist()
+    twice = r"example id 12 is written more than once in one call \(epoch 1\)"
+    with pytest.raises(InputError, match=twice):
+        made.write([0, 1, 1], [12, 12, 12], np.zeros((3, 3)))
+
+
 def test_write_payload_equals_write(tmp_path):
     made, values = make(tmp_path / "s", "fp16"), logits()
     made.write_payload(0, IDS, made.codec.encode(jnp.asarray(values[0])))

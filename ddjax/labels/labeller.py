@@ -6,7 +6,9 @@ Letters: n examples of the subset, B images of a block, C classes.
 import collections
 import dataclasses
 import functools
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -21,12 +23,15 @@ from ddjax.labels.committee import committee_logits
 from ddjax.labels.store import LabelStore
 from ddjax.models import Network
 from ddjax.train import student
+from ddjax.train.micro_batch import images_in_cache
 from ddjax.train.order import presentations
 
-BLOCK = 128
+_BLOCK = 128
 _LOGITS = codecs.parse("fp32")
 # Groups of epochs that are computed while one is written.
 _AHEAD = 2
+# What is computed in that time is written at once: writing into a file rewrites it.
+_WRITE_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +127,7 @@ class Labeller:
         batch_norm: str = "eval",
         committee_mean: str = "plain",
         committee_weights: tuple[float, ...] = (),
-        block: int = BLOCK,
+        block: int | None = None,
     ):
         """Keeps what all epochs share, on every device.
 
@@ -134,9 +139,11 @@ class Labeller:
           positions: [n] int32, the subset as positions in the pool.
           batch_norm: "eval", the running statistics; "batch", those of the block.
           committee_mean, committee_weights: see `committee_logits`.
-          block: B, images that the teachers see at once, cut to n.
+          block: B, images that the teachers see at once, cut to n; None: as many as
+            are fastest.
         """
         self.count = len(positions)
+        block = block or min(images_in_cache(net, _BLOCK) for net in networks)
         self.ids = np.asarray(pool.ids)
         self._asked = _Asked(
             tuple(networks),
@@ -216,9 +223,28 @@ def write_labels(
       How many views the teachers were asked about.
     """
     missing = sorted(store.missing())
-    for epoch, ids, payload in labeller.labels(missing, store.codec):
-        store.write_payload(epoch, ids, payload)
-        progress(len(ids))
+    batch, started, writing = [], time.monotonic(), None
+
+    def write(batch):
+        epochs, ids, payloads = zip(*batch, strict=True)
+        store.write_payload(
+            np.repeat(epochs, labeller.count),
+            np.concatenate(ids),
+            np.concatenate(payloads),
+        )
+        progress(len(batch) * labeller.count)
+
+    with ThreadPoolExecutor(1) as writer:
+        for labels in labeller.labels(missing, store.codec):
+            batch.append(labels)
+            last = labels[0] == missing[-1]
+            if last or time.monotonic() - started >= _WRITE_SECONDS:
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(write, batch)
+                batch, started = [], time.monotonic()
+        if writing is not None:
+            writing.result()
     return len(missing) * labeller.count
 
 

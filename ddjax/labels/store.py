@@ -11,7 +11,6 @@ Letters: E epochs, N examples, C classes, W payload width, n labels of one call.
 """
 
 import functools
-import operator
 import os
 from collections.abc import Callable
 from typing import Any
@@ -142,16 +141,19 @@ class LabelStore:
         return cls(files, manifest)
 
     def write(
-        self, epoch: int, example_ids: np.ndarray, logits: np.ndarray | jax.Array
+        self,
+        epoch: int | np.ndarray,
+        example_ids: np.ndarray,
+        logits: np.ndarray | jax.Array,
     ) -> None:
         """Stores logits; they are durable when this returns.
 
         Several processes may write at once. A call rewrites every file, of up to 8 MiB,
-        that it touches: a whole epoch at once is fastest.
+        that it touches: whole epochs, several at once, are fastest.
 
         Args:
-          epoch: 0 to E - 1.
-          example_ids: [n] integers, distinct.
+          epoch: one for all, 0 to E - 1, or [n].
+          example_ids: [n] integers, an id once an epoch.
           logits: [n,C] float.
 
         Raises:
@@ -165,23 +167,23 @@ class LabelStore:
                 f"{self.path}: logits have shape {list(logits_nC.shape)}, expected "
                 f"{[ids.size, self.num_classes]}: one row an id, one column a class"
             )
-        self._pairs(operator.index(epoch), ids)
-        self._check_finite(epoch, ids, logits_nC, "logits")
+        epochs, _ = self._pairs(epoch, ids)
+        self._check_finite(epochs, ids, logits_nC, "logits")
         self.write_payload(epoch, ids, self._coded(self._encode, logits_nC))
 
     def write_payload(
-        self, epoch: int, example_ids: np.ndarray, payload: np.ndarray | jax.Array
+        self,
+        epoch: int | np.ndarray,
+        example_ids: np.ndarray,
+        payload: np.ndarray | jax.Array,
     ) -> None:
         """Stores what `codec.encode` made of logits; otherwise like `write`.
 
         Args:
-          epoch: 0 to E - 1.
-          example_ids: [n] integers, distinct.
-          payload: [n,W] of the codec's dtype.
+          epoch, example_ids, payload: see `write`; [n,W] of the codec's dtype.
 
         Raises:
-          InputError: as for `write`; logits that are not finite are noticed only if
-            the payload is of floats.
+          InputError: as for `write`; integers hide logits that are not finite.
         """
         payload_nW = np.asarray(payload)
         ids = _integers(example_ids, "example_ids")
@@ -191,19 +193,22 @@ class LabelStore:
                 f"{self.path}: payload is {payload_nW.dtype}{list(payload_nW.shape)}, "
                 f"expected {self._dtype}{list(expected[0])}"
             )
-        _, positions = self._pairs(operator.index(epoch), ids)
-        unique, counts = np.unique(ids, return_counts=True)
+        epochs, positions = self._pairs(epoch, ids)
+        cells = epochs * len(self.example_ids) + positions
+        unique, first = np.unique(cells, return_index=True)
         if unique.size < ids.size:
+            again = np.setdiff1d(np.arange(ids.size), first)[0]
             raise InputError(
-                f"{self.path}: example id {unique[counts > 1][0]} is written more than "
-                f"once in one call (epoch {epoch}); allowed is once"
+                f"{self.path}: example id {ids[again]} is written more than once in "
+                f"one call (epoch {epochs[again]}); allowed is once"
             )
         if self._dtype.kind not in "iu":
             self._check_finite(
-                epoch, ids, payload_nW, f"payload of codec {self.codec.spec!r}"
+                epochs, ids, payload_nW, f"payload of codec {self.codec.spec!r}"
             )
         if ids.size:
-            self._arrays.write(operator.index(epoch), positions, payload_nW)
+            # In the order of the disk.
+            self._arrays.write(epochs[first], positions[first], payload_nW[first])
 
     def read(self, epoch: int | np.ndarray, example_ids: np.ndarray) -> np.ndarray:
         """Returns stored logits [n,C] float32.
@@ -341,11 +346,11 @@ class LabelStore:
             )
         return epochs, positions
 
-    def _check_finite(self, epoch, ids, values, name) -> None:
+    def _check_finite(self, epochs, ids, values, name) -> None:
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
             raise InputError(
-                f"{self.path}: {name} of epoch {epoch}, example id "
+                f"{self.path}: {name} of epoch {epochs[~finite][0]}, example id "
                 f"{ids[~finite][0]} are not finite; nothing of this call was written"
             )
 
@@ -364,10 +369,8 @@ class LabelStore:
     def _lack(self) -> str:
         lacking = ~self._arrays.written
         where = _ranges(np.flatnonzero(lacking.any(axis=1)))
-        return (
-            f"{self.path}: {lacking.sum()} of {lacking.size} labels are not written "
-            f"(epochs {where})"
-        )
+        count = f"{lacking.sum()} of {lacking.size} labels"
+        return f"{self.path}: {count} are not written (epochs {where})"
 
     def _coded(self, function: Callable, values: np.ndarray) -> np.ndarray:
         """Codes rows in blocks of few sizes, so that little is compiled."""
@@ -378,8 +381,6 @@ class LabelStore:
             padded = np.zeros((size, rows.shape[1]), rows.dtype)
             padded[: len(rows)] = rows
             done.append(np.asarray(function(padded))[: len(rows)])
-        if len(done) == 1:
-            return done[0]
         return np.concatenate(done) if done else np.asarray(function(values))
 
 

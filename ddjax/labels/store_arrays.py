@@ -118,19 +118,31 @@ class Arrays:
             self._labels = self._open_labels()
             self.written = written
 
-    def write(self, epoch: int, positions: np.ndarray, payload: np.ndarray) -> None:
-        """Writes payloads [n,W] of distinct positions [n], then marks them."""
-        order = np.argsort(positions)
-        where = positions[order]
-        if where[-1] - where[0] + 1 == where.size:
-            where = slice(where[0], where[-1] + 1)  # whole chunks need no reading back
+    def write(
+        self, epochs: np.ndarray, positions: np.ndarray, payload: np.ndarray
+    ) -> None:
+        """Writes payloads [n,W], then marks them.
+
+        Args:
+          epochs, positions: [n], pairs that are distinct and sorted.
+          payload: [n,W].
+        """
+        cuts = np.flatnonzero(np.diff(epochs)) + 1
+        rows = [
+            (int(epoch[0]), _where(each), values)
+            for epoch, each, values in zip(
+                np.split(epochs, cuts),
+                np.split(positions, cuts),
+                np.split(payload.view(self._stored), cuts),
+                strict=True,
+            )
+        ]
         try:
-            values = payload[order].view(self._stored)
-            self._labels[epoch, where].write(values).result()
-            self._marks[epoch, where].write(np.uint8(1)).result()
+            _commit(self._labels, rows)
+            _commit(self._marks, [(*row, np.uint8(1)) for *row, _ in rows])
         except ValueError as error:
             raise self._files.not_written(error) from None
-        self.written[epoch, where] = True
+        self.written[epochs, positions] = True
 
     def read(self, epochs: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Returns payloads [n,W] of epochs [n] and positions [n].
@@ -294,6 +306,22 @@ def _cut(epochs: int, examples: int, labels: int) -> tuple[int, int]:
         parts = -(-examples // labels)
         return 1, -(-examples // parts)
     return min(epochs, labels // examples), examples
+
+
+def _commit(array: ts.TensorStore, rows) -> None:
+    """Writes (epoch, where, values) so that each file is rewritten once."""
+    with ts.Transaction() as transaction:
+        staged = array.with_transaction(transaction)
+        writes = [staged[epoch, where].write(values) for epoch, where, values in rows]
+        for write in writes:
+            write.result()
+
+
+def _where(positions: np.ndarray) -> np.ndarray | slice:
+    """Sorted positions as a slice if they are one: whole chunks are not read back."""
+    if positions[-1] - positions[0] + 1 == positions.size:
+        return slice(positions[0], positions[-1] + 1)
+    return positions
 
 
 def _regions(region: Region, size: tuple[int, int]) -> Iterator[Region]:

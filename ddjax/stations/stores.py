@@ -175,7 +175,7 @@ class Stores:
             labels.batch_norm,
             labels.committee_mean,
             labels.committee_weights,
-            views.get("block", labeller.BLOCK),
+            views.get("block"),
         )
 
     @functools.cached_property

@@ -25,16 +25,28 @@ def micro_batch_size(network: Network, batch_size: int) -> int:
     Returns:
       A divisor of `batch_size`.
     """
-    variables = jax.eval_shape(network.init, jax.random.key(0))
-    if jax.default_backend() != "cpu" or set(variables) != {"params"}:
+    if set(_variables(network)) != {"params"}:
         return batch_size
+    fitting = images_in_cache(network, batch_size)
+    return max(d for d in range(1, fitting + 1) if batch_size % d == 0)
+
+
+def images_in_cache(network: Network, limit: int) -> int:
+    """Returns how many images, up to a limit, a network is best shown at a time.
+
+    Args:
+      network: the network.
+      limit: the most there can be, 1 or more; an accelerator takes them.
+    """
+    if jax.default_backend() != "cpu":
+        return limit
     image = jax.ShapeDtypeStruct((1, *network.image_shape), np.float32)
-    fitting = max(1, _BYTES // _largest_map(network, variables, image))
-    return max(d for d in range(1, min(fitting, batch_size) + 1) if batch_size % d == 0)
-
-
-def _largest_map(network, variables, image) -> int:
-    """Bytes of the largest intermediate of one image that depends on the image."""
-    jaxpr = jax.make_jaxpr(network.apply)(variables, image)
+    jaxpr = jax.make_jaxpr(network.apply)(_variables(network), image)
     shapes = (v.aval.shape for e in jaxpr.eqns for v in e.outvars)
-    return 4 * max(math.prod(shape) for shape in shapes if shape[:1] == (1,))
+    # The largest intermediate of one image that depends on the image.
+    largest = 4 * max(math.prod(shape) for shape in shapes if shape[:1] == (1,))
+    return min(max(1, _BYTES // largest), limit)
+
+
+def _variables(network):
+    return jax.eval_shape(network.init, jax.random.key(0))
