@@ -170,6 +170,26 @@ def test_losses_without_a_class(loss):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_crld_compares_both_views():
+    logits, batch, pool, hparams = setup([1.0, 0.4, 1.0, 0.2])
+    batch = batch._replace(weak=batch.inputs[::-1] * 0.5)
+    pool = pool._replace(teachers=pool.teachers[:1])
+    both = jnp.concatenate([logits, 2 * logits[::-1]])
+    answers = [
+        NETWORK.apply(pool.teachers[0], views)[0]
+        for views in (batch.inputs, batch.weak)
+    ]
+    expected = losses.crld(both[B:], logits, answers[1], answers[0], temperature=4.0)
+    objective = Objective("soft_kd", (NETWORK,), loss="crld")
+    found = objective(both, batch, pool, hparams)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    # Hard steps are about the augmented view.
+    weights = jnp.zeros(B), jnp.ones(B)
+    found = objective(both, batch._replace(weights=weights), pool, hparams)
+    expected = Objective("hard")(logits, batch, pool, hparams)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_every_loss_of_the_settings_is_known():
     assert tuple(LOSSES) == label_settings.LOSSES
     assert REGIMES == label_settings.REGIMES

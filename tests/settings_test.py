@@ -136,6 +136,7 @@ def test_labels_pool(slc, pool, expected):
         ({"slc": 50, "pool_epochs": 2}, "labels.mine.slc: found 50, allowed is 0"),
         ({"batch_norm": "batch"}, "labels.mine.batch_norm: found 'batch'"),
         ({"regime": "hard", "codec": "fp16"}, "labels.mine.codec: found 'fp16'"),
+        ({"loss": "crld", "codec": "fp16"}, "labels.mine.codec: found 'fp16'"),
         ({"regime": "soft", "schedule": "hald"}, "labels.mine.schedule: found 'hald'"),
         (
             {"committee": ("me",)},

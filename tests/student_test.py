@@ -198,6 +198,39 @@ def test_make_batch_mixes_views_with_their_partners():
     assert foreign.max() > 0
 
 
+@pytest.mark.parametrize("cutmix", [0.0, 1.0])
+def test_weak_views_are_the_images_mixed_alike(cutmix):
+    pool, recipe = make_pool(), Recipe(pad=1, flip=True, cutmix=cutmix)
+    plan = make_plan(recipe, pool)
+    batch = student.make_batch(recipe, pool, plan, two_views=True)
+    own = student.normalise(pool.images[plan.positions], pool.mean, pool.std)
+    other = student.normalise(pool.images[plan.partners], pool.mean, pool.std)
+    for row in range(len(plan.positions)):
+        inside = np.zeros((*SHAPE[:2], 1), bool)
+        if cutmix:
+            y0, y1, x0, x1, _ = (int(edge[row]) for edge in plan.draws.box)
+            inside[y0:y1, x0:x1] = True
+        expected = np.where(inside, other[row], own[row])
+        np.testing.assert_allclose(batch.weak[row], expected, rtol=1e-5)
+    np.testing.assert_array_equal(batch.shown[: len(own)], batch.inputs)
+    np.testing.assert_array_equal(batch.shown[len(own) :], batch.weak)
+
+
+def test_two_views_train_on_both():
+    # Without augmentation the two are the same image: the loss is that of one, halved.
+    def halves(logits, batch, pool, hparams):
+        one, other = jnp.split(logits, 2)
+        return sum(Objective("hard")(z, batch, pool, hparams) for z in (one, other)) / 2
+
+    pool, hparams = make_pool(), make_hparams()
+    program = make_program(objective=halves, two_views=True)
+    assert program.passes == 2 * make_program().passes
+    expected = dense(trained(make_program(), pool, hparams))
+    for two in (program, dataclasses.replace(program, micro_batch=2)):
+        for a, b in zip(dense(trained(two, pool, hparams)), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_make_batch_shows_the_views_of_the_example_ids():
     pool, recipe = make_pool(), Recipe(pad=1, flip=True)
     presented, plan = make_order(pool), make_plan(recipe, pool)

@@ -24,7 +24,7 @@ REGIMES = ("hard", "soft", "soft_kd")
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """A regime's loss, (logits [B,C], Batch, Pool, HParams) -> [B] float32.
+    """A regime's loss, (logits of `Batch.shown`, Batch, Pool, HParams) -> [B] float32.
 
     Where a view is mixed by CutMix, `hard` and `soft` mix the two images' targets by
     the true area of the box; `soft_kd` asks the teachers about the mixed view.
@@ -34,7 +34,8 @@ class Objective:
       teachers: the networks that answer on the fly, for `soft_kd` only; empty where
         the answers come from a store (`Batch.targets`).
       committee_mean, committee_weights: see `committee_logits`.
-      loss: of the soft regimes, a name of `LOSSES`.
+      loss: of the soft regimes, a name of `LOSSES`; "crld" needs a program with
+        `two_views`, its strong view being the augmented one.
       scale_by_t2: multiply the KL divergence by the squared temperature, so that
         gradients keep their size; the distillation literature often leaves it out.
       dynamic, calibrated: whether the teachers' temperature falls by `dynamic_
@@ -80,6 +81,7 @@ class Objective:
         return soft_B * loss_B + hard_B * hard_loss_B
 
     def _hard(self, logits_BC, batch, pool, hparams) -> jax.Array:
+        logits_BC = logits_BC[: len(batch.positions)]  # not those of weak views
         targets_BC = _mixed_classes(batch, pool, logits_BC.shape[-1])
         return losses.cross_entropy(
             logits_BC, targets_BC, label_smoothing=hparams.label_smoothing
@@ -90,7 +92,7 @@ class Objective:
             teacher_BC = _mixed_logits(batch, pool, hparams.temperature)
         elif self.teachers:
             answers = [
-                network.apply(variables, batch.inputs)[0]
+                network.apply(variables, batch.shown)[0]
                 for network, variables in zip(self.teachers, pool.teachers, strict=True)
             ]
             teacher_BC = committee_logits(
@@ -146,6 +148,18 @@ class Objective:
         del batch, pool
         return losses.dist(logits_BC, teacher_BC, temperature=hparams.temperature)
 
+    def _crld(self, logits_BC, teacher_BC, batch, pool, hparams) -> jax.Array:
+        del batch, pool
+        student_strong, student_weak = jnp.split(logits_BC, 2)
+        teacher_strong, teacher_weak = jnp.split(teacher_BC, 2)
+        return losses.crld(
+            student_weak,
+            student_strong,
+            teacher_weak,
+            teacher_strong,
+            temperature=hparams.temperature,
+        )
+
 
 LOSSES = {
     "kl": Objective._kl,
@@ -154,6 +168,7 @@ LOSSES = {
     "nkd": Objective._nkd,
     "lskd": Objective._lskd,
     "dist": Objective._dist,
+    "crld": Objective._crld,
 }
 
 

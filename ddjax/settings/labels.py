@@ -6,7 +6,7 @@ from typing import Any
 from ddjax.settings import checks
 
 REGIMES = ("hard", "soft", "soft_kd")
-LOSSES = ("kl", "mse_gt", "dkd", "nkd", "lskd", "dist")
+LOSSES = ("kl", "mse_gt", "dkd", "nkd", "lskd", "dist", "crld")
 SCHEDULES = ("constant", "mix", "hald", "soft_hard", "hard_soft", "alternate")
 POOL_DRAWS = ("epoch", "label")
 BATCH_NORMS = ("eval", "batch")
@@ -82,10 +82,23 @@ class Labels:
             "kl where a temperature is dynamic or calibrated",
         )
 
+        checks.require(
+            self.loss != "crld" or not self.codec,
+            f"{key}.codec",
+            self.codec,
+            "'' with the loss crld: a store has labels of one view of an image, and "
+            "crld shows two",
+        )
+
     @property
     def plain(self) -> bool:
         """Whether this is one of the three regimes and nothing else."""
         return self == Labels(regime=self.regime, temperature=self.temperature)
+
+    @property
+    def views(self) -> int:
+        """Returns how many views of an image pass through a student in a step."""
+        return 2 if self.loss == "crld" else 1
 
     def used(self) -> dict[str, Any]:
         """Returns what an entry adds to its plain regime."""

@@ -169,6 +169,7 @@ class Context:
             clip=optimizer.clip > 0,
             ema=optimizer.ema > 0,
             micro_batch=0 if whole else micro_batch_size(network, batch_size),
+            two_views=labels.views == 2,
         )
 
     def device_pool(self, **teacher: Any) -> student.Pool:

@@ -279,7 +279,8 @@ class Students:
 
         artifact = context.station("students", label, settings, parents, make)
         seconds = artifact.cost.seconds / len(members)
-        passes = steps * context.settings.student.batch_size
+        views = context.labels(regime).views
+        passes = steps * context.settings.student.batch_size * views
         arrays = artifact.arrays
         return [
             Outcome(

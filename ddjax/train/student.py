@@ -68,6 +68,8 @@ class Batch(NamedTuple):
       weights: (soft, hard), [B] float32, of the two losses; None where only one is
         asked.
       targets: [B,C] float32, stored teacher logits of the views, or None.
+      weak: [B,H,W,K] float32, the same images and mixtures without augmentation, or
+        None where a step shows each image once.
     """
 
     inputs: jax.Array
@@ -77,6 +79,14 @@ class Batch(NamedTuple):
     passes: jax.Array
     weights: tuple[jax.Array, jax.Array] | None = None
     targets: jax.Array | None = None
+    weak: jax.Array | None = None
+
+    @property
+    def shown(self) -> jax.Array:
+        """[B,H,W,K], or [2B,H,W,K] with the weak views behind the others."""
+        if self.weak is None:
+            return self.inputs
+        return jnp.concatenate([self.inputs, self.weak])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,13 +95,14 @@ class Program:
 
     Attributes:
       network: the student.
-      objective: (logits [B,C], Batch, Pool, HParams) -> loss [B]; hashable.
+      objective: (logits of `Batch.shown`, Batch, Pool, HParams) -> loss [B]; hashable.
       recipe: the augmentation.
       batch_size: B.
       optimizer: "adamw" or "sgd".
       schedule: see `schedule_factor`.
       nesterov, clip, ema: whether these are in the program.
       micro_batch: images whose gradients are summed at a time, a divisor of B; 0: B.
+      two_views: whether a step also shows each image without augmentation.
     """
 
     network: Network
@@ -104,6 +115,12 @@ class Program:
     clip: bool = False
     ema: bool = False
     micro_batch: int = 0
+    two_views: bool = False
+
+    @property
+    def passes(self) -> int:
+        """Images that pass through the student in a step."""
+        return self.batch_size * (1 + self.two_views)
 
 
 def normalise(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
@@ -178,34 +195,44 @@ def make_plan(
     )
 
 
-def make_batch(recipe: augment.Recipe, pool: Pool, plan: Plan) -> Batch:
+def make_batch(
+    recipe: augment.Recipe, pool: Pool, plan: Plan, two_views: bool = False
+) -> Batch:
     """Returns the views of some presentations.
 
     Args:
       recipe: the augmentation.
       pool: the examples.
       plan: arrays [B].
+      two_views: whether the images without augmentation are wanted too; they are mixed
+        by the same boxes.
     """
 
     def views(draws, positions):
         render = jax.vmap(augment.render, in_axes=(None, 0, 0))
         return render(recipe, draws, pool.images[positions])
 
-    images = views(plan.draws, plan.positions)
+    def mixed(images, partners):
+        if recipe.cutmix:
+            images = jax.vmap(augment.cutmix)(plan.draws.box, images, partners())
+        return normalise(images, pool.mean, pool.std)
+
     keep = jnp.ones(plan.positions.shape, jnp.float32)
-    if recipe.cutmix:
-        partners = views(plan.partner_draws, plan.partners)
-        images = jax.vmap(augment.cutmix)(plan.draws.box, images, partners)
-        keep = plan.draws.box.keep
-    inputs = normalise(images, pool.mean, pool.std)
+    weak = None
+    if two_views:
+        weak = mixed(pool.images[plan.positions], lambda: pool.images[plan.partners])
     return Batch(
-        inputs,
+        mixed(
+            views(plan.draws, plan.positions),
+            lambda: views(plan.partner_draws, plan.partners),
+        ),
         plan.positions,
         plan.partners,
-        keep,
+        plan.draws.box.keep if recipe.cutmix else keep,
         plan.passes,
         plan.weights,
         plan.targets,
+        weak,
     )
 
 
@@ -245,7 +272,7 @@ def _gradients(program, variables, batch, pool, hparams):
 
     def loss_fn(params, batch):
         logits, updated = program.network.apply(
-            variables | {"params": params}, batch.inputs, train=True
+            variables | {"params": params}, batch.shown, train=True
         )
         return program.objective(logits, batch, pool, hparams).mean(), updated
 
@@ -286,7 +313,7 @@ def train_step(
       plan: arrays [B], the batch.
       hparams: scalars.
     """
-    batch = make_batch(program.recipe, pool, plan)
+    batch = make_batch(program.recipe, pool, plan, program.two_views)
     variables, step = state["variables"], state["step"]
     params = variables["params"]
 

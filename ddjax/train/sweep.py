@@ -304,7 +304,7 @@ class Runner:
         return max(1, int(CALL_SECONDS / (parts * self._seconds_per_step)))
 
     def _book_steps(self, steps: int, plan: student.Plan) -> None:
-        self.cost.train_passes += steps * self.program.batch_size
+        self.cost.train_passes += steps * self.program.passes
         self.cost.flops += steps * self._step_flops(plan)
 
     @functools.cached_property
