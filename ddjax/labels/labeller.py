@@ -27,6 +27,7 @@ from ddjax.train.micro_batch import images_in_cache
 from ddjax.train.order import presentations
 
 _BLOCK = 128
+_VIEWS = 2048
 _LOGITS = codecs.parse("fp32")
 # Groups of epochs that are computed while one is written.
 _AHEAD = 2
@@ -48,15 +49,15 @@ class _Asked:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _answer(asked: _Asked, codec, epochs, seed, positions, pool, variables):
-    """Labels a group of epochs, one on each device.
+    """Labels a group of epochs, spread over the devices.
 
     Args:
       asked, codec: static.
-      epochs: [D] int32.
+      epochs: [G] int32, a multiple of the number of devices.
       seed, positions, pool, variables: see `Labeller`.
 
     Returns:
-      (positions [D,n], encoded labels [D,n,...]).
+      (positions [G,n], encoded labels [G,n,...]).
     """
     size, block = positions.shape[0], asked.block
     starts = np.minimum(np.arange(0, size, block), size - block)
@@ -78,8 +79,8 @@ def _answer(asked: _Asked, codec, epochs, seed, positions, pool, variables):
         )
         return codec.encode(one)
 
-    def device(epochs, seed, positions, pool, variables):
-        plan = views(epochs[0], seed, positions, pool)
+    def one(epoch, seed, positions, pool, variables):
+        plan = views(epoch, seed, positions, pool)
 
         def block_of(start):
             part = jax.tree.map(
@@ -95,7 +96,10 @@ def _answer(asked: _Asked, codec, epochs, seed, positions, pool, variables):
                 blocks[-1, len(starts) * block - size :],
             ]
         )
-        return plan.positions[None], answers[None]
+        return plan.positions, answers
+
+    def device(epochs, *shared):
+        return jax.lax.map(lambda epoch: one(epoch, *shared), epochs)
 
     split, same = PartitionSpec(mesh.EPOCH), PartitionSpec()
     return jax.shard_map(
@@ -154,7 +158,7 @@ class Labeller:
             min(block, self.count),
         )
         devices = mesh.local_mesh(mesh.EPOCH)
-        self.devices = devices.size  # epochs that are computed at a time
+        self._devices = devices.size
         self._split = NamedSharding(devices, PartitionSpec(mesh.EPOCH))
         self._shared = jax.device_put(
             (np.int32(seed), np.asarray(positions, np.int32), pool, tuple(variables)),
@@ -175,12 +179,15 @@ class Labeller:
           (epoch, example ids [n], encoded labels [n,...]).
         """
         waiting = collections.deque()
-        for start in range(0, len(epochs), self.devices):
-            group = list(epochs[start : start + self.devices])
-            each = np.resize(np.asarray(group, np.int32), self.devices)
+        # A device gets several epochs at once where one of them is over too soon.
+        each = min(-(-_VIEWS // self.count), -(-len(epochs) // self._devices))
+        size = each * self._devices
+        for start in range(0, len(epochs), size):
+            group = list(epochs[start : start + size])
+            padded = np.resize(np.asarray(group, np.int32), size)
             with jax.default_matmul_precision("highest"):
-                each = jax.device_put(each, self._split)
-                answers = _answer(self._asked, codec, each, *self._shared)
+                padded = jax.device_put(padded, self._split)
+                answers = _answer(self._asked, codec, padded, *self._shared)
             waiting.append((group, answers))
             if len(waiting) > _AHEAD:
                 yield from self._finished(*waiting.popleft())
@@ -189,7 +196,7 @@ class Labeller:
 
     def _finished(self, group, answers):
         positions, labels = map(np.asarray, answers)
-        # The last group may leave devices over.
+        # The last group may be padded.
         return zip(group, self.ids[positions], labels, strict=False)
 
 
