@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ddjax.data.augment import Recipe
+from ddjax.errors import InputError
 from ddjax.labels import LabelStore, Objective, codecs
 from ddjax.labels.labeller import Labeller, copy_labels, sample, write_labels
 from ddjax.models import network
@@ -113,7 +114,18 @@ def test_only_missing_epochs_are_computed(tmp_path):
     written = []
     assert write_labels(made, make_labeller(), written.append) == 20
     assert sum(written) == 20 and made.complete
+    assert write_labels(made, make_labeller(), written.append) == 0
+    assert sum(written) == 20
     assert (made.read(1, SUBSET + 500) == 1).all()
+
+
+@pytest.mark.parametrize("codec", ["fp16", "int8"])
+def test_teacher_that_is_not_finite_is_refused(codec, tmp_path):
+    broken = jax.tree.map(lambda a: a.at[0].set(jnp.nan), teacher(9))
+    made = make_store(tmp_path / "store", 3, codec)
+    with pytest.raises(InputError, match="views of epoch 0, seed 3 are not finite"):
+        write_labels(made, make_labeller(variables=(broken,)))
+    assert made.missing().keys() == {0, 1, 2}
 
 
 def test_copy_is_the_other_codec_of_the_same_labels(store, tmp_path):

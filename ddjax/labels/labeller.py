@@ -18,6 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from ddjax import mesh
 from ddjax.data.augment import Recipe
+from ddjax.errors import InputError
 from ddjax.labels import codecs
 from ddjax.labels.committee import committee_logits
 from ddjax.labels.store import LabelStore
@@ -27,6 +28,7 @@ from ddjax.train.micro_batch import images_in_cache
 from ddjax.train.order import presentations
 
 _BLOCK = 128
+# Views that a device is asked about at once, in whole epochs, at least.
 _VIEWS = 2048
 _LOGITS = codecs.parse("fp32")
 # Groups of epochs that are computed while one is written.
@@ -57,7 +59,7 @@ def _answer(asked: _Asked, codec, epochs, seed, positions, pool, variables):
       seed, positions, pool, variables: see `Labeller`.
 
     Returns:
-      (positions [G,n], encoded labels [G,n,...]).
+      (positions [G,n], encoded labels [G,n,...], whether the logits are finite [G]).
     """
     size, block = positions.shape[0], asked.block
     starts = np.minimum(np.arange(0, size, block), size - block)
@@ -77,7 +79,7 @@ def _answer(asked: _Asked, codec, epochs, seed, positions, pool, variables):
         one = committee_logits(
             jnp.stack(logits), asked.committee_mean, asked.committee_weights
         )
-        return codec.encode(one)
+        return codec.encode(one), jnp.isfinite(one).all()
 
     def one(epoch, seed, positions, pool, variables):
         plan = views(epoch, seed, positions, pool)
@@ -88,7 +90,7 @@ def _answer(asked: _Asked, codec, epochs, seed, positions, pool, variables):
             )
             return labels(part, pool, variables)
 
-        blocks = jax.lax.map(block_of, starts)
+        blocks, finite = jax.lax.map(block_of, starts)
         # The last block overlaps the one before it, whose answers stand.
         answers = jnp.concatenate(
             [
@@ -96,7 +98,7 @@ def _answer(asked: _Asked, codec, epochs, seed, positions, pool, variables):
                 blocks[-1, len(starts) * block - size :],
             ]
         )
-        return plan.positions, answers
+        return plan.positions, answers, finite.all()
 
     def device(epochs, *shared):
         return jax.lax.map(lambda epoch: one(epoch, *shared), epochs)
@@ -116,7 +118,7 @@ class Labeller:
 
     Epochs follow the student's order. So with `batch_norm="batch"` a block is a random
     batch of the subset, as in the relabelling of CV-DD ("BSSL"); the last block of an
-    epoch then overlaps the one before it, whose answers stand. Epochs take turns on
+    epoch then overlaps the one before it, whose answers stand. Epochs are spread over
     the process's devices.
     """
 
@@ -158,7 +160,7 @@ class Labeller:
             min(block, self.count),
         )
         devices = mesh.local_mesh(mesh.EPOCH)
-        self._devices = devices.size
+        self._devices, self._seed = devices.size, seed
         self._split = NamedSharding(devices, PartitionSpec(mesh.EPOCH))
         self._shared = jax.device_put(
             (np.int32(seed), np.asarray(positions, np.int32), pool, tuple(variables)),
@@ -177,11 +179,14 @@ class Labeller:
 
         Yields:
           (epoch, example ids [n], encoded labels [n,...]).
+
+        Raises:
+          InputError: a teacher's answer is not finite.
         """
         waiting = collections.deque()
         # A device gets several epochs at once where one of them is over too soon.
-        each = min(-(-_VIEWS // self.count), -(-len(epochs) // self._devices))
-        size = each * self._devices
+        share = max(1, -(-len(epochs) // self._devices))
+        size = min(-(-_VIEWS // self.count), share) * self._devices
         for start in range(0, len(epochs), size):
             group = list(epochs[start : start + size])
             padded = np.resize(np.asarray(group, np.int32), size)
@@ -195,7 +200,14 @@ class Labeller:
             yield from self._finished(*waiting.popleft())
 
     def _finished(self, group, answers):
-        positions, labels = map(np.asarray, answers)
+        positions, labels, finite = map(np.asarray, answers)
+        if not finite.all():
+            epoch = group[np.flatnonzero(~finite)[0] % len(group)]
+            raise InputError(
+                f"teacher: its answers to the views of epoch {epoch}, seed "
+                f"{self._seed} are not finite; train it again, with a smaller "
+                "learning rate"
+            )
         # The last group may be padded.
         return zip(group, self.ids[positions], labels, strict=False)
 
