@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ddjax.errors import InputError
-from ddjax.scores import SCORES, Trace, aum, cad, el2n, forgetting
+from ddjax.scores import Trace, el2n
 
 
 def test_el2n_hand_worked():
@@ -37,33 +37,3 @@ def test_el2n_refuses_snapshots_outside_the_trace(start, stop):
 def test_el2n_names_the_missing_field():
     with pytest.raises(InputError, match=r"trace\.el2n: not recorded"):
         el2n(Trace(margin=np.zeros((3, 2))))
-
-
-def test_scores_names_every_score():
-    expected = {"el2n": el2n, "forgetting": forgetting, "aum": aum, "cad": cad}
-    assert SCORES == expected
-
-
-@pytest.mark.parametrize("name", sorted(SCORES))
-def test_scores_permute_with_the_examples(name):
-    rng = np.random.default_rng(0)
-    fields = {
-        "true_prob": rng.uniform(size=(9, 20)),
-        "el2n": rng.uniform(size=(9, 20)),
-        "margin": rng.normal(size=(9, 20)),
-        "correct": rng.integers(0, 2, (9, 20)),
-    }
-    order = rng.permutation(20)
-    scores = SCORES[name](Trace(**fields))
-    moved = SCORES[name](Trace(**{k: v[:, order] for k, v in fields.items()}))
-    assert scores.shape == (20,) and scores.dtype == np.float32
-    np.testing.assert_array_equal(moved, scores[order])
-
-
-@pytest.mark.parametrize("name", ["el2n", "forgetting", "aum"])
-def test_scores_rank_a_never_learned_example_above_a_learned_one(name):
-    trace = Trace(
-        el2n=[[0.1, 1.2]] * 4, margin=[[5.0, -5.0]] * 4, correct=[[True, False]] * 4
-    )
-    easy, hard = SCORES[name](trace)
-    assert hard > easy

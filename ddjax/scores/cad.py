@@ -7,6 +7,7 @@ import numpy as np
 
 from ddjax.errors import InputError
 from ddjax.scores.trace import Trace
+from ddjax.scores.windows import mean_deviation
 
 QUANTITIES = ("true_prob", "el2n")
 
@@ -59,7 +60,5 @@ def cad(
         )
     span = num_snapshots - windows if span is None else span
     first = num_snapshots - span - windows
-    total_N = np.zeros(trace.num_examples, np.float64)
-    for k in range(first, first + windows):
-        total_N += np.std(values_SN[k : k + span], axis=0, ddof=1, dtype=np.float64)
-    return (total_N / windows).astype(np.float32)
+    starts = range(first, first + windows)
+    return mean_deviation(values_SN, span, starts).astype(np.float32)

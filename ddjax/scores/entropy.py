@@ -1,0 +1,31 @@
+"""Entropy of the prediction at one snapshot."""
+
+import numpy as np
+
+from ddjax.errors import InputError
+from ddjax.scores.trace import Trace
+
+
+def entropy(trace: Trace, at: int = -1) -> np.ndarray:
+    """Entropy of the softmax at a snapshot; higher is more uncertain.
+
+    Args:
+      trace: a trace with `entropy`, S snapshots of N examples.
+      at: the snapshot, -S .. S-1; -1, the default, is the last.
+
+    Returns:
+      [N] float32 in [0, log C], in nats.
+
+    Raises:
+      InputError: `entropy` was not recorded, or the snapshot is not in the trace.
+
+    Source: PatrickZH/DeepCore, whose score is the same with its sign turned and 1e-6
+    added to each probability.
+    """
+    values_SN = trace.require("entropy")
+    if not -trace.num_snapshots <= at < trace.num_snapshots:
+        raise InputError(
+            f"entropy: snapshot {at} was asked for, but the trace has "
+            f"0..{trace.num_snapshots - 1}"
+        )
+    return values_SN[at].copy()
