@@ -19,6 +19,8 @@ NAMES = [
     "forgetting_hard",
     "aum_easy",
     "aum_hard",
+    "entropy",
+    "dyn_unc",
     "cad_prune",
     "cad_prune_true_prob",
     "cad_prune_el2n",
@@ -38,6 +40,7 @@ def make_trace(num_snapshots=10):
         el2n=rng.uniform(size=shape),
         margin=rng.normal(size=shape),
         correct=rng.integers(0, 2, shape),
+        entropy=rng.uniform(size=shape),
     )
 
 
@@ -111,12 +114,22 @@ def test_methods_equal_the_functions_they_name():
         "forgetting_hard": select.top(scores.forgetting(trace), LABELS, 4),
         "aum_easy": select.top(scores.aum(trace), LABELS, 4, largest=False),
         "aum_hard": select.top(scores.aum(trace), LABELS, 4),
+        "entropy": select.top(scores.entropy(trace), LABELS, 4),
+        "dyn_unc": select.top(scores.dyn_unc(trace, 9), LABELS, 4),
         "cad_prune": select.top(cad, LABELS, 4),
         "k_center": select.k_center(key(0), FEATURES, LABELS, 4),
         "facility_location": select.facility_location(FEATURES, LABELS, 4),
         "cad_facility_location": select.facility_location(FEATURES, LABELS, 4, cad),
     }.items():
         np.testing.assert_array_equal(chosen(name), expected, err_msg=name)
+
+
+def test_dyn_unc_takes_ten_snapshots_where_there_are_as_many():
+    trace = make_trace(14)
+    inputs = dataclasses.replace(make_inputs(), trace=trace)
+    found = METHODS["dyn_unc"].select(inputs, 4)
+    expected = select.top(scores.dyn_unc(trace, 10), LABELS, 4)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_cad_methods_follow_the_settings():

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.scores import Trace, aum, cad, el2n, forgetting
+from ddjax.scores import Trace, aum, cad, dyn_unc, el2n, entropy, forgetting
 from ddjax.scores.cad import QUANTITIES
 from ddjax.scores.forgetting import NEVER_LEARNED
 from ddjax.select.facility_location import facility_location
@@ -18,6 +18,7 @@ from ddjax.select.random import random
 from ddjax.select.ranking import top, window
 
 CAD_KEEP = ("highest", "lowest")
+_DYN_UNC_WINDOW = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +149,16 @@ def _aum(inputs):
     return aum(_trace(inputs))
 
 
+def _entropy(inputs):
+    return entropy(_trace(inputs))
+
+
+def _dyn_unc(inputs):
+    # The source's window, or the longest of a trace as short as a student's training.
+    trace = _trace(inputs)
+    return dyn_unc(trace, min(_DYN_UNC_WINDOW, trace.num_snapshots - 1))
+
+
 def _cad(inputs, quantity=None):
     settings = inputs.settings
     return cad(
@@ -210,6 +221,8 @@ METHODS = {
     "forgetting_hard": _ranked(_forgetting, hard=True),
     "aum_easy": _ranked(_aum, hard=False),
     "aum_hard": _ranked(_aum, hard=True),
+    "entropy": _ranked(_entropy, hard=True),
+    "dyn_unc": _ranked(_dyn_unc, hard=True),
     "cad_prune": _cad_prune(),
     "cad_prune_true_prob": _cad_prune("true_prob"),
     "cad_prune_el2n": _cad_prune("el2n"),
