@@ -10,8 +10,9 @@ step, so it spends twice the image passes.
     python -m ddjax.main --config=configs/kd_losses.py:fashion_mnist
     python -m ddjax.main --config=configs/kd_losses.py:smoke
 
-Variants, on 2 CPU cores: `digits` (default, IPC 10, three minutes) and `fashion_mnist`
-(14 px, IPC 10; see `configs/cad_prune.py`), not run so far; `smoke`.
+Variants, on 2 CPU cores: `digits` (default, IPC 10), three minutes, its result is in
+`results/kd_losses_digits`; `fashion_mnist` (14 px, IPC 10; see `configs/cad_prune.py`),
+not run so far; `smoke`.
 """
 
 from ddjax import presets

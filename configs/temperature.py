@@ -9,8 +9,9 @@ for every batch (both LPQLD, arXiv 2604.18135).
     python -m ddjax.main --config=configs/temperature.py:fashion_mnist
     python -m ddjax.main --config=configs/temperature.py:smoke
 
-Variants, on 2 CPU cores: `digits` (default, IPC 10, three minutes) and `fashion_mnist`
-(14 px, IPC 10; see `configs/cad_prune.py`), not run so far; `smoke`.
+Variants, on 2 CPU cores: `digits` (default, IPC 10), three minutes, its result is in
+`results/temperature_digits`; `fashion_mnist` (14 px, IPC 10; see `configs/cad_prune.py`),
+not run so far; `smoke`.
 """
 
 from ddjax import presets
