@@ -10,8 +10,8 @@ for every batch (both LPQLD, arXiv 2604.18135).
     python -m ddjax.main --config=configs/temperature.py:smoke
 
 Variants, on 2 CPU cores: `digits` (default, IPC 10), three minutes, its result is in
-`results/temperature_digits`; `fashion_mnist` (14 px, IPC 10; see `configs/cad_prune.py`),
-not run so far; `smoke`.
+`results/temperature_digits`; `fashion_mnist` (14 px, IPC 10; see
+`configs/cad_prune.py`), not run so far; `smoke`.
 """
 
 from ddjax import presets
