@@ -217,7 +217,6 @@ def make_batch(
             images = jax.vmap(augment.cutmix)(plan.draws.box, images, partners())
         return normalise(images, pool.mean, pool.std)
 
-    keep = jnp.ones(plan.positions.shape, jnp.float32)
     weak = None
     if two_views:
         weak = mixed(pool.images[plan.positions], lambda: pool.images[plan.partners])
@@ -228,7 +227,7 @@ def make_batch(
         ),
         plan.positions,
         plan.partners,
-        plan.draws.box.keep if recipe.cutmix else keep,
+        plan.draws.box.keep if recipe.cutmix else jnp.ones(plan.positions.shape),
         plan.passes,
         plan.weights,
         plan.targets,
