@@ -70,8 +70,11 @@ def start(source, tmp_path):
         )
         return processes[-1]
 
+    # Tests in the background may ignore Ctrl-C, and what they start would too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(tmp_path / "stderr", "w") as errors:
         yield launch
+    signal.signal(signal.SIGINT, before)
     for process in processes:
         process.kill()
         process.wait()
