@@ -183,6 +183,8 @@ def test_crld_compares_both_views():
     objective = Objective("soft_kd", (NETWORK,), loss="crld")
     found = objective(both, batch, pool, hparams)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="two_views"):
+        objective(both, batch._replace(weak=None), pool, hparams)
     # Hard steps are about the augmented view.
     weights = jnp.zeros(B), jnp.ones(B)
     found = objective(both, batch._replace(weights=weights), pool, hparams)

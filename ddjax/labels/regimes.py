@@ -149,7 +149,9 @@ class Objective:
         return losses.dist(logits_BC, teacher_BC, temperature=hparams.temperature)
 
     def _crld(self, logits_BC, teacher_BC, batch, pool, hparams) -> jax.Array:
-        del batch, pool
+        del pool
+        if batch.weak is None:
+            raise ValueError("crld needs a program with two_views")
         student_strong, student_weak = jnp.split(logits_BC, 2)
         teacher_strong, teacher_weak = jnp.split(teacher_BC, 2)
         return losses.crld(

@@ -1,5 +1,6 @@
 """How many images of a batch are worked on at a time, so that caches hold them."""
 
+import functools
 import math
 
 import jax
@@ -31,6 +32,7 @@ def micro_batch_size(network: Network, batch_size: int) -> int:
     return max(d for d in range(1, fitting + 1) if batch_size % d == 0)
 
 
+@functools.cache
 def images_in_cache(network: Network, limit: int) -> int:
     """Returns how many images, up to a limit, a network is best shown at a time.
 
@@ -48,5 +50,6 @@ def images_in_cache(network: Network, limit: int) -> int:
     return min(max(1, _BYTES // largest), limit)
 
 
+@functools.cache
 def _variables(network):
     return jax.eval_shape(network.init, jax.random.key(0))

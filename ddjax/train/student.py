@@ -212,26 +212,22 @@ def make_batch(
         render = jax.vmap(augment.render, in_axes=(None, 0, 0))
         return render(recipe, draws, pool.images[positions])
 
-    def mixed(images, partners):
+    def mixed(show):
+        images = show(plan.draws, plan.positions)
         if recipe.cutmix:
-            images = jax.vmap(augment.cutmix)(plan.draws.box, images, partners())
+            partners = show(plan.partner_draws, plan.partners)
+            images = jax.vmap(augment.cutmix)(plan.draws.box, images, partners)
         return normalise(images, pool.mean, pool.std)
 
-    weak = None
-    if two_views:
-        weak = mixed(pool.images[plan.positions], lambda: pool.images[plan.partners])
     return Batch(
-        mixed(
-            views(plan.draws, plan.positions),
-            lambda: views(plan.partner_draws, plan.partners),
-        ),
+        mixed(views),
         plan.positions,
         plan.partners,
         plan.draws.box.keep if recipe.cutmix else jnp.ones(plan.positions.shape),
         plan.passes,
         plan.weights,
         plan.targets,
-        weak,
+        mixed(lambda _, positions: pool.images[positions]) if two_views else None,
     )
 
 
