@@ -8,58 +8,13 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from store_cases import IDENTITY, IDS, data_files, filled, logits, make
 
 from ddjax.errors import InputError
 from ddjax.labels import codecs, store, store_arrays
 from ddjax.labels.store import LabelStore
 from ddjax.labels.store_arrays import Grid
 from ddjax.labels.store_files import Files
-
-IDENTITY = {
-    "teacher": "aa11",
-    "source": "bb22",
-    "classes": ["cat", "dog", "eel"],
-    "recipe": {"crop": [0.08, 1.0], "cutmix": 1.0},
-    "seed": 0,
-    "precision": "highest",
-    "batch_norm": "eval",
-}
-IDS = np.array([7, 3, 12, 5, 40])
-
-
-def make(path, codec="fp32", epochs=4, ids=IDS, num_classes=3, **changes):
-    return LabelStore.create(
-        path,
-        epochs=epochs,
-        example_ids=ids,
-        num_classes=num_classes,
-        codec=codecs.parse(codec),
-        identity=IDENTITY | changes,
-    )
-
-
-def logits(epochs=4, examples=IDS.size, num_classes=3, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.normal(0, 5, (epochs, examples, num_classes)).astype(np.float32)
-
-
-def filled(path, codec="fp32", **options):
-    """A complete store and its logits [E,N,C]."""
-    made = make(path, codec, **options)
-    values = logits(made.epochs, made.example_ids.size, made.num_classes)
-    for epoch in range(made.epochs):
-        made.write(epoch, made.example_ids, values[epoch])
-    return made, values
-
-
-def data_files(path, name="labels"):
-    return sorted(f for f in (path / name / "c").rglob("*") if f.is_file())
-
-
-def flip(file, offset):
-    content = bytearray(file.read_bytes())
-    content[offset] ^= 16
-    file.write_bytes(content)
 
 
 @pytest.mark.parametrize("codec", ["fp32", "fp16", "bf16", "topk:k=2"])
@@ -253,35 +208,6 @@ def test_create_completes_a_creation_that_was_cut_off(tmp_path):
     )
 
 
-def test_open_refuses_what_is_not_a_sound_store(tmp_path):
-    with pytest.raises(InputError, match="absent/manifest.json: is missing"):
-        LabelStore.open(tmp_path / "absent")
-    assert not (tmp_path / "absent").exists()
-    make(tmp_path / "s")
-    manifest = tmp_path / "s" / "manifest.json"
-    sound = manifest.read_text()
-    for text, message in [
-        (sound[:-30], "is damaged"),
-        ("[]", "is damaged"),
-        (sound.replace('"epochs": 4', '"epochs": 9'), "does not match its checksum"),
-        (sound.replace('"schema": 1', '"schema": 2'), "schema 2, .* reads .* schema 1"),
-        (sound.replace("label-store", "cookbook"), "'cookbook'"),
-    ]:
-        manifest.write_text(text)
-        with pytest.raises(InputError, match=f"manifest.json: .*{message}"):
-            LabelStore.open(tmp_path / "s")
-
-
-@pytest.mark.parametrize(
-    "name", ["example_ids.npy", "codec.npz", "labels/zarr.json", "written/zarr.json"]
-)
-def test_open_refuses_a_damaged_small_file_and_names_it(tmp_path, name):
-    make(tmp_path / "s")
-    flip(tmp_path / "s" / name, -20)
-    with pytest.raises(InputError, match=name):
-        LabelStore.open(tmp_path / "s")
-
-
 def test_read_of_missing_labels_says_how_many_and_where(tmp_path):
     made, values = make(tmp_path / "s"), logits()
     made.write(1, IDS, values[1])
@@ -330,71 +256,6 @@ def test_logits_that_are_not_finite_are_refused(tmp_path, value):
     with pytest.raises(InputError, match="epoch 2, example id 3 are not finite"):
         made.write_payload(2, IDS, values[2].astype(np.float16))
     assert data_files(tmp_path / "s") == []
-
-
-def test_verify_finds_a_flipped_byte_anywhere(tmp_path):
-    filled(tmp_path / "s", "fp16")
-    opened = LabelStore.open(tmp_path / "s")
-    assert opened.verify() == []
-    for file in (f for f in (tmp_path / "s").rglob("*") if f.is_file()):
-        sound = file.read_bytes()
-        name = str(file.relative_to(tmp_path / "s"))
-        step = max(1, len(sound) // 40)
-        for offset in [*range(0, len(sound), step), len(sound) - 1]:
-            flip(file, offset)
-            lines = opened.verify()
-            file.write_bytes(sound)
-            if name == "manifest.json" and sound[offset : offset + 1].isspace():
-                continue
-            assert len(lines) == 1 and name in lines[0], (name, offset, lines)
-    assert opened.verify() == []
-
-
-def test_damage_is_named_and_refused_where_it_is_and_only_there(tmp_path):
-    ids = np.arange(900)
-    made, values = filled(tmp_path / "s", ids=ids, epochs=2, num_classes=100)
-    file = data_files(tmp_path / "s")[0]
-    flip(file, 100)
-    opened = LabelStore.open(tmp_path / "s")
-    (line,) = opened.verify()
-    rows = opened._arrays.grid.chunk[1]
-    place = f"chunk (0, 0), epochs 0 to 0, positions 0 to {rows - 1}"
-    assert line.startswith(f"{file}: {place}, does not match its checksum")
-    with pytest.raises(InputError, match=f"{file}: chunk .*delete the store"):
-        opened.read([0, 1], [rows - 1, 5])
-    np.testing.assert_array_equal(opened.read(0, ids[rows:]), values[0, rows:])
-    np.testing.assert_array_equal(opened.read(1, ids), values[1])
-
-
-@pytest.mark.parametrize("size", [0, 10, -1, -100])
-def test_truncated_file_is_found_named_and_refused(tmp_path, size):
-    filled(tmp_path / "s")
-    file = data_files(tmp_path / "s")[0]
-    file.write_bytes(file.read_bytes()[:size])
-    opened = LabelStore.open(tmp_path / "s")
-    (line,) = opened.verify()
-    assert line.startswith(f"{file}: its index") and "truncated" in line
-    with pytest.raises(InputError, match=f"{file}.*truncated"):
-        opened.read(0, IDS)
-
-
-def test_damaged_marks_are_refused(tmp_path):
-    filled(tmp_path / "s")
-    opened = LabelStore.open(tmp_path / "s")
-    (file,) = data_files(tmp_path / "s", "written")
-    flip(file, 12)
-    (line,) = opened.verify()
-    assert str(file) in line
-    with pytest.raises(InputError, match=str(file)):
-        LabelStore.open(tmp_path / "s")
-
-
-def test_verify_reports_missing_labels_and_progress(tmp_path):
-    made, done = make(tmp_path / "s"), []
-    made.write(0, IDS, logits()[0])
-    (line,) = made.verify(progress=done.append)
-    assert line.endswith("15 of 20 labels are not written (epochs 1-3)")
-    assert done == [1] * made.shards
 
 
 def test_bytes_on_disk_are_those_of_the_formula(tmp_path):
