@@ -49,68 +49,65 @@ class _Asked:
     block: int
 
 
+def _block(asked: _Asked, codec, plan, pool, variables) -> tuple[jax.Array, jax.Array]:
+    """Encoded labels [B,...] of a plan [B], and whether all logits are finite."""
+    inputs = student.make_batch(asked.recipe, pool, plan).inputs
+    answers = [
+        network.apply(v, inputs, train=asked.batch_norm == "batch")[0]
+        for network, v in zip(asked.networks, variables, strict=True)
+    ]
+    logits = committee_logits(
+        jnp.stack(answers), asked.committee_mean, asked.committee_weights
+    )
+    return codec.encode(logits), jnp.isfinite(logits).all()
+
+
+def _epoch(asked: _Asked, codec, epoch, seed, positions, pool, variables):
+    """(positions [n], encoded labels [n,...], whether all logits are finite)."""
+    size, block = positions.shape[0], asked.block
+    ids = pool.ids[positions]
+    order = presentations(seed, positions, ids, epoch * size, size)
+    shape = asked.networks[0].image_shape
+    plan = student.make_plan(asked.recipe, shape, pool.ids, seed, order)
+
+    def answer(start):
+        part = jax.tree.map(
+            lambda a: jax.lax.dynamic_slice_in_dim(a, start, block), plan
+        )
+        return _block(asked, codec, part, pool, variables)
+
+    starts = np.minimum(np.arange(0, size, block), size - block)
+    blocks, finite = jax.lax.map(answer, starts)
+    # The last block overlaps the one before it, whose answers stand.
+    whole = blocks[:-1].reshape(-1, *blocks.shape[2:])
+    rest = blocks[-1, len(starts) * block - size :]
+    return plan.positions, jnp.concatenate([whole, rest]), finite.all()
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _answer(asked: _Asked, codec, epochs, seed, positions, pool, variables):
+def _answer(asked: _Asked, codec, epochs, *shared):
     """Labels a group of epochs, spread over the devices.
 
     Args:
       asked, codec: static.
       epochs: [G] int32, a multiple of the number of devices.
-      seed, positions, pool, variables: see `Labeller`.
+      *shared: what `_epoch` takes behind the epoch, the same on every device.
 
     Returns:
       (positions [G,n], encoded labels [G,n,...], whether the logits are finite [G]).
     """
-    size, block = positions.shape[0], asked.block
-    starts = np.minimum(np.arange(0, size, block), size - block)
-
-    def views(epoch, seed, positions, pool) -> student.Plan:
-        ids = pool.ids[positions]
-        order = presentations(seed, positions, ids, epoch * size, size)
-        shape = asked.networks[0].image_shape
-        return student.make_plan(asked.recipe, shape, pool.ids, seed, order)
-
-    def labels(plan, pool, variables):
-        inputs = student.make_batch(asked.recipe, pool, plan).inputs
-        logits = [
-            network.apply(v, inputs, train=asked.batch_norm == "batch")[0]
-            for network, v in zip(asked.networks, variables, strict=True)
-        ]
-        one = committee_logits(
-            jnp.stack(logits), asked.committee_mean, asked.committee_weights
-        )
-        return codec.encode(one), jnp.isfinite(one).all()
-
-    def one(epoch, seed, positions, pool, variables):
-        plan = views(epoch, seed, positions, pool)
-
-        def block_of(start):
-            part = jax.tree.map(
-                lambda a: jax.lax.dynamic_slice_in_dim(a, start, block), plan
-            )
-            return labels(part, pool, variables)
-
-        blocks, finite = jax.lax.map(block_of, starts)
-        # The last block overlaps the one before it, whose answers stand.
-        answers = jnp.concatenate(
-            [
-                blocks[:-1].reshape(-1, *blocks.shape[2:]),
-                blocks[-1, len(starts) * block - size :],
-            ]
-        )
-        return plan.positions, answers, finite.all()
 
     def device(epochs, *shared):
-        return jax.lax.map(lambda epoch: one(epoch, *shared), epochs)
+        return jax.lax.map(lambda e: _epoch(asked, codec, e, *shared), epochs)
 
     split, same = PartitionSpec(mesh.EPOCH), PartitionSpec()
     return jax.shard_map(
         device,
         mesh=mesh.local_mesh(mesh.EPOCH),
-        in_specs=(split, same, same, same, same),
+        in_specs=(split, *(same for _ in shared)),
         out_specs=split,
         check_vma=False,
-    )(epochs, seed, positions, pool, variables)
+    )(epochs, *shared)
 
 
 class Labeller:
@@ -239,7 +236,7 @@ def write_labels(
       progress: called with the number of labels that were written.
 
     Returns:
-      How many views the teachers were asked about.
+      How many views were labelled; those that only fill up a group are not counted.
     """
     missing = sorted(store.missing())
     batch, started, writing = [], time.monotonic(), None
