@@ -8,7 +8,7 @@ from ddjax.scores import SCORES, Trace
 
 
 def test_scores_names_every_score():
-    others = {"SCORES", "Trace", "snapshot"}
+    others = {"SCORES", "Trace", "mean_over_runs", "snapshot", "step_kl"}
     assert set(SCORES) == set(package.__all__) - others
     for name, score in SCORES.items():
         assert getattr(package, name) is score and score.__name__ == name
@@ -23,6 +23,10 @@ def test_scores_permute_with_the_examples(name):
         "margin": rng.normal(size=(31, 20)),
         "entropy": rng.uniform(size=(31, 20)),
         "correct": rng.integers(0, 2, (31, 20)),
+        "least_confidence": rng.uniform(size=(31, 20)),
+        "second_prob": rng.uniform(size=(31, 20)),
+        "step_kl": rng.uniform(size=(31, 20)),
+        "el2n_sl": rng.uniform(size=(31, 20)),
     }
     order = rng.permutation(20)
     scores = SCORES[name](Trace(**fields))

@@ -1,10 +1,11 @@
 """The negated mean margin."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ddjax.errors import InputError
-from ddjax.scores import Trace, aum
+from ddjax.scores import Trace, aum, snapshot
 
 
 def test_aum_hand_worked():
@@ -24,3 +25,30 @@ def test_aum_equals_slow_reference(seed):
 def test_aum_names_the_missing_field():
     with pytest.raises(InputError, match=r"trace\.margin: not recorded"):
         aum(Trace(el2n=np.zeros((3, 2))))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_aum_of_probabilities_equals_the_mean_over_the_softmax(seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(4, 9, 3)).astype(np.float32) * 3
+    labels = rng.integers(0, 3, 9)
+    steps = [snapshot(jnp.asarray(part), jnp.asarray(labels)) for part in logits]
+    trace = Trace(**{name: np.stack([s[name] for s in steps]) for name in steps[0]})
+    powers = np.exp(logits.astype(np.float64))
+    probs = powers / powers.sum(-1, keepdims=True)
+    expected = []
+    for n, label in enumerate(labels):
+        others = [c for c in range(3) if c != label]
+        lags = [max(p[n, others]) - p[n, label] for p in probs]
+        expected.append(sum(lags) / 4)
+    found = aum(trace, margins="probability")
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_aum_refuses_unknown_margins_and_missing_fields():
+    trace = Trace(margin=np.zeros((3, 2)))
+    with pytest.raises(InputError, match="margins: 'softmax', expected one of logit"):
+        aum(trace, "softmax")
+    with pytest.raises(InputError, match="trace.correct: not recorded"):
+        aum(trace, "probability")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ddjax.errors import InputError
-from ddjax.scores import Trace, snapshot
+from ddjax.scores import Trace, snapshot, step_kl
 
-FIELDS = ("true_prob", "el2n", "margin", "correct", "entropy", "step_kl")
+FIELDS = tuple(field.name for field in dataclasses.fields(Trace))
 
 
 def draw(seed, num_examples=17, num_classes=5, scale=4.0):
@@ -22,7 +22,7 @@ def draw(seed, num_examples=17, num_classes=5, scale=4.0):
 
 def slow_snapshot(logits, labels):
     """One example and one class at a time, in float64."""
-    rows = {name: [] for name in ("true_prob", "el2n", "margin", "correct", "entropy")}
+    rows = {name: [] for name in FIELDS if name not in ("step_kl", "el2n_sl")}
     for row, label in zip(logits.astype(np.float64), labels, strict=True):
         total = sum(np.exp(z - max(row)) for z in row)
         probs = [np.exp(z - max(row)) / total for z in row]
@@ -33,6 +33,9 @@ def slow_snapshot(logits, labels):
         rows["margin"].append(row[label] - max(others))
         rows["correct"].append(row[label] > max(others))
         rows["entropy"].append(-sum(p * np.log(p) for p in probs))
+        first, second = sorted(probs, reverse=True)[:2]
+        rows["least_confidence"].append(1 - first)
+        rows["second_prob"].append(second)
     return rows
 
 
@@ -46,6 +49,8 @@ def test_snapshot_hand_worked():
     np.testing.assert_allclose(result["margin"], [np.log(2), -np.log(2)], rtol=1e-6)
     np.testing.assert_array_equal(result["correct"], [True, False])
     np.testing.assert_allclose(result["entropy"], [1.5 * np.log(2)] * 2, rtol=1e-6)
+    np.testing.assert_allclose(result["least_confidence"], [0.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(result["second_prob"], [0.25, 0.25], rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -114,6 +119,29 @@ def test_snapshot_keeps_confident_examples_apart():
     np.testing.assert_allclose(result["el2n"], expected, rtol=1e-5)
     entropy = np.array([21.0, 26.0, 61.0]) * np.exp([-20.0, -25.0, -60.0])
     np.testing.assert_allclose(result["entropy"], entropy, rtol=1e-5)
+    doubt = np.exp([-20.0, -25.0, -60.0])
+    np.testing.assert_allclose(result["least_confidence"], doubt, rtol=1e-5)
+
+
+def test_step_kl_hand_worked():
+    # From (1/2, 1/2) to (1/4, 3/4): |log 1/2| / 4 + 3 |log 3/2| / 4.
+    now, before = np.log([[0.25, 0.75]]), np.log([[0.5, 0.5]])
+    expected = np.log(2) / 4 + 0.75 * np.log(1.5)
+    np.testing.assert_allclose(step_kl(now, before), [expected], rtol=1e-6)
+    assert step_kl(now, now) == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_step_kl_equals_slow_reference_and_is_at_least_the_divergence(seed):
+    logits, _ = draw(seed)
+    logits = logits.astype(np.float64)
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    found = step_kl(logs[1:].astype(np.float32), logs[:-1].astype(np.float32))
+    assert found.dtype == np.float32
+    for value, now, before in zip(found, logs[1:], logs[:-1], strict=True):
+        terms = [np.exp(a) * (a - b) for a, b in zip(now, before, strict=True)]
+        assert value == pytest.approx(sum(map(abs, terms)), rel=1e-4)
+        assert value >= sum(terms) - 1e-6
 
 
 def test_snapshot_gives_a_tie_to_the_first_class():

@@ -9,18 +9,27 @@ from ddjax.scores.cad import cad
 from ddjax.scores.dual import dual
 from ddjax.scores.dyn_unc import dyn_unc
 from ddjax.scores.el2n import el2n
+from ddjax.scores.el2n_sl import el2n_sl
 from ddjax.scores.entropy import entropy
 from ddjax.scores.forgetting import forgetting
-from ddjax.scores.trace import Trace, snapshot
+from ddjax.scores.least_confidence import least_confidence
+from ddjax.scores.margin import margin
+from ddjax.scores.runs import mean_over_runs
+from ddjax.scores.tdds import tdds
+from ddjax.scores.trace import Trace, snapshot, step_kl
 
 SCORES = {
     "el2n": el2n,
+    "el2n_sl": el2n_sl,
     "forgetting": forgetting,
     "aum": aum,
     "entropy": entropy,
+    "least_confidence": least_confidence,
+    "margin": margin,
     "dyn_unc": dyn_unc,
+    "tdds": tdds,
     "dual": dual,
     "cad": cad,
 }
 
-__all__ = ["SCORES", "Trace", "snapshot", *SCORES]
+__all__ = ["SCORES", "Trace", "mean_over_runs", "snapshot", "step_kl", *SCORES]

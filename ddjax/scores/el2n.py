@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ddjax.errors import InputError
 from ddjax.scores.trace import Trace
 
 
@@ -20,14 +19,7 @@ def el2n(trace: Trace, start: int = 0, stop: int | None = None) -> np.ndarray:
     Raises:
       InputError: if `el2n` was not recorded or the snapshots are not in the trace.
 
-    Source: mansheej/data_diet, which averages an early checkpoint over several runs;
-    here one run is averaged over snapshots.
+    Source: mansheej/data_diet, which averages an early checkpoint over several
+    runs (start = k, stop = k + 1, and `mean_over_runs`).
     """
-    el2n_SN = trace.require("el2n")
-    stop = trace.num_snapshots if stop is None else stop
-    if not 0 <= start < stop <= trace.num_snapshots:
-        raise InputError(
-            f"el2n: snapshots {start}..{stop - 1} were asked for, but the trace has "
-            f"0..{trace.num_snapshots - 1}"
-        )
-    return np.mean(el2n_SN[start:stop], axis=0, dtype=np.float64).astype(np.float32)
+    return trace.mean("el2n", start, stop)

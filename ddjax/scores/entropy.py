@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ddjax.errors import InputError
 from ddjax.scores.trace import Trace
 
 
@@ -22,10 +21,4 @@ def entropy(trace: Trace, at: int = -1) -> np.ndarray:
     Source: PatrickZH/DeepCore, whose score is the same with its sign turned and 1e-6
     added to each probability.
     """
-    values_SN = trace.require("entropy")
-    if not -trace.num_snapshots <= at < trace.num_snapshots:
-        raise InputError(
-            f"entropy: snapshot {at} was asked for, but the trace has "
-            f"0..{trace.num_snapshots - 1}"
-        )
-    return values_SN[at].copy()
+    return trace.at("entropy", at).copy()

@@ -26,7 +26,12 @@ class Trace:
       margin: float, logit of the true class minus the largest other logit.
       correct: bool, whether the true class was predicted.
       entropy: float, entropy of the softmax in nats.
-      step_kl: float, change of the softmax since the previous snapshot in nats.
+      least_confidence: float, one minus the largest probability, in [0, 1).
+      second_prob: float, the second largest probability, in [0, 1/2].
+      step_kl: float, change of the softmax since the previous snapshot in nats, see
+        `step_kl`; 0 at the first snapshot, which has none before it.
+      el2n_sl: float, L2 distance of the softmax to the teacher's fixed label, in
+        [0, sqrt(2)].
 
     Raises:
       InputError: if every field is None, a field is not [S, N] with S, N >= 1, two
@@ -38,7 +43,10 @@ class Trace:
     margin: np.ndarray | None = None
     correct: np.ndarray | None = None
     entropy: np.ndarray | None = None
+    least_confidence: np.ndarray | None = None
+    second_prob: np.ndarray | None = None
     step_kl: np.ndarray | None = None
+    el2n_sl: np.ndarray | None = None
 
     def __post_init__(self):
         first = None
@@ -78,6 +86,37 @@ class Trace:
             )
         return values_SN
 
+    def at(self, field: str, snapshot_index: int) -> np.ndarray:
+        """A field's values [N] at one snapshot; an InputError if it is not there."""
+        values_SN = self.require(field)
+        if not -self.num_snapshots <= snapshot_index < self.num_snapshots:
+            raise InputError(
+                f"trace.{field}: snapshot {snapshot_index} was asked for, but the "
+                f"trace has 0..{self.num_snapshots - 1}"
+            )
+        return values_SN[snapshot_index]
+
+    def mean(self, field: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """A field's mean [N] float32 over the snapshots start .. stop-1.
+
+        Args:
+          field: its name.
+          start: first snapshot, 0 <= start < stop.
+          stop: one past the last snapshot, at most S; None: S.
+
+        Raises:
+          InputError: it was not recorded, or the snapshots are not in the trace.
+        """
+        values_SN = self.require(field)
+        stop = self.num_snapshots if stop is None else stop
+        if not 0 <= start < stop <= self.num_snapshots:
+            raise InputError(
+                f"trace.{field}: snapshots {start}..{stop - 1} were asked for, but the "
+                f"trace has 0..{self.num_snapshots - 1}"
+            )
+        mean_N = np.mean(values_SN[start:stop], axis=0, dtype=np.float64)
+        return mean_N.astype(np.float32)
+
 
 def _checked(name, values_SN):
     if values_SN.ndim != 2 or 0 in values_SN.shape:
@@ -93,7 +132,7 @@ def _checked(name, values_SN):
             f"the first at snapshot {snapshot_index}, example {example_id}"
         )
     if name != "correct":
-        return values_SN.astype(np.float32)
+        return values_SN.astype(np.float32, copy=False)
     if not np.isin(values_SN, (0, 1)).all():
         raise InputError("trace.correct: expected only 0 and 1 or booleans")
     return values_SN.astype(bool)
@@ -103,16 +142,17 @@ def snapshot(logits_NC, labels_N) -> dict[str, jax.Array]:
     """What a trace records of one snapshot, computed from the logits alone.
 
     No term cancels another, so that examples whose prediction is nearly certain keep
-    distinct values of el2n and entropy.
+    distinct values of el2n, entropy and least_confidence.
 
     Args:
       logits_NC: [N, C] float, unnormalised log-probabilities in nats, C >= 2.
       labels_N: [N] int, in 0..C-1 (not checked).
 
     Returns:
-      A dict of [N] arrays: `true_prob`, `el2n`, `margin` and `entropy` float32,
-      `correct` bool (of tied largest logits the first class is the prediction). Adding
-      a constant to the logits of an example changes nothing.
+      A dict of [N] arrays: `true_prob`, `el2n`, `margin`, `entropy`,
+      `least_confidence` and `second_prob` float32, `correct` bool (of tied largest
+      logits the first class is the prediction). Adding a constant to the logits of an
+      example changes nothing.
 
     Raises:
       InputError: if the shapes do not fit or C < 2.
@@ -138,8 +178,10 @@ def snapshot(logits_NC, labels_N) -> dict[str, jax.Array]:
     # From here the largest logit is 0, so that the log of the normaliser is a log1p.
     logits_NC = logits_NC - jnp.max(logits_NC, axis=1, keepdims=True)
     powers_NC = jnp.exp(logits_NC)
-    log_total_N = jnp.log1p(jnp.sum(jnp.where(is_top_NC, 0.0, powers_NC), axis=1))
-    probs_NC = powers_NC * jnp.exp(-log_total_N)[:, None]
+    rest_NC = jnp.where(is_top_NC, 0.0, powers_NC)
+    log_total_N = jnp.log1p(jnp.sum(rest_NC, axis=1))
+    top_prob_N = jnp.exp(-log_total_N)
+    probs_NC = powers_NC * top_prob_N[:, None]
 
     others_NC = jnp.where(is_label_NC, -jnp.inf, logits_NC)
     label_logit_N = jnp.sum(jnp.where(is_label_NC, logits_NC, 0.0), axis=1)
@@ -152,4 +194,23 @@ def snapshot(logits_NC, labels_N) -> dict[str, jax.Array]:
         "margin": label_logit_N - jnp.max(others_NC, axis=1),
         "correct": prediction_N == labels_N,
         "entropy": log_total_N - jnp.sum(probs_NC * logits_NC, axis=1),
+        "least_confidence": jnp.sum(rest_NC, axis=1) * top_prob_N,
+        "second_prob": jnp.max(rest_NC, axis=1) * top_prob_N,
     }
+
+
+def step_kl(log_probs_NC: np.ndarray, previous_NC: np.ndarray) -> np.ndarray:
+    """The change of a prediction from one snapshot to the next.
+
+    Args:
+      log_probs_NC: [..., C] float, log-probabilities now.
+      previous_NC: [..., C] float, those of the snapshot before.
+
+    Returns:
+      [...] float32, sum_c |p_c (log p_c - log p'_c)| in nats, at least 0.
+
+    Source: zhangxin-xd/Dataset-Pruning-TDDS, without the 1e-8 added to probabilities.
+    The absolute value inside the sum makes it larger than a KL divergence.
+    """
+    changes_NC = np.exp(log_probs_NC) * (log_probs_NC - previous_NC)
+    return np.sum(np.abs(changes_NC), axis=-1, dtype=np.float64).astype(np.float32)

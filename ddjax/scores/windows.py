@@ -10,7 +10,9 @@ import numpy as np
 from ddjax.errors import InputError
 
 
-def check_window(score: str, window: int, snapshots: int, least: int) -> None:
+def check_window(
+    score: str, window: int, snapshots: int, least: int, shortest: int = 2
+) -> None:
     """Checks a window's length.
 
     Args:
@@ -18,12 +20,13 @@ def check_window(score: str, window: int, snapshots: int, least: int) -> None:
       window: snapshots of a window.
       snapshots: S, of the trace or of its part that the score reads.
       least: how many snapshots the score needs.
+      shortest: the shortest window that makes sense.
 
     Raises:
-      InputError: the window is shorter than 2, or the trace than `least`.
+      InputError: the window is shorter than `shortest`, or the trace than `least`.
     """
-    if window < 2:
-        raise InputError(f"{score}: window is {window}, allowed is at least 2")
+    if window < shortest:
+        raise InputError(f"{score}: window is {window}, allowed is at least {shortest}")
     if snapshots < least:
         raise InputError(
             f"{score}: a window of {window} needs {least} snapshots, but the trace has "
