@@ -26,7 +26,7 @@ import numpy as np
 
 from ddjax.errors import InputError
 
-SCHEMA = 1
+SCHEMA = 2
 _PACKAGES = ("ddjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 

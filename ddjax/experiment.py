@@ -14,16 +14,20 @@ from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Settings
 from ddjax.stations import results
 from ddjax.stations.context import Context, open_context
-from ddjax.stations.students import Member, Outcome, Students
-from ddjax.stations.subsets import (
-    judged,
-    search_windows,
+from ddjax.stations.evidence import (
+    Evidence,
+    asks_teacher,
+    gather,
+    method_of,
+    needs_of,
+    scoring_regimes,
     subset_key,
-    subset_of,
-    subsets_station,
 )
+from ddjax.stations.imports import imported_features, read_imported
+from ddjax.stations.students import Member, Outcome, Students
+from ddjax.stations.subsets import judged, search_windows, subset_of, subsets_station
 from ddjax.stations.teacher import labels_station, load_teacher, teacher_station
-from ddjax.stations.trace import select_settings, snapshot_steps, trace_station
+from ddjax.stations.trace import snapshot_steps
 
 
 def run(settings: Settings, workdir: str | os.PathLike) -> pd.DataFrame:
@@ -52,49 +56,61 @@ def _travel(context: Context) -> pd.DataFrame:
     settings = context.settings
     context.say(_plan(context))
     teachers, fixed_labels = {}, None
-    for regime in settings.regimes:
-        for name in context.teachers(regime):
-            if name not in teachers:
-                teachers[name] = teacher_station(context, name)
-                accuracy = teachers[name].artifact.info["accuracy"]
-                context.say(
-                    f"{name}: {accuracy['validation']:.1f} % on validation, "
-                    f"{accuracy['test']:.1f} % on test"
-                )
-        if context.labels(regime).regime == "soft" and fixed_labels is None:
-            fixed_labels = labels_station(context, teachers["teacher"])
+    for name in _teachers(context):
+        teachers[name] = teacher_station(context, name)
+        accuracy = teachers[name].artifact.info["accuracy"]
+        context.say(
+            f"{name}: {accuracy['validation']:.1f} % on validation, "
+            f"{accuracy['test']:.1f} % on test"
+        )
+    trained = dict.fromkeys((*settings.regimes, *scoring_regimes(context)))
+    if any(context.labels(regime).regime == "soft" for regime in trained):
+        fixed_labels = labels_station(context, teachers["teacher"])
     students = Students(context, teachers, fixed_labels)
-    rows, subsets, traces, chosen = [], {}, {}, {}
-    tuned = dict.fromkeys((*settings.regimes, *(["hard"] if _traces(settings) else [])))
+    rows, evidence, subsets, chosen = [], {}, {}, {}
     for ipc in settings.select.ipcs:
-        rates = {regime: tune(context, students, regime, ipc) for regime in tuned}
+        rates = {regime: tune(context, students, regime, ipc) for regime in trained}
         chosen |= {(regime, ipc): found for regime, found in rates.items()}
-        traces[ipc] = None
-        if _traces(settings):
-            traces[ipc] = trace_station(context, students, ipc, rates["hard"][FULL])
-        subsets[ipc] = subsets_station(context, ipc, traces[ipc])
+        whole = {regime: rates[regime][FULL] for regime in scoring_regimes(context)}
+        evidence[ipc] = gather(context, students, ipc, whole)
+        subsets[ipc] = subsets_station(context, evidence[ipc])
         for regime in settings.regimes:
             rows += _compare(
-                context, students, regime, ipc, rates[regime], traces[ipc], subsets[ipc]
+                context, students, regime, rates[regime], evidence[ipc], subsets[ipc]
             )
     notes = results.learning_rate_notes(chosen, settings.student.learning_rates)
     if settings.protocol.select_on == "test":
         notes.append("Learning rates and windows were chosen on the test split.")
-    return results.write(context, rows, subsets, traces, notes)
+    return results.write(context, rows, subsets, evidence, notes)
 
 
-def _compare(context, students, regime, ipc, rates, trace, subsets) -> list[dict]:
+def _teachers(context: Context) -> tuple[str, ...]:
+    """The teachers that students are taught by or selections ask, each once."""
+    names = [n for r in context.settings.regimes for n in context.teachers(r)]
+    return tuple(dict.fromkeys(names + ["teacher"] * asks_teacher(context)))
+
+
+def _compare(
+    context: Context,
+    students: Students,
+    regime: str,
+    rates: dict[str, float],
+    evidence: Evidence,
+    subsets: Artifact,
+) -> list[dict]:
     """Trains all methods' students of a regime and budget; one row a student."""
-    settings = context.settings
+    settings, ipc = context.settings, evidence.ipc
     seeds = settings.protocol.seeds
     members, found = [], {}
     for name in settings.select.methods:
         start, spent = None, Cost()
-        if select.METHODS[name].searches:
+        method = method_of(context, name)
+        if method.searches:
             start, spent = search_windows(
                 context, students, subsets, name, regime, ipc, rates[RANDOM]
             )
-        found[name] = (start, spent + _cost_to_find(name, trace, subsets, len(seeds)))
+        picked = Cost(seconds=subsets.info["seconds"][name])
+        found[name] = (start, evidence.cost(method.needs) + picked + spent)
         for row, seed in enumerate(seeds):
             positions = subset_of(subsets, name, row, start)
             members.append(Member(name, ipc, seed, rates[RANDOM], positions, start))
@@ -107,19 +123,6 @@ def _compare(context, students, regime, ipc, rates, trace, subsets) -> list[dict
         results.member_row(context, regime, outcome, found[outcome.member.method][1])
         for outcome in outcomes
     ]
-
-
-def _cost_to_find(name: str, trace: Artifact | None, subsets, runs: int) -> Cost:
-    """What one subset of a method cost to find: its share of the trace, its picking."""
-    method = select.METHODS[name]
-    cost = Cost(seconds=subsets.info["seconds"][name])
-    if method.needs_trace or method.needs_features:
-        cost += Cost(
-            seconds=trace.cost.seconds / runs,
-            forward_passes=trace.cost.forward_passes // runs,
-            train_passes=trace.cost.train_passes // runs,
-        )
-    return cost
 
 
 def tune(
@@ -182,11 +185,6 @@ def _mean(outcomes: list[Outcome], method: str, rate: float, protocol) -> float:
     )
 
 
-def _traces(settings: Settings) -> bool:
-    methods = [select.METHODS[name] for name in settings.select.methods]
-    return any(method.needs_trace or method.needs_features for method in methods)
-
-
 def _plan(context: Context) -> str:
     settings, source = context.settings, context.source
     methods, ipcs = settings.select.methods, settings.select.ipcs
@@ -212,7 +210,11 @@ def check_names(settings: Settings) -> None:
     known = (
         ("regimes", settings.regimes, tuple(settings.labels)),
         ("augment.cutmix_regimes", settings.augment.cutmix_regimes, REGIMES),
-        ("select.methods", settings.select.methods, tuple(select.METHODS)),
+        (
+            "select.methods",
+            settings.select.methods,
+            (*select.METHODS, *settings.select.imported),
+        ),
         ("student.network.name", (settings.student.network.name,), models.MODELS),
         ("teacher.network.name", (settings.teacher.network.name,), models.MODELS),
         *(
@@ -231,6 +233,12 @@ def check_names(settings: Settings) -> None:
             f"regimes: found {settings.regimes}, allowed is each of "
             f"{', '.join(settings.labels)} at most once and at least one"
         )
+    for name in settings.select.imported:
+        if name in select.METHODS or name == FULL:
+            raise InputError(
+                f"select.imported.{name}: found a name that is taken, allowed is any "
+                "that is not among the selections"
+            )
     if RANDOM not in settings.select.methods:
         raise InputError(
             f"select.methods: found {settings.select.methods}, which lacks "
@@ -255,9 +263,9 @@ def check(context: Context) -> None:
                 "images after the validation split"
             )
     least = min(settings.select.ipcs) * context.source.num_classes
-    asked = dict.fromkeys(n for r in settings.regimes for n in context.teachers(r))
+    asked = _teachers(context)
     batches = [("student.batch_size", settings.student.batch_size, least)]
-    for name in {"teacher": None} | asked:
+    for name in dict.fromkeys(("teacher", *asked)):
         key = "teacher" if name == "teacher" else f"committee.{name}"
         size = context.teacher_settings(name).batch_size
         batches.append((f"{key}.batch_size", size, len(context.pool)))
@@ -267,15 +275,7 @@ def check(context: Context) -> None:
                 f"{key}: found {found}, allowed is at most the {allowed} images it "
                 "trains on"
             )
-    readings = select_settings(settings.select)
-    if _traces(settings):
-        for ipc in settings.select.ipcs:
-            snapshot_steps(
-                context.steps(ipc),
-                settings.student.batch_size,
-                len(context.pool),
-                select.snapshots_needed(readings),
-            )
+    _check_selections(context, int(counts.min()))
     for regime in settings.regimes:
         context.recipe(regime)
         codec = context.labels(regime).codec
@@ -288,3 +288,48 @@ def check(context: Context) -> None:
             load_teacher(context, name)
         else:
             jax.eval_shape(context.teacher_network(name).init, jax.random.key(0))
+
+
+def _check_selections(context: Context, smallest: int) -> None:
+    """Checks what selections ask for; `smallest` is the size of the smallest class."""
+    settings = context.settings.select
+    if scoring_regimes(context):
+        for ipc in settings.ipcs:
+            snapshot_steps(
+                context.steps(ipc),
+                context.settings.student.batch_size,
+                len(context.pool),
+                select.snapshots_needed(settings),
+            )
+    kept = smallest - int(settings.drop_hardest * smallest)
+    if "d2" in settings.methods:
+        if settings.neighbors >= kept:
+            raise InputError(
+                f"select.neighbors: found {settings.neighbors}, allowed is less than "
+                f"the {kept} images that the smallest class keeps after "
+                "select.drop_hardest"
+            )
+        if max(settings.ipcs) > kept:
+            raise InputError(
+                f"select.drop_hardest: found {settings.drop_hardest}, which leaves "
+                f"{kept} images of the smallest class to d2, allowed is what leaves "
+                f"the {max(settings.ipcs)} of select.ipcs"
+            )
+    if "features" in needs_of(context):
+        network = context.student_network
+        if settings.features == "teacher" and context.settings.teacher.path:
+            network = load_teacher(context).network
+        elif settings.features == "teacher":
+            network = context.teacher_network("teacher")
+        if settings.layer and settings.layer not in network.layers:
+            raise InputError(
+                f"select.layer: found {settings.layer!r}, allowed is one of "
+                f"{', '.join(network.layers)}"
+            )
+        if settings.features.endswith(".npy"):
+            imported_features(context)
+    for name in settings.methods:
+        if name in settings.imported:
+            for ipc in settings.ipcs:
+                for seed in context.settings.protocol.seeds:
+                    read_imported(context, name, ipc, seed)

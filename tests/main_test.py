@@ -17,6 +17,7 @@ from PIL import Image
 from ddjax.artifacts import Workdir
 from ddjax.settings import from_config
 from ddjax.stations.context import open_context
+from ddjax.stations.evidence import Evidence
 from ddjax.stations.subsets import subsets_station
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -339,7 +340,7 @@ def test_damaged_artifact_is_refused(ddjax, config, source, tmp_path):
     context = open_context(from_config(tiny.config(source, **changes)))
     identity = {"experiment": "tiny", "source": context.source.digest}
     with Workdir(tmp_path / "w", identity) as context.workdir:
-        artifact = subsets_station(context, 2, None)
+        artifact = subsets_station(context, Evidence(context, 2, {}, {}))
     halve(artifact.path / "arrays.npz")
     before = sorted(tmp_path.rglob("*"))
     code, _, err = ddjax(f"--config={config}", f"--workdir={tmp_path / 'w'}")

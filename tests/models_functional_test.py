@@ -91,3 +91,36 @@ def test_network_init_is_plain_float32_and_the_same_under_jit_and_vmap():
     # The first convolution sees 9 numbers, the head 16.
     assert 0.2 < np.abs(kernels).max() <= 1 / 3
     assert 0.2 < np.abs(alone["params"]["head"]["kernel"]).max() <= 1 / 4
+
+
+def test_features_of_a_named_layer_are_its_output():
+    network = models.network("convnet", 3, (8, 8, 1), width=4, depth=2)
+    assert network.layers == ("conv0", "conv1", "head", "norm0", "norm1")
+    variables = network.init(jax.random.key(0))
+    images = jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
+    convolved = jax.lax.conv_general_dilated(
+        images,
+        variables["params"]["conv0"]["kernel"],
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    expected = convolved + variables["params"]["conv0"]["bias"].reshape(1, 1, 1, -1)
+    found = network.features(variables, images, "conv0")
+    np.testing.assert_allclose(found, expected.reshape(2, -1), rtol=1e-4, atol=1e-5)
+    logits, _ = network.apply(variables, images)
+    np.testing.assert_array_equal(network.features(variables, images, "head"), logits)
+
+
+def test_features_of_a_nested_layer_and_of_one_that_is_not_there():
+    network = models.network("resnet18", 3, (8, 8, 1), width=4)
+    assert "stage1_block0/first" in network.layers
+    variables = network.init(jax.random.key(0))
+    images = jnp.ones((1, 8, 8, 1))
+    found = network.features(variables, images, "stage3_block1")
+    # The features of the last dense layer are the mean over this map of one pixel.
+    np.testing.assert_allclose(
+        found, network.features(variables, images), rtol=1e-4, atol=1e-5
+    )
+    with pytest.raises(InputError, match="layer: found 'stage9', allowed are head, st"):
+        network.features(variables, images, "stage9")

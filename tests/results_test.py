@@ -12,6 +12,7 @@ from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
 from ddjax.stations import results
 from ddjax.stations.context import open_context
+from ddjax.stations.evidence import Evidence
 from ddjax.stations.students import Member, Outcome
 from ddjax.stations.subsets import subsets_station
 
@@ -31,6 +32,7 @@ def outcome(method=RANDOM, seed=0, accuracy=50.0, curve=(1.0, 0.5), **changes):
         member=Member(method, 2, seed, 0.01, positions, **changes),
         val_accuracy=accuracy - 10,
         accuracy=accuracy,
+        test_loss=1.25,
         curve=np.array(curve),
         train_seconds=1.5,
         steps=20,
@@ -50,6 +52,7 @@ def test_member_row_holds_the_students_record(context):
         "status": "ok",
         "accuracy": 50.0,
         "val_accuracy": 40.0,
+        "test_loss": 1.25,
         "loss": 0.5,
         "learning_rate": 0.01,
         "window_start": 0.5,
@@ -101,8 +104,9 @@ def written(context, tmp_path_factory):
     rows = [results.member_row(context, "hard", o, Cost()) for o in outcomes]
     folder = tmp_path_factory.mktemp("run")
     with Workdir(folder, {"experiment": "results"}) as context.workdir:
-        subsets = {2: subsets_station(context, 2, None)}
-        summary = results.write(context, rows, subsets, {2: None}, ["A remark."])
+        evidence = {2: Evidence(context, 2, {}, {})}
+        subsets = {2: subsets_station(context, evidence[2])}
+        summary = results.write(context, rows, subsets, evidence, ["A remark."])
     return folder, summary
 
 

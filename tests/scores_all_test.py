@@ -8,7 +8,8 @@ from ddjax.scores import SCORES, Trace
 
 
 def test_scores_names_every_score():
-    others = {"SCORES", "Trace", "mean_over_runs", "snapshot", "step_kl"}
+    others = {"SCORES", "LastLayer", "Trace", "grand", "mean_over_runs", "prototypes"}
+    others |= {"snapshot", "step_kl"}
     assert set(SCORES) == set(package.__all__) - others
     for name, score in SCORES.items():
         assert getattr(package, name) is score and score.__name__ == name

@@ -3,11 +3,13 @@
 import itertools
 import sys
 
+import jax
 import numpy as np
 import pytest
 
 from ddjax import select
 from ddjax.errors import InputError
+from ddjax.select.facility_location import greedy_cover
 
 
 def draw(seed, sizes=(9, 6, 12)):
@@ -122,6 +124,99 @@ def test_facility_location_of_many_blocks_equals_plain_greedy(kept, monkeypatch)
             expected.append(pool[best])
     result = select.facility_location(features, labels, 15, weights)
     np.testing.assert_array_equal(result, np.sort(expected))
+
+
+def slow_stochastic(similar, weights, draws):
+    """The best of the drawn places among those left, all gains computed anew."""
+    chosen, left = [], list(range(len(similar)))
+    for numbers in draws:
+        drawn = sorted({left[number % len(left)] for number in numbers.tolist()})
+        gains = []
+        for candidate in drawn:
+            near = similar[[*chosen, candidate]].max(axis=0)
+            old = similar[chosen].max(axis=0) if chosen else 0.0
+            gains.append(weights @ (near - old))
+        chosen.append(drawn[first_of_largest(gains)])
+        left.remove(chosen[-1])
+    return chosen
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("samples", [1, 5, 400])
+def test_greedy_cover_takes_the_best_of_those_drawn(seed, samples):
+    # Whole numbers: no rounding, and many ties.
+    rng = np.random.default_rng(seed)
+    similar = rng.integers(0, 9, (150, 150)).astype(np.float32)
+    weights = rng.integers(0, 3, 150)
+    draws = rng.integers(0, 2**32, (20, samples), np.uint32)
+    found = greedy_cover(lambda rows: similar[rows], weights, 20, draws)
+    assert found.tolist() == slow_stochastic(similar, weights, draws)
+
+
+def test_greedy_cover_takes_any_similarity_and_keeps_the_order_of_choice():
+    # 2 covers 5 + 3, then 0 adds 4 and 1 adds 3.
+    similar = np.array([[4, 0, 0], [0, 3, 3], [0, 3, 5]], np.float32)
+    found = greedy_cover(lambda rows: similar[rows], np.ones(3), 3)
+    assert found.tolist() == [2, 0, 1]
+    found = greedy_cover(lambda rows: similar[rows], [1, 9, 1], 3)
+    assert found.tolist() == [2, 0, 1]
+    found = greedy_cover(lambda rows: similar[rows], [9, 1, 0], 2)
+    assert found.tolist() == [0, 1]
+
+
+def test_stochastic_facility_location_reaches_its_bound_on_average():
+    features, labels, weights = draw(1, sizes=(11,))
+    best = max(
+        value(features, weights, range(11), chosen)
+        for chosen in itertools.combinations(range(11), 3)
+    )
+    for epsilon in (0.1, 0.5):
+        reached = []
+        for seed in range(20):
+            ids = select.facility_location(
+                features, labels, 3, weights, jax.random.key(seed), epsilon
+            )
+            reached.append(value(features, weights, range(11), ids))
+        assert max(reached) <= best * (1 + 1e-6)
+        assert len(set(reached)) > 1
+        assert np.mean(reached) >= (1 - 1 / np.e - epsilon) * best
+
+
+def test_stochastic_facility_location_loses_less_with_a_smaller_epsilon():
+    features, labels, weights = draw(2, sizes=(30, 20))
+    means = []
+    for epsilon in (0.9, 0.1, 1e-30):
+        reached = []
+        for seed in range(6):
+            key = jax.random.key(seed)
+            ids = select.facility_location(features, labels, 5, weights, key, epsilon)
+            assert np.bincount(labels[ids]).tolist() == [5, 5]
+            reached += [
+                value(features, weights, pool, pool[np.isin(pool, ids)])
+                for pool in (np.flatnonzero(labels == label) for label in (0, 1))
+            ]
+        means.append(np.mean(reached))
+    assert means[0] < means[1] < means[2]
+    # Some 400 draws of each class miss next to nobody.
+    exact = select.facility_location(features, labels, 5, weights)
+    np.testing.assert_array_equal(ids, exact)
+
+
+def test_stochastic_facility_location_depends_on_the_key_alone():
+    features, labels, _ = draw(3)
+    first, again, other = (
+        select.facility_location(features, labels, 3, key=jax.random.key(seed))
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert first.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1.0, -0.1, np.nan])
+def test_facility_location_refuses_bad_epsilon(epsilon):
+    features, labels, _ = draw(0)
+    with pytest.raises(InputError, match=f"epsilon: {epsilon}, expected .* 0 and 1"):
+        select.facility_location(features, labels, 2, epsilon=epsilon)
 
 
 def test_facility_location_ignores_scales_of_vectors_and_weights():

@@ -1,5 +1,7 @@
 """Greedy k-centre against brute-force farthest-point selection."""
 
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -82,6 +84,69 @@ def test_k_center_keeps_distances_of_features_far_from_zero():
     plain = select.k_center(jax.random.key(0), features, labels, 4)
     far = select.k_center(jax.random.key(0), features + 4096, labels, 4)
     np.testing.assert_array_equal(plain, far)
+
+
+def plain_k_center(features, first, per_class):
+    """Every distance anew after each choice, from differences."""
+    features = features.astype(np.float64)
+    chosen, nearest = [first], np.full(len(features), np.inf)
+    while len(chosen) < per_class:
+        distances = np.sum((features - features[chosen[-1]]) ** 2, axis=1)
+        nearest = np.minimum(nearest, distances)
+        nearest[chosen] = -1
+        # Rounding is no difference: of those within it, the lowest.
+        close = nearest >= nearest.max() * (1 - 1e-9)
+        chosen.append(int(np.flatnonzero(close)[0]))
+    return chosen
+
+
+@pytest.mark.parametrize("blocks", [(64, 4096), (3, 20)])
+@pytest.mark.parametrize("kind", ["random", "clusters", "grid", "sphere", "outlier"])
+def test_k_center_of_many_blocks_equals_plain_greedy(kind, blocks, monkeypatch):
+    # "grid" and "sphere" are full of ties, "grid" of copies as well.
+    module = sys.modules[select.k_center.__module__]
+    monkeypatch.setattr(module, "_BLOCKS", blocks)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(500, 5))
+    if kind == "clusters":
+        features = features * 0.01 + rng.normal(size=(7, 5))[rng.integers(0, 7, 500)]
+    elif kind == "grid":
+        features = rng.integers(0, 3, (500, 5)).astype(float)
+    elif kind == "sphere":
+        features = np.eye(500)[rng.permutation(500)]
+    elif kind == "outlier":
+        features[17] = 1e6
+    labels = np.zeros(500, int)
+    first = select.k_center(jax.random.key(1), features, labels, 1)[0]
+    for per_class in (2, 40, 300):
+        result = select.k_center(jax.random.key(1), features, labels, per_class)
+        expected = plain_k_center(features, first, per_class)
+        np.testing.assert_array_equal(result, np.sort(expected))
+
+
+def test_k_center_moves_with_the_examples():
+    rng = np.random.default_rng(2)
+    features, order = rng.normal(size=(40, 3)), rng.permutation(40)
+    labels = np.zeros(40, int)
+    first = select.k_center(jax.random.key(0), features, labels, 1)[0]
+    # It is drawn by its place: keep it there.
+    order = np.insert(order[order != first], first, first)
+    moved = select.k_center(jax.random.key(0), features[order], labels, 6)
+    np.testing.assert_array_equal(
+        np.sort(order[moved]), select.k_center(jax.random.key(0), features, labels, 6)
+    )
+
+
+def test_k_center_takes_features_of_any_size():
+    features, labels = draw(4)
+    features = features.astype(np.float64)
+    plain = select.k_center(jax.random.key(0), features, labels, 4)
+    for factor in (1e-200, 3.0, 1e200):
+        ids = select.k_center(jax.random.key(0), features * factor, labels, 4)
+        np.testing.assert_array_equal(ids, plain)
+    for constant in (0.0, 7.5):
+        ids = select.k_center(jax.random.key(0), np.full((6, 2), constant), [0] * 6, 6)
+        np.testing.assert_array_equal(ids, np.arange(6))
 
 
 def test_k_center_refuses_bad_features():

@@ -1,4 +1,4 @@
-"""The named selections: what they need, and that each is the function it names."""
+"""The named scores and selections: what they need, and that each is what it names."""
 
 import dataclasses
 
@@ -8,59 +8,62 @@ import pytest
 
 from ddjax import scores, select
 from ddjax.errors import InputError
-from ddjax.select import METHODS, Inputs, Settings
+from ddjax.scores.unit import unit_rows
+from ddjax.select import METHODS, NEEDS, SCORES, Inputs
+from ddjax.settings import Imported, Select
 
-NAMES = [
-    "random",
-    "el2n_easy",
-    "el2n_hard",
-    "el2n_best_window",
-    "forgetting_easy",
-    "forgetting_hard",
-    "aum_easy",
-    "aum_hard",
-    "entropy",
-    "dyn_unc",
-    "cad_prune",
-    "cad_prune_true_prob",
-    "cad_prune_el2n",
-    "k_center",
-    "facility_location",
-    "cad_facility_location",
-]
+NAMES = sorted(METHODS)
 LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [20, 12, 16]))
 FEATURES = np.random.default_rng(1).normal(size=(48, 5)).astype(np.float32)
+HELD_OUT_LABELS = np.tile([0, 1, 2], 5)
 
 
-def make_trace(num_snapshots=10):
-    rng = np.random.default_rng(2)
+def make_trace(num_snapshots=10, seed=2):
+    rng = np.random.default_rng(seed)
     shape = (num_snapshots, 48)
-    return scores.Trace(
-        true_prob=rng.uniform(size=shape),
-        el2n=rng.uniform(size=shape),
-        margin=rng.normal(size=shape),
-        correct=rng.integers(0, 2, shape),
-        entropy=rng.uniform(size=shape),
-    )
+    fields = {field.name: rng.uniform(size=shape) for field in TRACE_FIELDS}
+    return scores.Trace(**fields | {"correct": rng.integers(0, 2, shape)})
+
+
+TRACE_FIELDS = dataclasses.fields(scores.Trace)
+
+
+def make_gradients(labels, seed):
+    rng = np.random.default_rng(seed)
+    count = len(labels)
+    logits, features = rng.normal(size=(count, 3)), rng.normal(size=(count, 5))
+    return scores.LastLayer.from_logits(logits, labels, features)
 
 
 def make_inputs(**settings):
     return Inputs(
         key=jax.random.key(0),
         labels=LABELS,
-        trace=make_trace(),
+        traces=(make_trace(),),
+        soft_traces=(make_trace(seed=3),),
         features=FEATURES,
-        settings=Settings(**settings),
+        gradients=make_gradients(LABELS, 4),
+        held_out=make_gradients(HELD_OUT_LABELS, 5),
+        held_out_labels=HELD_OUT_LABELS,
+        grand=np.random.default_rng(6).uniform(size=48).astype(np.float32),
+        settings=Select(**settings),
     )
+
+
+def run(name, inputs, per_class=4):
+    """The subsets of a method; one for each start of a search."""
+    method = METHODS[name]
+    if method.searches:
+        return list(method.candidates(inputs, per_class, [0.0, 0.5]).values())
+    return [method.select(inputs, per_class)]
 
 
 def chosen(name, per_class=4, **settings):
     return METHODS[name].select(make_inputs(**settings), per_class)
 
 
-def test_methods_are_the_named_ones():
-    assert list(METHODS) == NAMES
-    assert [name for name in NAMES if METHODS[name].searches] == ["el2n_best_window"]
+def test_only_the_best_window_searches():
+    assert [name for name in METHODS if METHODS[name].searches] == ["el2n_best_window"]
     for name, method in METHODS.items():
         assert (method.select is None) == method.searches, name
 
@@ -68,68 +71,120 @@ def test_methods_are_the_named_ones():
 @pytest.mark.parametrize("name", NAMES)
 def test_methods_choose_sorted_balanced_ids_and_leave_the_inputs_usable(name):
     inputs = make_inputs()
-    method = METHODS[name]
-    for _ in range(2):
-        if method.searches:
-            subsets = list(method.candidates(inputs, 4, [0.0, 0.5]).values())
-        else:
-            subsets = [method.select(inputs, 4)]
-        for ids in subsets:
-            assert ids.dtype == np.int32 and (np.diff(ids) > 0).all()
-            np.testing.assert_array_equal(np.bincount(LABELS[ids]), [4, 4, 4])
+    first, second = run(name, inputs), run(name, inputs)
+    for ids, again in zip(first, second, strict=True):
+        np.testing.assert_array_equal(ids, again)
+        assert ids.dtype == np.int32 and (np.diff(ids) > 0).all()
+        np.testing.assert_array_equal(np.bincount(LABELS[ids]), [4, 4, 4])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_methods_need_exactly_what_they_say(name):
     method = METHODS[name]
-
-    def run(**removed):
-        inputs = dataclasses.replace(make_inputs(), **removed)
-        if method.searches:
-            return method.candidates(inputs, 2, [0.0])
-        return method.select(inputs, 2)
-
-    for field, needed in (
-        ("trace", method.needs_trace),
-        ("features", method.needs_features),
-    ):
-        if needed:
-            with pytest.raises(InputError, match=rf"inputs\.{field}: None"):
-                run(**{field: None})
+    if method.score:
+        assert set(SCORES[method.score].needs) <= set(method.needs)
+    for need in NEEDS:
+        nothing = () if need.endswith("traces") else None
+        inputs = dataclasses.replace(make_inputs(), **{need: nothing})
+        if need in method.needs:
+            with pytest.raises(InputError, match=rf"inputs\.{need}: missing"):
+                run(name, inputs, 2)
         else:
-            run(**{field: None})
+            run(name, inputs, 2)
 
 
 def test_methods_equal_the_functions_they_name():
-    trace = make_trace()
-    key = jax.random.key
+    trace, inputs = make_trace(), make_inputs()
+    key, gradients = inputs.key_of, inputs.gradients
     cad = scores.cad(trace, None, 2)
-    for name, expected in {
-        "random": select.random(key(0), LABELS, 4),
+    dual = scores.dual(trace, 10, 10)
+    aum = scores.aum(trace)
+    prototypes = scores.prototypes(key("prototypes"), FEATURES, 3)
+    soft = scores.el2n_sl(make_trace(seed=3))
+    expected = {
+        "random": select.random(jax.random.key(0), LABELS, 4),
         "el2n_easy": select.top(scores.el2n(trace), LABELS, 4, largest=False),
         "el2n_hard": select.top(scores.el2n(trace), LABELS, 4),
+        "el2n_stratified": select.stratified(
+            key("stratified"), scores.el2n(trace), LABELS, 4
+        ),
+        "el2n_sl_easy": select.top(soft, LABELS, 4, largest=False),
+        "el2n_sl_hard": select.top(soft, LABELS, 4),
         "forgetting_easy": select.top(
             scores.forgetting(trace), LABELS, 4, largest=False
         ),
         "forgetting_hard": select.top(scores.forgetting(trace), LABELS, 4),
-        "aum_easy": select.top(scores.aum(trace), LABELS, 4, largest=False),
-        "aum_hard": select.top(scores.aum(trace), LABELS, 4),
+        "aum_easy": select.top(aum, LABELS, 4, largest=False),
+        "aum_hard": select.top(aum, LABELS, 4),
         "entropy": select.top(scores.entropy(trace), LABELS, 4),
+        "least_confidence": select.top(scores.least_confidence(trace), LABELS, 4),
+        "margin": select.top(scores.margin(trace), LABELS, 4),
         "dyn_unc": select.top(scores.dyn_unc(trace, 9), LABELS, 4),
+        "tdds": select.top(scores.tdds(trace, 10), LABELS, 4),
+        "dual": select.top(dual, LABELS, 4),
+        "dual_beta": select.beta(
+            key("beta"), dual, trace.mean("true_prob"), LABELS, 4, c=4.0
+        ),
         "cad_prune": select.top(cad, LABELS, 4),
-        "k_center": select.k_center(key(0), FEATURES, LABELS, 4),
+        "cad_prune_true_prob": select.top(cad, LABELS, 4),
+        "cad_prune_el2n": select.top(scores.cad(trace, None, 2, "el2n"), LABELS, 4),
+        "ccs": select.ccs(key("ccs"), aum, LABELS, 4, 0.3),
+        "bws": select.bws(scores.el2n(trace), FEATURES, LABELS, 4),
+        "grand_easy": select.top(inputs.grand, LABELS, 4, largest=False),
+        "grand_hard": select.top(inputs.grand, LABELS, 4),
+        "grand_last_layer_easy": select.top(
+            gradients.norms(), LABELS, 4, largest=False
+        ),
+        "grand_last_layer_hard": select.top(gradients.norms(), LABELS, 4),
+        "k_center": select.k_center(key("k_center"), FEATURES, LABELS, 4),
+        "herding": select.herding(FEATURES, LABELS, 4),
+        "graph_cut": select.graph_cut(FEATURES, LABELS, 4),
         "facility_location": select.facility_location(FEATURES, LABELS, 4),
         "cad_facility_location": select.facility_location(FEATURES, LABELS, 4, cad),
+        "prototypes_easy": select.top(prototypes, LABELS, 4, largest=False),
+        "prototypes_hard": select.top(prototypes, LABELS, 4),
+        "d2": select.d2(aum, unit_rows(FEATURES), LABELS, 4, 5, 0.1, 0.3),
+        "craig": select.craig(gradients, LABELS, 4),
+        "gradmatch": select.gradmatch(gradients, LABELS, 4),
+        "glister": select.glister(
+            gradients, LABELS, 4, inputs.held_out, HELD_OUT_LABELS
+        ),
+    }
+    assert {*expected, "el2n_best_window"} == set(METHODS)
+    for name, ids in expected.items():
+        np.testing.assert_array_equal(chosen(name), ids, err_msg=name)
+
+
+def test_scores_have_one_number_an_example_and_every_one_is_used():
+    inputs = make_inputs()
+    for name, score in SCORES.items():
+        values = score.of(inputs)
+        assert values.shape == (48,) and values.dtype == np.float32, name
+    assert {method.score for method in METHODS.values()} - {""} == set(SCORES)
+
+
+@pytest.mark.parametrize("name", sorted(set(SCORES) - {"grand", "grand_last_layer"}))
+def test_scores_of_several_runs_are_averaged(name):
+    one, other = make_inputs(), make_inputs()
+    replaced = {"traces": (make_trace(seed=7),), "soft_traces": (make_trace(seed=8),)}
+    other = dataclasses.replace(other, **replaced)
+    both = dataclasses.replace(
+        one,
+        **{field: (*getattr(one, field), *replaced[field]) for field in replaced},
+    )
+    mean = (SCORES[name].of(one) + SCORES[name].of(other)) / 2
+    np.testing.assert_allclose(SCORES[name].of(both), mean, rtol=1e-5, atol=1e-7)
+
+
+def test_windows_are_those_of_the_sources_where_the_trace_is_long_enough():
+    trace = make_trace(34)
+    inputs = dataclasses.replace(make_inputs(), traces=(trace,))
+    for name, expected in {
+        "dyn_unc": scores.dyn_unc(trace, 10),
+        "tdds": scores.tdds(trace, 10),
+        "dual": scores.dual(trace, 10, 30),
     }.items():
-        np.testing.assert_array_equal(chosen(name), expected, err_msg=name)
-
-
-def test_dyn_unc_takes_ten_snapshots_where_there_are_as_many():
-    trace = make_trace(14)
-    inputs = dataclasses.replace(make_inputs(), trace=trace)
-    found = METHODS["dyn_unc"].select(inputs, 4)
-    expected = select.top(scores.dyn_unc(trace, 10), LABELS, 4)
-    np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(SCORES[name].of(inputs), expected, err_msg=name)
 
 
 def test_cad_methods_follow_the_settings():
@@ -158,6 +213,30 @@ def test_cad_prune_readings_are_cad_prune_with_that_quantity():
             np.testing.assert_array_equal(ids, expected)
 
 
+def test_readings_reach_the_functions():
+    inputs = make_inputs()
+    key, aum = inputs.key_of, scores.aum(make_trace())
+    softmax = scores.aum(make_trace(), "probability")
+    dual = scores.dual(make_trace(), 10, 10)
+    easiness = make_trace().mean("true_prob")
+    for name, settings, expected in (
+        ("ccs", {"drop_hardest": 0.6}, select.ccs(key("ccs"), aum, LABELS, 4, 0.6)),
+        ("aum_hard", {"aum_margins": "probability"}, select.top(softmax, LABELS, 4)),
+        (
+            "d2",
+            {"neighbors": 3, "d2_gamma": 2.0, "drop_hardest": 0.0},
+            select.d2(aum, unit_rows(FEATURES), LABELS, 4, 3, 2.0, 0.0),
+        ),
+        (
+            "dual_beta",
+            {"beta_c": 0.1},
+            select.beta(key("beta"), dual, easiness, LABELS, 4, 0.1),
+        ),
+    ):
+        np.testing.assert_array_equal(chosen(name, **settings), expected, name)
+        assert (chosen(name, **settings) != run(name, inputs)[0]).any(), name
+
+
 def test_forgetting_methods_follow_never_learned():
     # Example 0 is never correct, 1 always, 2 is forgotten once.
     trace = scores.Trace(correct=[[0, 1, 1], [0, 1, 0]])
@@ -165,8 +244,8 @@ def test_forgetting_methods_follow_never_learned():
         inputs = Inputs(
             key=jax.random.key(0),
             labels=np.zeros(3, int),
-            trace=trace,
-            settings=Settings(never_learned=reading),
+            traces=(trace,),
+            settings=Select(never_learned=reading),
         )
         assert METHODS["forgetting_hard"].select(inputs, 1) == [hardest]
         assert METHODS["forgetting_easy"].select(inputs, 1) == [
@@ -176,55 +255,41 @@ def test_forgetting_methods_follow_never_learned():
 
 def test_el2n_best_window_offers_a_window_per_start():
     inputs = make_inputs()
-    method = METHODS["el2n_best_window"]
-    candidates = method.candidates(inputs, 4, (0.0, 0.4, 1.0))
+    candidates = METHODS["el2n_best_window"].candidates(inputs, 4, (0.0, 0.4, 1.0))
     assert list(candidates) == [0.0, 0.4, 1.0]
     for start, ids in candidates.items():
-        expected = select.window(method.score(inputs), LABELS, 4, start)
+        expected = select.window(SCORES["el2n"].of(inputs), LABELS, 4, start)
         np.testing.assert_array_equal(ids, expected)
     np.testing.assert_array_equal(candidates[0.0], chosen("el2n_easy"))
     np.testing.assert_array_equal(candidates[1.0], chosen("el2n_hard"))
 
 
-def test_score_is_the_difficulty_or_none():
-    inputs = make_inputs()
-    unscored = {"random", "k_center", "facility_location"}
-    assert {name for name in NAMES if METHODS[name].score is None} == unscored
-    for name in set(NAMES) - unscored:
-        values = METHODS[name].score(inputs)
-        assert values.shape == (48,) and values.dtype == np.float32, name
-    np.testing.assert_array_equal(
-        METHODS["cad_prune_el2n"].score(inputs),
-        scores.cad(make_trace(), None, 2, "el2n"),
+def test_imported_scores_are_ranked_and_an_imported_subset_is_itself():
+    values = np.arange(48.0)
+    ids = np.arange(12, dtype=np.int32)
+    settings = Select(
+        imported={
+            "high": Imported(scores="a.npy"),
+            "low": Imported(scores="a.npy", keep="lowest"),
+            "theirs": Imported(subset="b.npy"),
+        }
     )
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"cad_span": 1}, "select.cad_span: 1, expected an integer of at least 2 or N"),
-        ({"cad_span": "6"}, "select.cad_span: '6', expected an integer"),
-        (
-            {"cad_windows": 0},
-            "select.cad_windows: 0, expected an integer of at least 1",
-        ),
-        ({"cad_windows": None}, "select.cad_windows: None, expected an integer"),
-        (
-            {"cad_quantity": "margin"},
-            "select.cad_quantity: 'margin', .* true_prob, el2n",
-        ),
-        ({"cad_keep": "top"}, "select.cad_keep: 'top', expected .* highest, lowest"),
-        ({"never_learned": 0}, "select.never_learned: 0, .* max, infinity, zero"),
-    ],
-)
-def test_settings_refuse_values_by_name(settings, message):
-    with pytest.raises(InputError, match=message):
-        Settings(**settings)
+    inputs = dataclasses.replace(
+        make_inputs(), imported={"high": values, "low": values, "theirs": ids}
+    )
+    for name, expected in {
+        "high": select.top(values, LABELS, 4),
+        "low": select.top(values, LABELS, 4, largest=False),
+        "theirs": ids,
+    }.items():
+        method = select.imported(name, settings)
+        assert not method.needs and not method.searches
+        np.testing.assert_array_equal(method.select(inputs, 4), expected, name)
 
 
 def test_snapshots_needed_is_one_more_than_cad_insists_on():
-    assert select.snapshots_needed(Settings()) == 9
-    assert select.snapshots_needed(Settings(cad_span=4, cad_windows=3)) == 8
+    assert select.snapshots_needed(Select()) == 9
+    assert select.snapshots_needed(Select(cad_span=4, cad_windows=3)) == 8
     trace = scores.Trace(true_prob=np.random.default_rng(0).uniform(size=(8, 5)))
     changed = trace.true_prob.copy()
     changed[0] = 0.0

@@ -6,6 +6,10 @@ import pytest
 
 from ddjax import settings
 from ddjax.errors import InputError
+from ddjax.scores.aum import MARGINS
+from ddjax.scores.cad import QUANTITIES
+from ddjax.scores.forgetting import NEVER_LEARNED
+from ddjax.settings import select
 
 
 def changed(**overrides):
@@ -64,6 +68,17 @@ def test_every_default_has_the_declared_type():
         ({"select__ipcs": 3}, "select.ipcs: found 3, allowed is a tuple"),
         ({"select__window_starts": (1.5,)}, "select.window_starts: found 1.5"),
         ({"select__cad_span": 1}, "select.cad_span: found 1"),
+        ({"select__cad_windows": 0}, "select.cad_windows: found 0"),
+        ({"select__cad_quantity": "margin"}, "cad_quantity: .* one of true_prob, el2n"),
+        ({"select__cad_keep": "top"}, "select.cad_keep: .* one of highest, lowest"),
+        ({"select__never_learned": "no"}, "never_learned: .* of max, infinity, zero"),
+        ({"select__aum_margins": "softmax"}, "aum_margins: .* of logit, probability"),
+        ({"select__runs": 0}, "select.runs: found 0"),
+        ({"select__features": "resnet"}, "select.features: found 'resnet', .* a .npy"),
+        ({"select__drop_hardest": 1.0}, "select.drop_hardest: found 1.0"),
+        ({"select__neighbors": 0}, "select.neighbors: found 0"),
+        ({"select__d2_gamma": -0.1}, "select.d2_gamma: found -0.1"),
+        ({"select__beta_c": 0.0}, "select.beta_c: found 0.0"),
         ({"protocol__seeds": ()}, "at least one seed"),
         ({"protocol__search_seeds": 9}, "protocol.search_seeds: found 9"),
         ({"protocol__select_on": "train"}, "one of validation, test"),
@@ -163,3 +178,37 @@ def test_add_teacher_makes_a_committee():
     settings.add_labels(config, "both", committee=("teacher", "small"))
     built = settings.from_config(config)
     assert built.committee["small"].network.name == "mlp"
+
+
+def test_a_layer_of_a_file_is_refused():
+    with pytest.raises(InputError, match="select.layer: found 'norm0', .* from the fi"):
+        settings.Select(features="a.npy", layer="norm0")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({}, "select.imported.x.scores: found '', allowed is a path, or else one"),
+        ({"scores": "a", "subset": "b"}, r"found 'a', .* \(found 'b'\), not both"),
+        ({"scores": "a", "keep": "best"}, "x.keep: found 'best', .* highest, lowest"),
+    ],
+)
+def test_selections_from_files_that_make_no_sense_are_refused(changes, message):
+    config = settings.defaults()
+    with pytest.raises(InputError, match=message):
+        settings.add_selection(config, "x", **changes)
+        settings.from_config(config)
+
+
+def test_add_selection_adds_a_method():
+    config = settings.defaults()
+    settings.add_selection(config, "theirs", scores="a.csv", column="aum")
+    built = settings.from_config(config).select
+    assert built.methods[-1] == "theirs"
+    assert built.imported == {"theirs": settings.Imported(scores="a.csv", column="aum")}
+
+
+def test_readings_are_those_of_the_scores():
+    assert select.CAD_QUANTITIES == QUANTITIES
+    assert select.NEVER_LEARNED == NEVER_LEARNED
+    assert select.MARGINS == MARGINS

@@ -15,8 +15,15 @@ from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
 from ddjax.stations.context import open_context
+from ddjax.stations.evidence import gather
 from ddjax.stations.students import Outcome, Students
-from ddjax.stations.subsets import judged, search_windows, subset_of, subsets_station
+from ddjax.stations.subsets import (
+    judged,
+    scores_of,
+    search_windows,
+    subset_of,
+    subsets_station,
+)
 from ddjax.stations.teacher import labels_station, load_teacher, teacher_station
 from ddjax.stations.trace import trace_station
 
@@ -67,12 +74,17 @@ def teacher(context):
 
 @pytest.fixture(scope="module")
 def trace(context):
-    return trace_station(context, Students(context, {}), IPC, 0.01)
+    return trace_station(context, Students(context, {}), IPC, 0.01, "hard")
 
 
 @pytest.fixture(scope="module")
-def subsets(context, trace):
-    return subsets_station(context, IPC, trace)
+def evidence(context, trace):
+    return gather(context, Students(context, {}), IPC, {"hard": 0.01})
+
+
+@pytest.fixture(scope="module")
+def subsets(context, evidence):
+    return subsets_station(context, evidence)
 
 
 def logits_of(teacher, context, images):
@@ -201,9 +213,10 @@ def test_subsets_are_balanced_and_one_a_seed(context, subsets):
 
 
 def test_subsets_keep_the_scores_they_rank_by(context, subsets, trace):
-    scored = {name for name in subsets.arrays if name.endswith(".score")}
-    assert scored == {"el2n_best_window.score", "cad_prune.score"}
-    scores = subsets.arrays["el2n_best_window.score"]
+    scored = {name for name in subsets.arrays if name.startswith("score.")}
+    assert scored == {"score.el2n", "score.cad"}
+    assert set(scores_of(subsets, 0)) == {"el2n", "cad"}
+    scores = subsets.arrays["score.el2n"]
     np.testing.assert_allclose(scores, trace.arrays["el2n"].mean(1), rtol=1e-5)
     for row in range(2):
         # Window 0 is the easiest of every class.
@@ -226,10 +239,10 @@ def test_subsets_name_the_stable_ids(context, subsets):
     )
 
 
-def test_subsets_change_with_what_they_hang_on(opened, context, trace, subsets):
-    assert subsets_station(context, IPC, trace).reused
-    other = opened(select__cad_keep="lowest")
-    assert not subsets_station(other, IPC, trace).reused
+def test_subsets_change_with_what_they_hang_on(opened, context, evidence, subsets):
+    assert subsets_station(context, evidence).reused
+    other = dataclasses.replace(evidence, context=opened(select__cad_keep="lowest"))
+    assert not subsets_station(other.context, other).reused
 
 
 class Judge:
@@ -250,6 +263,7 @@ class Judge:
                     member,
                     validation,
                     test if read_test else float("nan"),
+                    float("nan"),
                     np.zeros(1),
                     train_seconds=1.0,
                     steps=20,
@@ -347,7 +361,7 @@ def test_search_windows_chooses_by_the_split_it_is_told(
 def test_judged_puts_failures_last(opened):
     protocol = opened().settings.protocol
     member = None
-    failed = Outcome(member, float("nan"), float("nan"), np.zeros(1), 0.0, 0, 0)
+    failed = Outcome(member, float("nan"), float("nan"), 0.0, np.zeros(1), 0.0, 0, 0)
     assert judged(failed, protocol) == -np.inf and failed.failed
 
 

@@ -94,9 +94,12 @@ def test_stretches_change_nothing(reference, monkeypatch):
         assert_close(params_of(state, row), params_of(reference, row))
 
 
-def measure(states):
+def measure(states, before):
+    """Records the step and curve, and the step at which it was called before."""
     names = ("step", "curve")
-    return {n: np.concatenate([np.asarray(s[n]) for s in states])[:3] for n in names}
+    record = {n: np.concatenate([np.asarray(s[n]) for s in states])[:3] for n in names}
+    step = record["step"].astype(np.int32)
+    return record | {"before": 0 * step if before is None else before}, step
 
 
 def test_stops_are_measured_after_their_steps():
@@ -104,6 +107,7 @@ def test_stops_are_measured_after_their_steps():
         make_members(), STEPS, stops=(1, 4, STEPS), measure=measure
     )
     np.testing.assert_array_equal(records["step"], [[1] * 3, [4] * 3, [STEPS] * 3])
+    np.testing.assert_array_equal(records["before"], [[0] * 3, [1] * 3, [4] * 3])
 
 
 class Stop(Exception):

@@ -4,14 +4,31 @@ import numpy as np
 import pytest
 import tiny
 
+from ddjax import scores
 from ddjax.artifacts import Workdir
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations.context import open_context
 from ddjax.stations.students import Students
-from ddjax.stations.trace import snapshot_steps, trace_of, trace_station
+from ddjax.stations.teacher import labels_station, teacher_station
+from ddjax.stations.trace import (
+    run_seeds,
+    snapshot_steps,
+    trace_of,
+    trace_station,
+    trace_weights,
+)
 
-FIELDS = ("true_prob", "el2n", "margin", "correct", "entropy")
+FIELDS = (
+    "true_prob",
+    "el2n",
+    "margin",
+    "correct",
+    "entropy",
+    "least_confidence",
+    "second_prob",
+    "step_kl",
+)
 IPC, RATE = 2, 0.01
 COMPILED = {}
 
@@ -27,7 +44,7 @@ def trace(tmp_path_factory):
         folder = tmp_path_factory.mktemp("run")
         with Workdir(folder, {"experiment": "trace"}) as context.workdir:
             students = Students(context, {})
-            return context, trace_station(context, students, IPC, RATE)
+            return context, trace_station(context, students, IPC, RATE, "hard")
 
     return make
 
@@ -90,8 +107,64 @@ def test_trace_station_records_every_snapshot_of_every_example(two_seeds):
     for name in FIELDS:
         assert artifact.arrays[name].shape == (2, len(stops), count), name
         assert np.isfinite(artifact.arrays[name]).all(), name
-    assert artifact.arrays["features"].shape == (2, count, 8)
-    assert np.isfinite(artifact.arrays["features"]).all()
+    assert set(artifact.arrays) == set(FIELDS)
+
+
+def test_trace_station_keeps_the_weights_that_gave_the_last_snapshot(two_seeds):
+    context, artifact = two_seeds
+    source = context.source
+    shown = context.pool.images / np.float32(255) - np.float32(source.mean)
+    shown /= np.float32(source.std)
+    for run in range(2):
+        weights = trace_weights(context, artifact, run)
+        logits, _ = context.student_network.apply(weights, shown)
+        last = scores.snapshot(logits, context.pool.labels)
+        found = trace_of(artifact, run)
+        np.testing.assert_allclose(found.margin[-1], last["margin"], atol=1e-4)
+
+
+def test_trace_station_records_the_change_between_snapshots(trace, two_seeds):
+    _, artifact = two_seeds
+    changes = artifact.arrays["step_kl"]
+    assert (changes[:, 0] == 0).all() and (changes[:, 1:] > 0).any(axis=-1).all()
+    # Of two classes p and 1 - p are all there is to know; of three, a bound remains:
+    # the change of the true class alone is part of the sum.
+    probs = artifact.arrays["true_prob"].astype(np.float64)
+    part = np.abs(probs[:, 1:] * np.log(probs[:, 1:] / probs[:, :-1]))
+    assert (changes[:, 1:] >= part - 1e-5).all()
+
+
+def test_trace_station_averages_nothing_but_trains_as_many_runs_as_asked(trace):
+    context, artifact = trace(select__runs=2, protocol__seeds=(0,))
+    assert artifact.manifest["settings"]["seeds"] == run_seeds(context)
+    assert len(set(run_seeds(context))) == 2 and run_seeds(context)[0] == 0
+    assert artifact.arrays["true_prob"].shape[0] == 2
+    assert not np.array_equal(*artifact.arrays["true_prob"])
+    assert artifact.cost.train_passes == 2 * 20 * 6
+
+
+def test_soft_trace_measures_the_distance_to_the_teachers_labels(tmp_path):
+    source = tiny.write(tmp_path / "tiny.npz")
+    context = open_context(from_config(tiny.config(source)))
+    context.compiled = COMPILED
+    with Workdir(tmp_path / "run", {"experiment": "trace"}) as context.workdir:
+        teacher = teacher_station(context)
+        labels = labels_station(context, teacher)
+        students = Students(context, {"teacher": teacher}, labels)
+        artifact = trace_station(context, students, IPC, RATE, "soft")
+        weights = trace_weights(context, artifact, 1)
+    images = context.pool.images / np.float32(255) - np.float32(context.source.mean)
+    images /= np.float32(context.source.std)
+    logits = np.asarray(context.student_network.apply(weights, images)[0], np.float64)
+    teacher_logits = labels.arrays["logits"].astype(np.float64)
+    expected = []
+    for row, told in zip(logits, teacher_logits, strict=True):
+        p, q = np.exp(row) / np.exp(row).sum(), np.exp(told) / np.exp(told).sum()
+        expected.append(sum((p - q) ** 2) ** 0.5)
+    found = trace_of(artifact, 1)
+    np.testing.assert_allclose(found.el2n_sl[-1], expected, rtol=1e-3, atol=1e-5)
+    # The run learned from the labels that it is compared with.
+    assert found.el2n_sl[-1].mean() < found.el2n_sl[0].mean()
 
 
 def test_trace_station_spends_the_students_budget(two_seeds):
@@ -125,7 +198,7 @@ def test_trace_station_row_is_the_seeds_solo_run(trace, two_seeds, row, seed):
 def test_trace_station_batched_rows_are_the_solo_runs(trace, two_seeds):
     _, batched = trace(sweep__driver="vmap", protocol__seeds=(1, 5, 0))
     for row, expected in ((0, 1), (2, 0)):
-        for name in ("true_prob", "margin", "features"):
+        for name in ("true_prob", "margin"):
             # Float noise of batched matrix products over twenty steps of AdamW.
             np.testing.assert_allclose(
                 batched.arrays[name][row],

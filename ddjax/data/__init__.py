@@ -5,6 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ddjax.data import digits, fashion_mnist, folder, npz, tfds
+from ddjax.data.exchange import (
+    read_features,
+    read_scores,
+    read_subset,
+    write_scores,
+    write_subset,
+)
 from ddjax.data.source import Examples, Source, from_arrays
 from ddjax.data.split import split_validation, thin
 from ddjax.errors import InputError
@@ -16,8 +23,13 @@ __all__ = [
     "check_name",
     "from_arrays",
     "load",
+    "read_features",
+    "read_scores",
+    "read_subset",
     "split_validation",
     "thin",
+    "write_scores",
+    "write_subset",
 ]
 
 # name -> load(argument, data_dir, image_size); the argument follows the name's colon.

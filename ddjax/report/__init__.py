@@ -1,5 +1,6 @@
 """What a study found: statistics over its students, tables, figures and a report."""
 
+from ddjax.report.correlation import Correlation, dcs, dcs_figure, spearman
 from ddjax.report.html import write_html
 from ddjax.report.label_plots import bytes_figure, labels_figure
 from ddjax.report.plots import (
@@ -8,6 +9,12 @@ from ddjax.report.plots import (
     gap_figure,
     method_styles,
     save_png,
+)
+from ddjax.report.selection_plots import (
+    correlation_figure,
+    cost_figure,
+    matrix_figure,
+    overlap_figure,
 )
 from ddjax.report.sheet import contact_sheet
 from ddjax.report.statistics import (
@@ -22,22 +29,30 @@ from ddjax.report.statistics import (
 from ddjax.report.table import answer, console_table, markdown_table, write_csv
 
 __all__ = [
+    "Correlation",
     "accuracy_figure",
     "answer",
     "bytes_figure",
     "compares_labels",
     "console_table",
     "contact_sheet",
+    "correlation_figure",
+    "cost_figure",
+    "dcs",
+    "dcs_figure",
     "difficulty_figure",
     "gap_figure",
     "label_effect",
     "labels_figure",
     "markdown_table",
+    "matrix_figure",
     "mean_interval",
     "method_styles",
+    "overlap_figure",
     "paired_interval",
     "save_png",
     "selection_gain",
+    "spearman",
     "summarise",
     "with_label_effect",
     "write_csv",

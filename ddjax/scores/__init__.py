@@ -1,7 +1,8 @@
-"""How hard or uncertain each training example is, as functions of a trace.
+"""How hard or uncertain each training example is.
 
-Every score maps a `Trace` to [N] float32 where higher means harder or more
-uncertain. `SCORES` maps the names used elsewhere to the functions.
+Every score is [N] float32 where higher means harder or more uncertain. `SCORES` maps
+names to those that are functions of a `Trace`; `grand` and `LastLayer.norms` look at
+gradients, `prototypes` at features.
 """
 
 from ddjax.scores.aum import aum
@@ -12,8 +13,11 @@ from ddjax.scores.el2n import el2n
 from ddjax.scores.el2n_sl import el2n_sl
 from ddjax.scores.entropy import entropy
 from ddjax.scores.forgetting import forgetting
+from ddjax.scores.grand import grand
+from ddjax.scores.last_layer import LastLayer
 from ddjax.scores.least_confidence import least_confidence
 from ddjax.scores.margin import margin
+from ddjax.scores.prototypes import prototypes
 from ddjax.scores.runs import mean_over_runs
 from ddjax.scores.tdds import tdds
 from ddjax.scores.trace import Trace, snapshot, step_kl
@@ -32,4 +36,14 @@ SCORES = {
     "cad": cad,
 }
 
-__all__ = ["SCORES", "Trace", "mean_over_runs", "snapshot", "step_kl", *SCORES]
+__all__ = [
+    "SCORES",
+    "LastLayer",
+    "Trace",
+    "grand",
+    "mean_over_runs",
+    "prototypes",
+    "snapshot",
+    "step_kl",
+    *SCORES,
+]

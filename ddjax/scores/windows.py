@@ -1,13 +1,13 @@
 """Sliding windows over the snapshots of a trace.
 
-Shape letters: S snapshots, N examples.
+Shape letters: S snapshots, N examples, b of a block.
 """
-
-from collections.abc import Iterable
 
 import numpy as np
 
 from ddjax.errors import InputError
+
+_BLOCK = 4096  # examples whose windows are in the cache together
 
 
 def check_window(
@@ -35,26 +35,50 @@ def check_window(
 
 
 def mean_deviation(
-    values_SN: np.ndarray, window: int, starts: Iterable[int], weigh=None
+    values_SN: np.ndarray, window: int, starts: range, weigh=None
 ) -> np.ndarray:
     """Returns the unbiased standard deviation of windows, averaged over them.
 
     Args:
       values_SN: [S, N] float.
       window: snapshots of a window, at least 2.
-      starts: the windows' first snapshots, one or more.
-      weigh: of each window's mean [N], a factor [N] of its deviation; None: 1.
+      starts: the windows' first snapshots, one or more in a row.
+      weigh: elementwise, of a window's mean, the factor of its deviation; None: 1.
 
     Returns:
       [N] float64.
     """
-    starts = list(starts)
-    total_N = np.zeros(values_SN.shape[1])
-    for start in starts:
-        part = values_SN[start : start + window]
-        mean_N = np.mean(part, axis=0, dtype=np.float64)
-        # One snapshot at a time: a window in float64 would be the largest array.
-        squares_N = sum(np.square(values_N - mean_N) for values_N in part)
-        deviation_N = np.sqrt(squares_N / (window - 1))
-        total_N += deviation_N if weigh is None else deviation_N * weigh(mean_N)
-    return total_N / len(starts)
+    values_SN = values_SN[starts[0] : starts[-1] + window]
+    size = values_SN.shape[1]
+    mean_N = np.empty(size)
+    for start in range(0, size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        mean_N[block] = _mean_deviation(values_SN[:, block], window, weigh)
+    return mean_N
+
+
+def _mean_deviation(values_Sb, window, weigh):
+    """Running sums: a window takes no longer for being long."""
+    origin_b = values_Sb[0].astype(np.float64)
+    # Offsets from a snapshot, so that little cancels and a constant leaves exactly 0.
+    values_Sb = values_Sb - origin_b
+    squares_Sb = values_Sb * values_Sb
+    sum_b = values_Sb[: window - 1].sum(axis=0)
+    square_b = squares_Sb[: window - 1].sum(axis=0)
+    total_b = np.zeros_like(origin_b)
+    deviation_b = np.empty_like(origin_b)
+    windows = len(values_Sb) - window + 1
+    for start in range(windows):
+        sum_b += values_Sb[start + window - 1]
+        square_b += squares_Sb[start + window - 1]
+        np.multiply(sum_b, sum_b, out=deviation_b)
+        deviation_b *= -1 / window
+        deviation_b += square_b
+        np.maximum(deviation_b, 0.0, out=deviation_b)
+        np.sqrt(deviation_b, out=deviation_b)
+        if weigh is not None:
+            deviation_b *= weigh(sum_b / window + origin_b)
+        total_b += deviation_b
+        sum_b -= values_Sb[start]
+        square_b -= squares_Sb[start]
+    return total_b / (windows * np.sqrt(window - 1))

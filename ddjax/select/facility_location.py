@@ -1,19 +1,26 @@
 """Facility location: choose the examples that represent their class best.
 
-Shape letters: n examples of one class, D features, b candidates in a block.
+Shape letters: C classes, n examples of one class, D features, b candidates in a
+block, k choices in a class, s candidates drawn for a choice.
 """
 
+import math
+
+import jax
 import numpy as np
 
 from ddjax.errors import InputError
 from ddjax.select.budget import collect, features_for, groups, values_for
 
-_BLOCK = 128  # candidates whose gains are computed together
+_BLOCK = 64  # candidates whose gains are computed together
 _TIE = 1e-5  # relative difference of gains below which they count as equal
 _MATRIX_BYTES = 2**30  # similarities of a class are kept up to here: n = 16,384
+_bits = jax.jit(jax.random.bits, static_argnums=1)  # one program, not one an operation
 
 
-def facility_location(features, labels, per_class: int, weights=None) -> np.ndarray:
+def facility_location(
+    features, labels, per_class: int, weights=None, key=None, epsilon: float = 0.1
+) -> np.ndarray:
     """Greedy maximisation of sum_i w_i max_{j in S} sim(i, j) in each class.
 
     The similarity is (1 + cosine) / 2, in [0, 1] and independent of the scale of the
@@ -23,11 +30,18 @@ def facility_location(features, labels, per_class: int, weights=None) -> np.ndar
     the best possible one. Memory is 4 n^2 bytes for a class of n examples up to 1 GiB;
     beyond, similarities are recomputed in blocks.
 
+    With a key the greedy is stochastic: of a class of n, each choice is the best of
+    ceil(n / per_class * log(1 / epsilon)) random examples. That is n * log(1 / epsilon)
+    gains in all for any budget, and in expectation the value is at least
+    1 - 1/e - epsilon of the best possible one.
+
     Args:
       features: [N, D] float.
       labels: [N] int, classes 0..C-1.
       per_class: budget of a class.
       weights: [N] float, finite and >= 0, how much each example counts; None is 1.
+      key: typed PRNG key, consumed; None, the default, looks at every example.
+      epsilon: in (0, 1), what stochastic greedy may lose; read only with a key.
 
     Returns:
       Sorted int32 example ids, `per_class` of every class. Gains that agree to five
@@ -36,7 +50,12 @@ def facility_location(features, labels, per_class: int, weights=None) -> np.ndar
 
     Raises:
       InputError: if the labels do not cover 0..C-1, the budget is impossible, the
-        features are not one finite vector per example, or a weight is out of range.
+        features are not one finite vector per example, or a weight or epsilon is out
+        of range.
+
+    Source: Minoux 1978 for lazy greedy; Mirzasoleiman et al., "Lazier than lazy
+    greedy", AAAI 2015, for the stochastic one, lazy in turn. It draws with replacement,
+    as the proof of its bound does.
     """
     pools = groups(labels, per_class)
     features_ND = features_for(labels, features)
@@ -51,12 +70,33 @@ def facility_location(features, labels, per_class: int, weights=None) -> np.ndar
             )
         # Only ratios matter; in [0, 1] they are safe in float32.
         weights_N = weights_N / (weights_N.max() or 1.0)
+    if not 0 < epsilon < 1:
+        raise InputError(f"epsilon: {epsilon}, expected a number between 0 and 1")
+    draws_C = [None] * len(pools) if key is None else _draws(key, pools, epsilon)
     return collect(
         [
-            ids[_greedy(_unit(features_ND[ids]), weights_N[ids], count)]
-            for ids, count in pools
+            ids[
+                greedy_cover(
+                    _similarities(_unit(features_ND[ids])),
+                    weights_N[ids],
+                    count,
+                    draws_ks,
+                )
+            ]
+            for (ids, count), draws_ks in zip(pools, draws_C, strict=True)
         ]
     )
+
+
+def _draws(key, pools, epsilon):
+    """For each class random numbers [k, s]: for each choice, where to look."""
+    shapes = [
+        (count, math.ceil(len(ids) / count * math.log(1 / epsilon)))
+        for ids, count in pools
+    ]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    parts = np.split(np.asarray(_bits(key, (int(ends[-1]),))), ends[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _unit(features_nD):
@@ -68,35 +108,49 @@ def _unit(features_nD):
     return (features_nD / np.where(norms_n1 > 0, norms_n1, 1.0)).astype(np.float32)
 
 
-def _greedy(unit_nD, weights_n, count):
-    """Lazy greedy: a gain can only shrink, so a stale one is an upper bound.
+def greedy_cover(rows_of, weights_n, count: int, draws_ks=None) -> np.ndarray:
+    """Lazy greedy maximisation of sum_i w_i max_{j in S} s(i, j).
 
-    Gains are refreshed in blocks of those with the highest bounds, until the best is
-    fresh.
+    A gain can only shrink, so an old one is an upper bound: gains are refreshed in
+    blocks of those with the highest bounds, until the best is fresh.
+
+    Args:
+      rows_of: from b candidates, an int array [b], to their similarities [b, n] float32
+        to every example, at least 0, a fresh array.
+      weights_n: [n] float, at least 0, how much each example counts.
+      count: how many to choose, 1 to n.
+      draws_ks: [count, s] unsigned, for each choice the candidates it is made from:
+        modulo how many are left, places among those; None is all that are left.
+
+    Returns:
+      [count] int ids, in the order of choice; of equal gains the lower id.
     """
-    size = len(unit_nD)
-    rows_of = _similarities(unit_nD)
-    weights_n = weights_n.astype(np.float32)
+    size = len(weights_n)
+    weights_n = np.asarray(weights_n, np.float32)
     reached_n = np.zeros(size, np.float32)  # similarity to the nearest chosen example
     bound_n = np.full(size, np.inf)
+    left_n = np.ones(size, bool)
     chosen = []
     while len(chosen) < count:
-        fresh_n = np.zeros(size, bool)
-        while not fresh_n[best := _lowest_of_largest(bound_n)]:
-            stale = np.flatnonzero(~fresh_n & (bound_n >= 0))
+        pool = np.flatnonzero(left_n)
+        if draws_ks is not None:
+            pool = np.unique(pool[draws_ks[len(chosen)] % len(pool)])
+        fresh = np.zeros(len(pool), bool)
+        while not fresh[best := _lowest_of_largest(bound_n[pool])]:
+            stale = np.flatnonzero(~fresh)
             if len(stale) > _BLOCK:
-                order = np.argpartition(bound_n[stale], len(stale) - _BLOCK)
+                order = np.argpartition(bound_n[pool[stale]], len(stale) - _BLOCK)
                 stale = stale[order[-_BLOCK:]]
-            gains_bn = rows_of(stale)
+            gains_bn = rows_of(pool[stale])
             gains_bn -= reached_n
             np.maximum(gains_bn, 0.0, out=gains_bn)
             # Not a matrix product: on blocks this small its threads only wait.
-            bound_n[stale] = np.einsum("bn,n->b", gains_bn, weights_n)
-            fresh_n[stale] = True
-        chosen.append(best)
-        np.maximum(reached_n, rows_of([best])[0], out=reached_n)
-        bound_n[best] = -1.0
-    return chosen
+            bound_n[pool[stale]] = np.einsum("bn,n->b", gains_bn, weights_n)
+            fresh[stale] = True
+        chosen.append(pool[best])
+        np.maximum(reached_n, rows_of(pool[[best]])[0], out=reached_n)
+        left_n[pool[best]] = False
+    return np.array(chosen)
 
 
 def _lowest_of_largest(bound_n):

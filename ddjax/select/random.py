@@ -1,11 +1,9 @@
 """Random selection, the baseline of every comparison."""
 
-import jax
 import numpy as np
 
 from ddjax.select.budget import collect, groups
-
-_bits = jax.jit(jax.random.bits, static_argnums=1)  # one program, not one an operation
+from ddjax.select.draws import bits
 
 
 def random(key, labels, per_class: int, balanced: bool = True) -> np.ndarray:
@@ -27,7 +25,7 @@ def random(key, labels, per_class: int, balanced: bool = True) -> np.ndarray:
       InputError: if the labels do not cover 0..C-1 or the budget is impossible.
     """
     pools = groups(labels, per_class, balanced)
-    draws_N = np.asarray(_bits(key, np.shape(labels)))
+    draws_N = bits(key, np.shape(labels))
     return collect(
         [ids[np.argsort(draws_N[ids], kind="stable")[:count]] for ids, count in pools]
     )

@@ -16,6 +16,7 @@ import ml_collections
 from ddjax.errors import InputError
 from ddjax.settings import checks
 from ddjax.settings.labels import REGIMES, Labels
+from ddjax.settings.select import Imported, Select
 
 SCHEDULES = ("constant", "step", "cosine")
 OPTIMIZERS = ("adamw", "sgd")
@@ -186,50 +187,6 @@ class Student:
 
 
 @dataclasses.dataclass(frozen=True)
-class Select:
-    """Which selections are compared, see ddjax.select.METHODS."""
-
-    methods: tuple[str, ...] = ("random", "cad_prune")
-    ipcs: tuple[int, ...] = (2, 5, 10)
-    window_starts: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # of best_window methods
-    cad_span: int = 0  # snapshots a window spans (J); 0: the longest the trace allows
-    cad_windows: int = 2  # windows averaged (W)
-    cad_quantity: str = "true_prob"  # what S is: true_prob or el2n
-    cad_keep: str = "highest"  # or lowest
-    never_learned: str = "max"  # forgetting of never-learned examples
-
-    def __post_init__(self):
-        checks.require(
-            len(self.methods) > 0, "select.methods", self.methods, "some methods"
-        )
-        for key, values in (("methods", self.methods), ("ipcs", self.ipcs)):
-            checks.require(
-                len(set(values)) == len(values),
-                f"select.{key}",
-                values,
-                "every entry once",
-            )
-        checks.require(
-            len(self.ipcs) > 0, "select.ipcs", self.ipcs, "at least one budget"
-        )
-        for ipc in self.ipcs:
-            checks.require(ipc >= 1, "select.ipcs", ipc, "integers >= 1")
-        checks.require(
-            len(self.window_starts) > 0,
-            "select.window_starts",
-            self.window_starts,
-            "at least one start",
-        )
-        for start in self.window_starts:
-            checks.finite("select.window_starts", start, 0, 1)
-        checks.finite("select.cad_span", self.cad_span, 0)
-        checks.require(
-            self.cad_span != 1, "select.cad_span", self.cad_span, "0 or at least 2"
-        )
-        checks.finite("select.cad_windows", self.cad_windows, 1)
-
-
-@dataclasses.dataclass(frozen=True)
 class Protocol:
     """How choices are made and repeated."""
 
@@ -325,6 +282,19 @@ def add_teacher(config: ml_collections.ConfigDict, name: str) -> None:
     """Adds a teacher with default settings to `committee`."""
     with config.unlocked():
         config.committee[name] = dataclasses.asdict(Teacher())
+
+
+def add_selection(config: ml_collections.ConfigDict, name: str, **changes: Any) -> None:
+    """Adds a selection from a file to `select.imported` and to `select.methods`.
+
+    Args:
+      config: of `defaults`; changed in place.
+      name: of the new selection.
+      **changes: fields of `Imported` that differ from their defaults.
+    """
+    with config.unlocked():
+        config.select.imported[name] = dataclasses.asdict(Imported(**changes))
+    config.select.methods = (*config.select.methods, name)
 
 
 def from_config(config: ml_collections.ConfigDict) -> Settings:

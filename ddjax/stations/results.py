@@ -11,13 +11,15 @@ import jax
 import numpy as np
 import pandas as pd
 
-from ddjax import artifacts, report, select
+from ddjax import artifacts, report
 from ddjax.artifacts import Artifact, Cost
 from ddjax.report.statistics import FULL
 from ddjax.stations.context import Context
+from ddjax.stations.evidence import Evidence
+from ddjax.stations.exports import write_exports
+from ddjax.stations.figures import draw
 from ddjax.stations.students import Outcome
-from ddjax.stations.subsets import subset_of
-from ddjax.stations.trace import trace_of
+from ddjax.stations.surrogates import dcs_tables
 
 
 def member_row(
@@ -40,6 +42,7 @@ def member_row(
         "status": "failed" if outcome.failed else "ok",
         "accuracy": outcome.accuracy,
         "val_accuracy": outcome.val_accuracy,
+        "test_loss": outcome.test_loss,
         "loss": _last(outcome.curve),
         "learning_rate": member.learning_rate,
         "window_start": member.label,
@@ -67,16 +70,19 @@ def write(
     context: Context,
     rows: list[dict[str, Any]],
     subsets: dict[int, Artifact],
-    traces: dict[int, Artifact | None],
+    evidence: dict[int, Evidence],
     notes: list[str],
 ) -> pd.DataFrame:
-    """Writes members.jsonl, summary.csv, figures/*.png, manifest.json and report.html.
+    """Writes everything that a run leaves for its reader.
+
+    These are members.jsonl, summary.csv, dcs.csv, scores/*.csv, subsets/*.csv,
+    figures/*.png, manifest.json and report.html.
 
     Args:
       context: the run.
       rows: of `member_row`.
       subsets: budget -> artifact.
-      traces: budget -> artifact or None.
+      evidence: budget -> what the selections looked at.
       notes: remarks on the validity of the results.
 
     Returns:
@@ -88,7 +94,13 @@ def write(
     members = pd.DataFrame(rows)
     summary = report.with_label_effect(report.summarise(members), members)
     report.write_csv(summary, folder / "summary.csv")
-    figures = _figures(context, members, summary, subsets, traces)
+    write_exports(context, members, subsets)
+    tables = dcs_tables(context, members, subsets, evidence)
+    if tables:
+        table = pd.concat(tables, names=["regime", "ipc"]).reset_index([0, 1])
+        text = table.round(4).to_csv(index=False)
+        artifacts.write_file(folder / "dcs.csv", text.encode())
+    figures = draw(context, members, summary, subsets, evidence, tables)
     manifest = {
         "settings": dataclasses.asdict(context.settings),
         "source": {
@@ -136,65 +148,6 @@ def environment() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "machine": platform.machine(),
     }
-
-
-def _figures(context, members, summary, subsets, traces) -> list[tuple[str, Any]]:
-    folder = context.workdir.path / "figures"
-    folder.mkdir(exist_ok=True)
-    styles = report.method_styles(summary["method"].unique())
-    if report.compares_labels(summary):
-        drawn = [("Random subsets by labels", report.labels_figure(summary), "labels")]
-        if summary["label_bytes"].notna().any():
-            figure = report.bytes_figure(summary)
-            drawn.append(("Accuracy against bytes of labels", figure, "bytes"))
-    else:
-        drawn = [
-            (
-                "Accuracy against images per class",
-                report.accuracy_figure(summary, styles),
-                "accuracy",
-            ),
-            ("Quality gap to random", report.gap_figure(summary, styles), "gap"),
-        ]
-    regime = context.settings.regimes[0]
-    for ipc, chosen in subsets.items():
-        positions = {
-            name: subset_of(chosen, name, 0, _start(members, name, regime, ipc))
-            for name in context.settings.select.methods
-        }
-        trace = traces[ipc]
-        if trace is not None:
-            scores = np.asarray(select.METHODS["el2n_easy"].score(_inputs(trace)))
-            figure = report.difficulty_figure(scores, "EL2N", positions, styles)
-            caption = f"Difficulty of the chosen images, IPC {ipc}, first seed"
-            drawn.append((caption, figure, f"difficulty_ipc{ipc}"))
-        sheet = report.contact_sheet(
-            context.pool.images, context.pool.labels, positions, context.source.classes
-        )
-        caption = f"Chosen images, IPC {ipc}, first seed"
-        drawn.append((caption, sheet, f"images_ipc{ipc}"))
-    figures = []
-    for caption, figure, name in drawn:
-        path = folder / f"{name}.png"
-        report.save_png(figure, path)
-        figures.append((caption, path))
-    return figures
-
-
-def _inputs(trace: Artifact) -> select.Inputs:
-    return select.Inputs(key=None, labels=None, trace=trace_of(trace, 0))
-
-
-def _start(members: pd.DataFrame, method: str, regime: str, ipc: int) -> float | None:
-    """Returns the window that a search picked, None for methods without one."""
-    if not select.METHODS[method].searches:
-        return None
-    same = members[
-        (members["method"] == method)
-        & (members["regime"] == regime)
-        & (members["ipc"] == ipc)
-    ]
-    return float(same["window_start"].iloc[0])
 
 
 def learning_rate_notes(

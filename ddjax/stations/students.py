@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddjax import scores
+from ddjax import losses
 from ddjax.artifacts import Artifact, Cost, Draft, digest
 from ddjax.stations.context import Context, hparams, progress_bar
 from ddjax.stations.stores import Stores
@@ -42,14 +42,15 @@ class Member:
 class Outcome:
     """What became of a member.
 
-    Accuracies are in percent, NaN if it failed or they were not read; the bytes are
-    those of its stored labels, by their format's formula and on disk, NaN where labels
-    are not stored.
+    Accuracies are in percent, the loss is the mean cross-entropy in nats, NaN if it
+    failed or they were not read; the bytes are those of its stored labels, by their
+    format's formula and on disk, NaN where labels are not stored.
     """
 
     member: Member
     val_accuracy: float
     accuracy: float
+    test_loss: float
     curve: np.ndarray
     train_seconds: float
     steps: int
@@ -286,7 +287,8 @@ class Students:
             Outcome(
                 member,
                 float(arrays["val_accuracy"][row]),
-                float(arrays["accuracy"][row]) if read_test else float("nan"),
+                float(arrays["test_accuracy"][row]),
+                float(arrays["test_loss"][row]),
                 arrays["curve"][row],
                 seconds,
                 steps,
@@ -312,21 +314,25 @@ class Students:
         sums, counts = np.moveaxis(curves[:count], 1, 0)
         with np.errstate(invalid="ignore"):
             arrays = {"curve": sums / counts}
-        diverged = ~np.isfinite(sums).all(axis=-1)
-        splits = {"val_accuracy": context.validation}
-        if read_test:
-            splits["accuracy"] = context.test
-        for name, split in splits.items():
-            seen = runner.ask(inspect, states, count, split.images, split.labels)
-            diverged |= ~np.isfinite(seen["true_prob"]).all(axis=-1)
-            arrays[name] = 100.0 * seen["correct"].mean(axis=-1)
-        for name in splits:
-            arrays[name][diverged] = np.nan
+        failed = ~np.isfinite(sums).all(axis=-1)
+        for name, split in (("val", context.validation), ("test", context.test)):
+            if name == "test" and not read_test:
+                accuracy = loss = np.full(count, np.nan)
+            else:
+                seen = runner.ask(judge, states, count, split.images, split.labels)
+                loss = seen["loss"].mean(axis=-1, dtype=np.float64)
+                accuracy = 100.0 * seen["correct"].mean(axis=-1)
+                failed |= ~np.isfinite(loss)
+            arrays |= {f"{name}_accuracy": accuracy, f"{name}_loss": loss}
+        for name in ("val_accuracy", "test_accuracy", "val_loss", "test_loss"):
+            arrays[name][failed] = np.nan
         return arrays
 
 
-def inspect(network, variables, images, labels) -> dict[str, jax.Array]:
-    """Returns what is recorded of images: `scores.snapshot` and the features [B,D]."""
+def judge(network, variables, images, labels) -> dict[str, jax.Array]:
+    """Returns the cross-entropy of images and whether they are right, [B] each."""
     logits, _ = network.apply(variables, images)
-    features = network.features(variables, images)
-    return scores.snapshot(logits, labels) | {"features": features}
+    return {
+        "loss": losses.cross_entropy(logits, labels),
+        "correct": jnp.argmax(logits, axis=-1) == labels,
+    }

@@ -1,72 +1,58 @@
 """Subsets: what every method keeps at a budget, and which window a search picks."""
 
+import dataclasses
 import pathlib
 import time
 
-import jax
 import numpy as np
+import pandas as pd
 
 from ddjax import select
 from ddjax.artifacts import Artifact, Cost, Draft
-from ddjax.stations.context import Context
+from ddjax.stations.context import Context, progress_bar
+from ddjax.stations.evidence import Evidence, method_of
 from ddjax.stations.students import Member, Students
-from ddjax.stations.trace import select_settings, trace_of
 
 _CANDIDATE = "{method}@{start:g}"
+_SCORE = "score."
 
 
-def subsets_station(context: Context, ipc: int, trace: Artifact | None) -> Artifact:
+def subsets_station(context: Context, evidence: Evidence) -> Artifact:
     """Returns every method's subset of the pool at a budget, one a seed.
 
     Args:
       context: the run.
-      ipc: images a class.
-      trace: the budget's scoring runs, if any method needs them; run r serves seed r.
+      evidence: what the selections look at.
 
     Returns:
       An artifact with, for each method, `METHOD` [R,n] int32 positions in the pool (for
-      methods that search, one `METHOD@START` a candidate), `METHOD.score` [R,N] for
-      those that rank by difficulty, and `ids` [N], the stable ids of the positions.
+      methods that search, one `METHOD@START` a candidate); for each score that a method
+      goes by, `score.NAME` [R,N]; and `ids` [N], the stable ids of the positions.
     """
-    settings = context.settings.select
+    settings, ipc = context.settings.select, evidence.ipc
     seeds = context.settings.protocol.seeds
-    key = {
-        "ipc": ipc,
-        "methods": list(settings.methods),
-        "seeds": list(seeds),
-        "window_starts": list(settings.window_starts),
-        **{
-            name: getattr(settings, name)
-            for name in (
-                "cad_span",
-                "cad_windows",
-                "cad_quantity",
-                "cad_keep",
-                "never_learned",
-            )
-        },
-    }
-    parents = {"data": context.data_digest}
-    if trace is not None:
-        parents["trace"] = trace.address
+    key = dataclasses.asdict(settings) | {"ipc": ipc, "seeds": list(seeds)}
+    del key["ipcs"]
+    parents = {"data": context.data_digest} | evidence.parents
 
     def make(folder: pathlib.Path) -> Draft:
         del folder
         chosen, seconds = {}, {}
-        for row, seed in enumerate(seeds):
-            inputs = select.Inputs(
-                key=subset_key(seed, ipc),
-                labels=context.pool.labels,
-                trace=None if trace is None else trace_of(trace, row),
-                features=None if trace is None else trace.arrays["features"][row],
-                settings=select_settings(settings),
-            )
-            for name in settings.methods:
-                start = time.perf_counter()
-                for entry, ids in _choose(name, inputs, ipc, settings.window_starts):
-                    chosen.setdefault(entry, []).append(ids)
-                spent = time.perf_counter() - start
-                seconds[name] = seconds.get(name, 0.0) + spent / len(seeds)
+        methods = {name: method_of(context, name) for name in settings.methods}
+        total = len(seeds) * len(methods)
+        with progress_bar(f"subsets, IPC {ipc}", total, "subset") as bar:
+            for row in range(len(seeds)):
+                inputs = evidence.inputs(row)
+                for name, method in methods.items():
+                    start = time.perf_counter()
+                    for entry, ids in _choose(name, method, inputs, ipc):
+                        chosen.setdefault(entry, []).append(ids)
+                    spent = time.perf_counter() - start
+                    seconds[name] = seconds.get(name, 0.0) + spent / len(seeds)
+                    bar.update(1)
+                for name in dict.fromkeys(m.score for m in methods.values() if m.score):
+                    values = select.SCORES[name].of(inputs)
+                    chosen.setdefault(_SCORE + name, []).append(values)
         arrays = {name: np.stack(rows) for name, rows in chosen.items()}
         arrays["ids"] = context.pool.ids
         cost = Cost(seconds=len(seeds) * sum(seconds.values()))
@@ -75,21 +61,23 @@ def subsets_station(context: Context, ipc: int, trace: Artifact | None) -> Artif
     return context.station("subsets", f"subsets, IPC {ipc}", key, parents, make)
 
 
-def subset_key(seed: int, ipc: int) -> jax.Array:
-    """Returns the key of a seed's selections at a budget."""
-    return jax.random.fold_in(jax.random.key(seed), ipc)
-
-
-def _choose(name, inputs, ipc, starts):
-    """Yields (array's name, array) of one method and seed."""
-    method = select.METHODS[name]
+def _choose(name, method, inputs, ipc):
+    """Yields (array's name, ids) of one method and seed."""
     if method.searches:
+        starts = inputs.settings.window_starts
         for start, ids in method.candidates(inputs, ipc, starts).items():
             yield _CANDIDATE.format(method=name, start=start), ids
     else:
         yield name, method.select(inputs, ipc)
-    if method.score is not None:
-        yield f"{name}.score", np.asarray(method.score(inputs), np.float32)
+
+
+def scores_of(subsets: Artifact, row: int) -> dict[str, np.ndarray]:
+    """Returns the scores [N] that a seed's selections went by, by name."""
+    return {
+        name.removeprefix(_SCORE): array[row]
+        for name, array in subsets.arrays.items()
+        if name.startswith(_SCORE)
+    }
 
 
 def search_windows(
@@ -166,3 +154,17 @@ def subset_of(
     """Returns a method's positions in the pool for one seed; start of a search."""
     name = method if start is None else _CANDIDATE.format(method=method, start=start)
     return subsets.arrays[name][row]
+
+
+def chosen_start(
+    context: Context, members: pd.DataFrame, method: str, regime: str, ipc: int
+) -> float | None:
+    """Returns the window that a search picked, None for methods without one."""
+    if not method_of(context, method).searches:
+        return None
+    same = members[
+        (members["method"] == method)
+        & (members["regime"] == regime)
+        & (members["ipc"] == ipc)
+    ]
+    return float(same["window_start"].iloc[0])

@@ -1,27 +1,23 @@
-"""The trace: one compute-aligned scoring run a budget, which serves all scores."""
+"""The trace: compute-aligned scoring runs of a budget, which serve all scores."""
 
 import pathlib
+from typing import Any
 
+import jax
 import numpy as np
+import scipy.special
 
 from ddjax import scores, select
 from ddjax.artifacts import Artifact, Draft
 from ddjax.errors import InputError
-from ddjax.settings import Select
+from ddjax.scores import step_kl
 from ddjax.stations.context import Context, progress_bar
-from ddjax.stations.students import Students, inspect
+from ddjax.stations.students import Students
+from ddjax.train import checkpoint, student
 from ddjax.train.members import Members
 
-
-def select_settings(settings: Select) -> select.Settings:
-    """Returns the readings of the literature as the selections take them."""
-    return select.Settings(
-        cad_span=settings.cad_span or None,
-        cad_windows=settings.cad_windows,
-        cad_quantity=settings.cad_quantity,
-        cad_keep=settings.cad_keep,
-        never_learned=settings.never_learned,
-    )
+_WEIGHTS = "weights"
+_RUN_OFFSET = 1_000_003  # between the seeds of a seed's scoring runs
 
 
 def snapshot_steps(steps: int, batch_size: int, examples: int, least: int):
@@ -55,60 +51,77 @@ def snapshot_steps(steps: int, batch_size: int, examples: int, least: int):
     return tuple(int(mark) for mark in np.minimum(np.ceil(marks), steps))
 
 
-def trace_station(
-    context: Context, students: Students, ipc: int, learning_rate: float
-) -> Artifact:
-    """Returns the scoring runs of a budget, one a seed.
+def run_seeds(context: Context) -> list[int]:
+    """Returns the seeds of all scoring runs; those of a seed's subsets in a row.
 
-    The student's own recipe on the whole pool with hard labels, with as many image
-    passes as a student may spend, its schedule compressed to that length.
+    The first run of a seed has the seed itself, the others seeds far from it.
+    """
+    runs = context.settings.select.runs
+    return [
+        (seed + run * _RUN_OFFSET) % 2**31
+        for seed in context.settings.protocol.seeds
+        for run in range(runs)
+    ]
+
+
+def trace_station(
+    context: Context, students: Students, ipc: int, learning_rate: float, regime: str
+) -> Artifact:
+    """Returns the scoring runs of a budget, `select.runs` of them a seed.
+
+    The student's own recipe on the whole pool, with as many image passes as a student
+    may spend, its schedule compressed to that length.
 
     Args:
       context: the run.
       students: what trains.
       ipc: the budget.
-      learning_rate: of the scoring run.
+      learning_rate: of the scoring runs.
+      regime: their labels, `hard` or `soft`.
 
     Returns:
-      An artifact with the arrays of `scores.Trace`, [R,S,N] for R seeds, and
-      `features` [R,N,D], the last layer's inputs at the last snapshot.
+      An artifact with the arrays of `scores.Trace`, [R,S,N] for R runs, and the weights
+      at the end of every run (`trace_weights`).
     """
     steps = context.steps(ipc)
-    seeds = context.settings.protocol.seeds
+    seeds = run_seeds(context)
     batch_size = context.settings.student.batch_size
-    readings = select_settings(context.settings.select)
-    stops = snapshot_steps(
-        steps, batch_size, len(context.pool), select.snapshots_needed(readings)
-    )
-    settings = students.recipe("hard") | {
+    least = select.snapshots_needed(context.settings.select)
+    stops = snapshot_steps(steps, batch_size, len(context.pool), least)
+    settings = students.recipe(regime) | {
         "steps": steps,
         "stops": list(stops),
-        "seeds": list(seeds),
+        "seeds": seeds,
         "learning_rate": learning_rate,
     }
-    parents = students.parents("hard")
+    parents = students.parents(regime)
     partial = context.workdir.partial_folder("trace", settings, parents)
+    label = f"trace, {regime}, IPC {ipc}"
 
     def make(folder: pathlib.Path) -> Draft:
-        del folder
-        runner = students.runner("hard")
+        runner = students.runner(regime)
         runner.take_cost()
         members = Members(
             np.array(seeds, np.int32),
             [np.arange(len(context.pool), dtype=np.int32)] * len(seeds),
-            students.hparams("hard", steps, np.full(len(seeds), learning_rate)),
+            students.hparams(regime, steps, np.full(len(seeds), learning_rate)),
         )
+        teacher_probs = None
+        if regime == "soft":
+            logits = np.asarray(students.fixed_labels.arrays["logits"])
+            teacher_probs = scipy.special.softmax(logits, axis=-1)
 
-        last = {}
-
-        def measure(states):
+        def measure(states, before):
             pool = context.pool
-            seen = runner.ask(inspect, states, len(seeds), pool.images, pool.labels)
-            last["features"] = seen.pop("features")
-            return seen
+            seen = runner.ask(observe, states, len(seeds), pool.images, pool.labels)
+            now = seen.pop("log_probs")
+            if teacher_probs is not None:
+                seen["el2n_sl"] = np.linalg.norm(np.exp(now) - teacher_probs, axis=-1)
+            changed = 0.0 * now[..., 0] if before is None else step_kl(now, before)
+            return seen | {"step_kl": changed}, now
 
-        with progress_bar(f"trace, IPC {ipc}", steps * len(seeds)) as bar:
-            _, records = runner.train(
+        with progress_bar(label, steps * len(seeds)) as bar:
+            states, records = runner.train(
                 members,
                 steps,
                 stops=stops,
@@ -117,19 +130,40 @@ def trace_station(
                 checkpoint_seconds=context.settings.sweep.checkpoint_seconds,
                 progress=bar.update,
             )
-        arrays = {name: np.moveaxis(a, 0, 1) for name, a in records.items()} | last
+        arrays = {name: np.moveaxis(a, 0, 1) for name, a in records.items()}
         if not np.isfinite(arrays["true_prob"]).all():
             raise InputError(
                 f"student.learning_rates: with {learning_rate}, chosen for the full "
                 "data, the scoring run diverged; offer smaller ones"
             )
+        parts = [student.evaluated_variables(runner.program, part) for part in states]
+        weights = jax.tree.map(
+            lambda *leaves: np.concatenate(leaves)[: len(seeds)], *parts
+        )
+        checkpoint.save_tree(folder / _WEIGHTS, weights)
         info = {"epochs": steps * batch_size / len(context.pool)}
         return Draft(arrays, info, runner.take_cost())
 
-    return context.station("trace", f"trace, IPC {ipc}", settings, parents, make)
+    return context.station("trace", label, settings, parents, make)
 
 
-def trace_of(artifact: Artifact, row: int) -> scores.Trace:
+def observe(network, variables, images, labels) -> dict[str, jax.Array]:
+    """Returns what a trace needs to know of images: [B] each, and log-probs [B,C]."""
+    logits, _ = network.apply(variables, images)
+    return scores.snapshot(logits, labels) | {"log_probs": jax.nn.log_softmax(logits)}
+
+
+def trace_of(artifact: Artifact, run: int) -> scores.Trace:
     """Returns the trace of one of an artifact's scoring runs."""
-    fields = ("true_prob", "el2n", "margin", "correct", "entropy")
-    return scores.Trace(**{name: artifact.arrays[name][row] for name in fields})
+    return scores.Trace(**{name: a[run] for name, a in artifact.arrays.items()})
+
+
+def trace_weights(context: Context, artifact: Artifact, run: int) -> Any:
+    """Returns the student's variables at the end of one of the scoring runs."""
+    count = len(artifact.arrays["true_prob"])
+    one = jax.eval_shape(context.student_network.init, jax.random.key(0))
+    like = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), one
+    )
+    weights = checkpoint.load_tree(artifact.path / _WEIGHTS, like)
+    return jax.tree.map(lambda leaf: leaf[run], weights)

@@ -3,6 +3,7 @@
 Letters: N images, B batch, C classes.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -15,12 +16,12 @@ BATCH = 128
 
 
 def _by_batch(function, images: jax.Array) -> jax.Array:
-    """Maps [B,...] -> [B,...] over images, the last batch padded with zeros."""
+    """Maps [B,...] -> [B,...], or a pytree of such, over images in padded batches."""
     count = images.shape[0]
     size = min(BATCH, count)
     padded = jnp.pad(images, ((0, -count % size),) + ((0, 0),) * (images.ndim - 1))
     results = jax.lax.map(function, padded.reshape(-1, size, *images.shape[1:]))
-    return results.reshape(-1, *results.shape[2:])[:count]
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], results)
 
 
 def predict(
@@ -37,6 +38,33 @@ def predict(
     return _by_batch(
         lambda batch: network.apply(variables, normalise(batch, mean, std))[0], images
     )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def represent(
+    network: Network,
+    variables: Any,
+    images: jax.Array,
+    mean: jax.Array,
+    std: jax.Array,
+    layer: str = "",
+) -> tuple[jax.Array, jax.Array]:
+    """Returns logits [N,C] and a layer's features [N,D] of un-augmented images.
+
+    Args:
+      network: the network.
+      variables: its variables.
+      images: [N,H,W,K] uint8.
+      mean, std: [K] float32.
+      layer: see `Network.features`.
+    """
+
+    def both(batch):
+        shown = normalise(batch, mean, std)
+        logits, _ = network.apply(variables, shown)
+        return logits, network.features(variables, shown, layer)
+
+    return _by_batch(both, images)
 
 
 @jax.jit

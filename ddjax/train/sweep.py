@@ -88,7 +88,7 @@ class Runner:
         members: Members,
         total_steps: int,
         stops: tuple[int, ...] = (),
-        measure: Callable[[Any], dict[str, np.ndarray]] | None = None,
+        measure: Callable[[Any, Any], tuple[dict[str, np.ndarray], Any]] | None = None,
         folder: pathlib.Path | None = None,
         checkpoint_seconds: float = 60.0,
         progress: Callable[[int], None] = lambda steps: None,
@@ -99,7 +99,8 @@ class Runner:
           members: the group.
           total_steps: steps of every member.
           stops: step counts in 1..total_steps after which `measure` is called.
-          measure: states -> name -> array [M,...], such as `ask` gives.
+          measure: (states, carried) -> (name -> array [M,...], such as `ask` gives,
+            and what the next call is handed; a pytree of arrays, None at first).
           folder: where checkpoints of the unfinished group are kept; None: nowhere.
           checkpoint_seconds: time between checkpoints.
           progress: called with the number of member-steps that were done.
@@ -110,9 +111,9 @@ class Runner:
         width = self.width(len(members))
         parts = members.parts(width)
         states = [self._init(part) for part in parts]
-        step, records = 0, []
+        step, records, carried = 0, [], None
         if folder is not None:
-            step, states, records = _restore(folder, states, stops, measure)
+            step, states, records, carried = _restore(folder, states, stops, measure)
             states = [self._place(state) for state in states]
             progress(step * len(members))
         saved = time.perf_counter()
@@ -133,10 +134,11 @@ class Runner:
                     progress(done * count)
                 step += count
                 if step in stops:
-                    records.append(measure(states))
+                    record, carried = measure(states, carried)
+                    records.append(record)
                 late = time.perf_counter() - saved > checkpoint_seconds
                 if folder is not None and late and step < total_steps:
-                    _save(folder, step, states, records)
+                    _save(folder, step, (states, records, carried))
                     saved = time.perf_counter()
         if not records:
             return states, {}
@@ -368,22 +370,22 @@ def _ask(static, variables, images, labels, mean, std):
     return function(network, variables, student.normalise(images, mean, std), labels)
 
 
-def _save(folder: pathlib.Path, step: int, states: list, records: list) -> None:
+def _save(folder: pathlib.Path, step: int, tree: Any) -> None:
     """Keeps one checkpoint, the newest, under `folder`/STEP."""
     old = list(folder.glob("*")) if folder.exists() else []
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.save_tree(folder / str(step), {"states": states, "records": records})
+    checkpoint.save_tree(folder / str(step), tree)
     for path in old:
         shutil.rmtree(path, ignore_errors=True)
 
 
 def _restore(folder, states, stops, measure):
-    """Returns (step, states, records) of the newest checkpoint, else the beginning."""
+    """Returns (step, states, records, carried) of the newest checkpoint, or fresh."""
     steps = [int(p.name) for p in folder.glob("*") if p.name.isdigit()]
     if not steps:
-        return 0, states, []
+        return 0, states, [], None
     step = max(steps)
     done = sum(stop <= step for stop in stops)
-    like = {"states": states, "records": [measure(states)] * done if done else []}
-    tree = checkpoint.load_tree(folder / str(step), like)
-    return step, tree["states"], tree["records"]
+    record, carried = measure(states, None) if done else ({}, None)
+    like = states, [record] * done, carried
+    return step, *checkpoint.load_tree(folder / str(step), like)

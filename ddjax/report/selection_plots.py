@@ -1,0 +1,396 @@
+"""Figures of a study that compares selections: who gains where, who is like whom.
+
+`summary` is everywhere the result of `statistics.summarise`, appended rows allowed.
+
+Shape letters: K methods or scores, N examples, n examples of a subset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ddjax.errors import InputError
+from ddjax.report.plots import Style, check_subsets, method_styles, new_figure
+from ddjax.report.statistics import (
+    FULL,
+    RANDOM,
+    ordered_methods,
+    ordered_regimes,
+    students,
+)
+from ddjax.report.table import plus_minus
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_GREY = "#777777"
+_GAPS = "RdBu"  # red below random, blue above: apart under colour-vision deficiencies
+_CLIP = 80  # percentile of |gap| where colours end and axes turn logarithmic
+_DARK = 0.65  # share of the colour scale from which text is white
+_BOX = np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])
+_ALIKE = 1.1  # costs within this factor of the smallest share a place in cost_figure
+
+
+def matrix_figure(summary: pd.DataFrame) -> Figure:
+    """Paired gap to random of every selection at every budget, a panel per regime.
+
+    Args:
+        summary: the result of `statistics.summarise`.
+
+    Returns:
+        The figure: a cell "gap ±half width of the 95 % interval" in points per method
+        and budget, bold and framed where the interval excludes 0, as it does by chance
+        in one cell of twenty without a difference; empty where nothing was run, "n/a"
+        where no seed succeeded beside random. One colour scale for all panels,
+        symmetric about 0. It ends at the 80th percentile of |gap| of the selections,
+        rounded up to 1, 2, 5, 10 ... points, so that a few disasters do not bleach the
+        rest. Best on top by the mean gap over budgets in the first regime, hard labels
+        where there are any; full data below a line.
+
+    Raises:
+        InputError: if the summary has no method besides random.
+    """
+    rows = _compared(summary, hidden=(RANDOM,))
+    regimes = ordered_regimes(rows["regime"])
+    budgets = sorted(int(ipc) for ipc in rows["ipc"].unique())
+    methods = _best_first(rows, regimes[0])
+    limit = _limit(rows.loc[rows["method"] != FULL, "gap"])
+    width = max(5.2, 2.6 + 0.82 * len(regimes) * len(budgets))
+    figure = new_figure(width, max(2.3, 1.3 + 0.23 * len(methods)))
+    grid = figure.subplots(1, len(regimes), sharey=True, squeeze=False).flat
+    for axes, regime in zip(grid, regimes, strict=True):
+        part = rows[rows["regime"] == regime]
+        image = _draw_gaps(axes, part, methods, budgets, limit)
+        axes.set_title(f"{regime} labels", fontsize=10, loc="left")
+        axes.set_xticks(range(len(budgets)), [f"IPC {ipc}" for ipc in budgets])
+        axes.tick_params(length=0, labelsize=8)
+        if methods[-1] == FULL:
+            axes.axhline(len(methods) - 1.5, color="black", linewidth=1.2)
+    grid[0].set_yticks(range(len(methods)), methods)
+    shape = {"aspect": 10 + 1.5 * len(methods), "extendfrac": 0.02, "pad": 0.01}
+    bar = figure.colorbar(image, ax=list(grid), extend="both", **shape)
+    bar.set_label(f"points above random\n(colours end at ±{limit:g})", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    figure.suptitle("Gap to random ± 95 % interval (bold, framed: excludes 0)")
+    return figure
+
+
+def correlation_figure(scores: Mapping[str, np.ndarray]) -> Figure:
+    """Spearman rank correlation between every two scores.
+
+    Args:
+        scores: name to scores, [N] float, infinities allowed; all of the same examples.
+
+    Returns:
+        The figure: an annotated heat map, ties with their average rank. Alike scores
+        stand together: the order is that of hierarchical clustering, average linkage
+        of 1 - rho with the leaves turned so that neighbours are as close as can be. A
+        constant score correlates with nothing; its cells stay empty.
+
+    Raises:
+        InputError: if there is no score, or one is not [N], N >= 2, or holds a NaN.
+    """
+    scores_KN = _checked_scores(scores)
+    # Not at the top: scipy.stats takes longer to import than the whole package.
+    from scipy.stats import rankdata
+
+    ranks_KN = rankdata(scores_KN, axis=1)
+    ranks_KN -= ranks_KN.mean(axis=1, keepdims=True)
+    norms_K1 = np.linalg.norm(ranks_KN, axis=1, keepdims=True)
+    unit_KN = ranks_KN / np.where(norms_K1 > 0, norms_K1, np.nan)
+    rho_KK = np.clip(unit_KN @ unit_KN.T, -1.0, 1.0)
+    figure = _heat_map(
+        rho_KK,
+        list(scores),
+        distance_KK=1.0 - np.nan_to_num(rho_KK),
+        colours=(_GAPS, -1.0, 1.0),
+        text=lambda rho: f"{rho:z.2f}".replace("0.", "."),
+    )
+    figure.suptitle("Spearman correlation of the scores")
+    return figure
+
+
+def overlap_figure(
+    subsets: Mapping[str, np.ndarray], count: int | None = None
+) -> Figure:
+    """Share of images that every two subsets of the same size have in common.
+
+    Args:
+        subsets: method name to its example ids, [n] distinct int; n the same for all.
+        count: N, of how many examples the subsets were chosen; adds to the title what
+            two random subsets share, n / N.
+
+    Returns:
+        The figure: a heat map annotated in percent of n, in the order of
+        `correlation_figure` with distance 1 - share.
+
+    Raises:
+        InputError: if there is no subset, a subset is empty, repeats an id, leaves
+            0..N-1 or differs in size from the first.
+    """
+    _check_equal(subsets, count)
+    ids_K = [np.asarray(ids) for ids in subsets.values()]
+    size = ids_K[0].size
+    _, places = np.unique(np.concatenate(ids_K), return_inverse=True)
+    member_KN = np.zeros((len(ids_K), places.max() + 1))
+    member_KN[np.repeat(np.arange(len(ids_K)), size), places] = 1.0
+    share_KK = member_KN @ member_KN.T / size
+    figure = _heat_map(
+        100.0 * share_KK,
+        list(subsets),
+        distance_KK=1.0 - share_KK,
+        colours=("Blues", 0.0, 100.0),
+        text=lambda percent: f"{percent:.0f}",
+    )
+    chance = f" (two random subsets: {100 * size / count:.2g} %)" if count else ""
+    figure.suptitle(f"Images in common, % of {size}{chance}")
+    return figure
+
+
+def cost_figure(
+    summary: pd.DataFrame, styles: Mapping[str, Style] | None = None
+) -> Figure:
+    """Paired gap to random against what it cost to find the subset.
+
+    Args:
+        summary: the result of `statistics.summarise`.
+        styles: method name to style; by default from the summary's own methods.
+
+    Returns:
+        The figure: a panel per regime; per method and budget a marker with its 95 %
+        interval, the paler the smaller the budget. Image passes on a logarithmic axis,
+        zero left of the dotted line; points whose costs are within 10 % of each other
+        stand side by side around their mean, in the order of the methods. The gap is
+        linear up to the 80th percentile of |gap|, rounded up to 1, 2, 5, 10 ..., and
+        logarithmic beyond. Full data are left out: they are no selection.
+
+    Raises:
+        InputError: if no method besides random and full data has a gap and a cost.
+    """
+    rows = _compared(summary, hidden=(RANDOM, FULL))
+    styles = {**method_styles(students(summary)["method"]), **(styles or {})}
+    methods = ordered_methods(rows["method"])
+    regimes = ordered_regimes(rows["regime"])
+    budgets = sorted(int(ipc) for ipc in rows["ipc"].unique())
+    rows = rows[rows["gap"].notna() & rows["find_passes"].notna()]
+    if rows.empty:
+        raise InputError("summary: no selection has a gap to random and a cost")
+    rows = rows.assign(place=_log_places(rows["find_passes"].to_numpy()))
+    entries = len(methods) + len(budgets)  # of the legend
+    figure = new_figure(9.0, max(1.2 + 2.4 * len(regimes), 1.6 + 0.19 * entries))
+    grid = figure.subplots(len(regimes), 1, sharex=True, sharey=True, squeeze=False)
+    tints = dict(zip(budgets, np.linspace(1.0, 0.1, len(budgets))[::-1], strict=True))
+    for axes, regime in zip(grid.flat, regimes, strict=True):
+        part = rows[rows["regime"] == regime]
+        for row, place in zip(part.itertuples(), _side_by_side(part), strict=True):
+            marker = _marker(styles[row.method], tints[row.ipc])
+            bar = {"yerr": row.gap_ci95, "elinewidth": 0.8, "label": row.method}
+            axes.errorbar(place, row.gap, zorder=3, **bar, **marker)
+        axes.set_title(f"{regime} labels", fontsize=10, loc="left")
+        axes.axhline(0.0, color=_GREY, linewidth=1.2, zorder=1)
+        axes.grid(axis="both", color="#E4E4E4", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    grid.flat[-1].set_xlabel("image passes to find the subset", fontsize=9)
+    figure.supylabel("accuracy minus random (points)", fontsize=9)
+    legend = [(name, styles[name], 1.0) for name in methods]
+    legend += [(f"IPC {ipc}", Style(_GREY, "o"), tints[ipc]) for ipc in budgets]
+    draw = grid.flat[0].plot
+    handles = [draw([], [], label=name, **_marker(*look))[0] for name, *look in legend]
+    options = {"loc": "outside right center", "frameon": False, "fontsize": 8}
+    figure.legend(handles=handles, **options)
+    _cost_axis(list(grid.flat), rows)
+    _gap_axis(grid.flat[0], rows)
+    figure.suptitle("Gap to random (95 % interval) against the cost of selection")
+    return figure
+
+
+def _compared(summary: pd.DataFrame, hidden: tuple[str, ...]) -> pd.DataFrame:
+    rows = students(summary)
+    rows = rows[~rows["method"].isin(hidden)]
+    if rows.empty:
+        raise InputError("summary: there is no selection to compare with random")
+    return rows.astype(dict.fromkeys(["gap", "gap_ci95", "find_passes"], float))
+
+
+def _best_first(rows: pd.DataFrame, regime: str) -> list[str]:
+    """Methods by their mean gap in a regime, unknown ones after, full data last."""
+    gaps = rows[rows["regime"] == regime].groupby("method")["gap"].mean()
+    known = gaps.reindex(ordered_methods(rows["method"]))
+    names = list(known.sort_values(ascending=False, kind="stable").index)
+    return [n for n in names if n != FULL] + [n for n in names if n == FULL]
+
+
+def _limit(gaps: pd.Series) -> float:
+    """The 80th percentile of |gap|, rounded up to 1, 2 or 5 times a power of ten."""
+    gaps = gaps.abs().dropna()
+    least = np.percentile(gaps, _CLIP) if gaps.size else 1.0
+    return float(next(s for s in _steps(1.0, 1e6) if s >= least))
+
+
+def _steps(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten, from `low` to `high`."""
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    steps = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    return [step for step in steps if low <= step <= high]
+
+
+def _draw_gaps(
+    axes: Axes, rows: pd.DataFrame, methods: list[str], budgets: list[int], limit: float
+):
+    gaps = np.full((len(methods), len(budgets)), np.nan)
+    for row in rows.itertuples():
+        y, x = methods.index(row.method), budgets.index(row.ipc)
+        gaps[y, x] = row.gap
+        clear = abs(row.gap) > row.gap_ci95
+        text = plus_minus(row.gap, row.gap_ci95, sign=True)
+        text = "n/a" if np.isnan(row.gap) else text
+        dark = abs(row.gap) > _DARK * limit
+        _write(axes, x, y, text, dark, fontsize=7, weight="bold" if clear else "normal")
+        if clear:  # inside its cell, so that the frames of neighbours stay apart
+            corners = x + 0.47 * _BOX[0], y + 0.43 * _BOX[1]
+            axes.plot(*corners, color="black", linewidth=0.9)
+    return axes.imshow(gaps, cmap=_GAPS, vmin=-limit, vmax=limit, aspect="auto")
+
+
+def _write(axes: Axes, x: int, y: int, text: str, dark: bool, **style) -> None:
+    """Text in the middle of a cell, which is dark or light."""
+    look = {"color": "white" if dark else "black", "ha": "center", "va": "center"}
+    # No part of the layout: to ask every cell for its extent takes seconds.
+    axes.text(x, y, text, **look, **style).set_in_layout(False)
+
+
+def _heat_map(values_KK, names, distance_KK, colours, text) -> Figure:
+    """An annotated matrix whose rows and columns are ordered by alikeness."""
+    order = _alike(distance_KK) if len(names) > 1 else [0]
+    values_KK = values_KK[np.ix_(order, order)]
+    names = [names[i] for i in order]
+    side = max(4.4, 1.6 + max(0.3, 0.42 - 0.004 * len(names)) * len(names))
+    figure = new_figure(side + 1.0, side)
+    axes = figure.subplots()
+    name, low, high = colours
+    image = axes.imshow(values_KK, cmap=name, vmin=low, vmax=high)
+    for (y, x), value in np.ndenumerate(values_KK):
+        if not np.isnan(value):
+            _write(axes, x, y, text(value), abs(value) > _DARK * high, fontsize=6.5)
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0, labelsize=8)
+    figure.colorbar(image, shrink=0.6, pad=0.02).ax.tick_params(labelsize=8)
+    return figure
+
+
+def _alike(distance_KK: np.ndarray) -> list[int]:
+    """The order of the leaves of average linkage, neighbours as close as can be."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    # Rounding leaves the diagonal and the symmetry an ulp off.
+    condensed = np.maximum(squareform(distance_KK, checks=False), 0.0)
+    return leaves_list(linkage(condensed, "average", optimal_ordering=True)).tolist()
+
+
+def _log_places(passes: np.ndarray) -> np.ndarray:
+    """log10 of the costs; zero stands a little to the left of the smallest."""
+    logs = np.log10(passes[passes > 0])
+    known = logs if logs.size else np.zeros(1)
+    places = np.full(passes.shape, known.min() - max(0.3, 0.25 * np.ptp(known)))
+    places[passes > 0] = logs
+    return places
+
+
+def _side_by_side(rows: pd.DataFrame) -> np.ndarray:
+    """Places of the points; those of nearly the same cost spread around their mean."""
+    places = rows["place"].to_numpy()
+    starts = []
+    for level in np.unique(places):
+        if not starts or level - starts[-1] > np.log10(_ALIKE):
+            starts.append(level)
+    group = np.searchsorted(starts, places, "right") - 1
+    centres = np.array([places[group == g].mean() for g in range(len(starts))])
+    free = np.diff(centres, prepend=-np.inf, append=np.inf)
+    spread = np.empty_like(places)
+    for g, centre in enumerate(centres):
+        members = np.flatnonzero(group == g)
+        width = min(0.8 * free[g], 0.8 * free[g + 1], 0.012 * len(members))
+        steps = (np.arange(len(members)) + 0.5) / len(members) - 0.5
+        spread[members] = centre + width * steps
+    return spread
+
+
+def _cost_axis(panels: list[Axes], rows: pd.DataFrame) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    passes, places = rows["find_passes"], rows["place"]
+    free, paid = places[passes == 0], passes[passes > 0]
+    ticks, names = [], []
+    if paid.size:
+        steps = _steps(paid.min() / (1 if free.size else 2), 2 * paid.max())
+        ticks, names = list(np.log10(steps)), [EngFormatter(sep="")(s) for s in steps]
+    if free.size:
+        ticks, names = [free.min(), *ticks], ["0", *names]
+    if free.size and paid.size:
+        border = (free.min() + np.log10(paid.min())) / 2
+        for axes in panels:
+            axes.axvline(border, color=_GREY, linestyle=":", linewidth=0.9)
+    panels[0].set_xticks(ticks, names)
+
+
+def _gap_axis(axes: Axes, rows: pd.DataFrame) -> None:
+    """Linear near zero, so that a few disasters do not flatten the rest."""
+    limit = _limit(rows["gap"])
+    half = rows["gap_ci95"].fillna(0.0)
+    low = 1.2 * min((rows["gap"] - half).min(), -limit)
+    high = 1.2 * max((rows["gap"] + half).max(), limit)
+    ticks = [limit / 2, *_steps(limit, max(high, -low))]
+    ticks = [t for t in (*(-t for t in ticks), 0.0, *ticks) if low <= t <= high]
+    axes.set_yscale("symlog", linthresh=limit, linscale=1.5)
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_ylim(low, high)
+    axes.minorticks_off()
+
+
+def _marker(style: Style, tint: float) -> dict:
+    """Marker options; tint is 1 for a filled marker and nears 0 for an empty one."""
+    from matplotlib.colors import to_rgb
+
+    # Mixed with white, not transparent: the interval would shine through.
+    face = tuple(1.0 - tint * (1.0 - part) for part in to_rgb(style.colour))
+    look = {"color": style.colour, "marker": style.marker, "markerfacecolor": face}
+    return {**look, "markersize": 5, "linestyle": "none"}
+
+
+def _checked_scores(scores: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The scores as [K, N] float64, or an InputError."""
+    if not scores:
+        raise InputError("scores: none is given, at least one is needed")
+    arrays = {name: np.asarray(s, np.float64) for name, s in scores.items()}
+    shape = next(iter(arrays.values())).shape
+    for name, array in arrays.items():
+        if array.ndim != 1 or array.shape != shape or array.size < 2:
+            raise InputError(
+                f"scores: {name!r} has shape {array.shape}, expected [N], N >= 2 as "
+                f"all; the first is {shape}"
+            )
+        if np.isnan(array).any():
+            at = np.isnan(array).argmax()
+            raise InputError(f"scores: {name!r} is NaN at example {at}")
+    return np.stack(list(arrays.values()))
+
+
+def _check_equal(subsets: Mapping[str, np.ndarray], count: int | None) -> None:
+    check_subsets(subsets, np.iinfo(np.int64).max if count is None else count)
+    size = len(next(iter(subsets.values())))
+    for method, ids in subsets.items():
+        if len(ids) != size:
+            raise InputError(
+                f"subsets: {method!r} has {len(ids)} ids, expected {size} as the first"
+            )
+        if np.unique(ids).size != size:
+            raise InputError(f"subsets: {method!r} repeats an example id")

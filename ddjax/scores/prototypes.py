@@ -1,0 +1,80 @@
+"""Prototypes: how unlike every typical example of the data an example is.
+
+Shape letters: N examples, D features, K clusters.
+"""
+
+import numbers
+import warnings
+
+import jax
+import numpy as np
+
+from ddjax.errors import InputError
+from ddjax.scores.unit import unit_rows
+
+_BLOCK = 1024  # examples compared with all prototypes at once
+
+
+def prototypes(key, features, clusters: int) -> np.ndarray:
+    """Cosine distance to the nearest centroid of k-means; higher is harder.
+
+    Features are scaled to length 1 and clustered by Euclidean k-means over all classes,
+    from one k-means++ start. A zero vector has cosine 0 to everything. Deterministic
+    for a key; the order of the examples matters, as the start is drawn from it.
+
+    Args:
+      key: typed PRNG key, consumed; draws the seed of k-means.
+      features: [N, D] float, best from self-supervised training.
+      clusters: K, 1..N; the number of classes is the natural choice.
+
+    Returns:
+      [N] float32 in [0, 2], 1 - cosine.
+
+    Raises:
+      InputError: if the features are not one finite vector per example, or `clusters`
+        is not in 1..N.
+
+    Source: "Beyond neural scaling laws", arXiv 2206.14486, as rgeirhos/
+    dataset-pruning-metrics (README) tells its scores: reversed cosine similarities to
+    the prototypes. That lengths are 1 before clustering is our reading: it makes
+    k-means agree with the cosine.
+    """
+    features_ND = _checked(features)
+    size = len(features_ND)
+    if not isinstance(clusters, numbers.Integral) or not 1 <= clusters <= size:
+        raise InputError(
+            f"clusters: {clusters}, expected an integer from 1 to the {size} examples"
+        )
+    # Here, because importing it costs seconds.
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    # In float64, so that another number of threads does not change an assignment.
+    unit_ND = unit_rows(features_ND)
+    k_means = KMeans(clusters, random_state=int(jax.random.bits(key)), n_init=1)
+    with warnings.catch_warnings():
+        # Fewer distinct examples than clusters: then every example is a prototype.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        centroids_KD = unit_rows(k_means.fit(unit_ND).cluster_centers_)
+    cosines_N = np.concatenate(
+        [
+            (unit_ND[start : start + _BLOCK] @ centroids_KD.T).max(axis=1)
+            for start in range(0, size, _BLOCK)
+        ]
+    )
+    return np.clip(1 - cosines_N, 0, 2).astype(np.float32)
+
+
+def _checked(features):
+    features_ND = np.asarray(features)
+    if features_ND.ndim != 2 or features_ND.size == 0:
+        raise InputError(
+            f"features: shape {features_ND.shape}, expected [N, D], not empty"
+        )
+    bad_N = ~np.isfinite(features_ND).all(axis=1)
+    if bad_N.any():
+        raise InputError(
+            f"features: {bad_N.sum()} of {bad_N.size} examples have values that are "
+            f"not finite, the first at example {bad_N.argmax()}"
+        )
+    return features_ND

@@ -1,0 +1,110 @@
+"""The figures of a run, and in which order the report shows them."""
+
+import pathlib
+from typing import Any
+
+import pandas as pd
+
+from ddjax import report, select
+from ddjax.artifacts import Artifact
+from ddjax.stations.context import Context
+from ddjax.stations.evidence import Evidence
+from ddjax.stations.subsets import chosen_start, scores_of, subset_of
+
+_FEW = 12  # up to so many selections can be told apart in one panel
+_MANY = 4  # from so many on they are compared with each other, not with random only
+
+
+def draw(
+    context: Context,
+    members: pd.DataFrame,
+    summary: pd.DataFrame,
+    subsets: dict[int, Artifact],
+    evidence: dict[int, Evidence],
+    tables: dict[tuple[str, int], pd.DataFrame],
+) -> list[tuple[str, pathlib.Path]]:
+    """Writes figures/*.png.
+
+    Args:
+      context: the run.
+      members: one row a student.
+      summary: of `report.summarise`.
+      subsets: budget -> artifact.
+      evidence: budget -> what the selections looked at.
+      tables: of `dcs_tables`.
+
+    Returns:
+      (caption, path) in the order to show.
+    """
+    styles = report.method_styles(summary["method"].unique())
+    drawn = _of_results(context, summary, styles)
+    if tables:
+        caption = "What foretells the test loss of a subset (DCS)"
+        drawn.append((caption, report.dcs_figure(tables), "dcs"))
+    for ipc, artifact in subsets.items():
+        drawn += _of_subsets(context, members, artifact, evidence[ipc], styles)
+    folder = context.workdir.path / "figures"
+    folder.mkdir(exist_ok=True)
+    figures = []
+    for caption, figure, name in drawn:
+        path = folder / f"{name}.png"
+        report.save_png(figure, path)
+        figures.append((caption, path))
+    return figures
+
+
+def _of_results(context, summary, styles) -> list[tuple[str, Any, str]]:
+    """What the students tell, as (caption, figure, name)."""
+    if report.compares_labels(summary):
+        drawn = [("Random subsets by labels", report.labels_figure(summary), "labels")]
+        if summary["label_bytes"].notna().any():
+            figure = report.bytes_figure(summary)
+            drawn.append(("Accuracy against bytes of labels", figure, "bytes"))
+        return drawn
+    accuracy = report.accuracy_figure(summary, styles)
+    drawn = [("Accuracy against images per class", accuracy, "accuracy")]
+    methods = context.settings.select.methods
+    if len(methods) <= _FEW:
+        gaps = report.gap_figure(summary, styles)
+        drawn.append(("Quality gap to random", gaps, "gap"))
+    if len(methods) >= _MANY:
+        matrix = report.matrix_figure(summary)
+        drawn.insert(0, ("Quality gap of every selection", matrix, "matrix"))
+        if summary["gap"].notna().any():
+            cost = report.cost_figure(summary, styles)
+            drawn.append(("What a selection costs and gains", cost, "cost"))
+    return drawn
+
+
+def _of_subsets(context, members, subsets, evidence, styles):
+    """What the selections of a budget chose, as (caption, figure, name)."""
+    settings, ipc = context.settings, evidence.ipc
+    regime = settings.regimes[0]
+    positions = {
+        name: subset_of(
+            subsets, name, 0, chosen_start(context, members, name, regime, ipc)
+        )
+        for name in settings.select.methods
+    }
+    drawn, scores = [], scores_of(subsets, 0)
+    if "traces" in evidence.found and "el2n" not in scores:
+        inputs = evidence.inputs(0)
+        scores = {"el2n": select.SCORES["el2n"].of(inputs)} | scores
+    if "el2n" in scores:
+        figure = report.difficulty_figure(scores["el2n"], "EL2N", positions, styles)
+        caption = f"Difficulty of the chosen images, IPC {ipc}, first seed"
+        drawn.append((caption, figure, f"difficulty_ipc{ipc}"))
+    if len(scores) > 1:
+        figure = report.correlation_figure(scores)
+        caption = f"Rank correlation of the scores, IPC {ipc}, first seed"
+        drawn.append((caption, figure, f"correlation_ipc{ipc}"))
+    if len(positions) >= _MANY:
+        figure = report.overlap_figure(positions, len(context.pool))
+        caption = f"Images that selections share, IPC {ipc}, first seed"
+        drawn.append((caption, figure, f"overlap_ipc{ipc}"))
+    sheet = report.contact_sheet(
+        context.pool.images, context.pool.labels, positions, context.source.classes
+    )
+    caption = f"Chosen images, IPC {ipc}, first seed"
+    drawn.append((caption, sheet, f"images_ipc{ipc}"))
+    return drawn

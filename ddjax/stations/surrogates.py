@@ -1,0 +1,90 @@
+"""DCS: which scores and distillation losses of a subset foretell the test loss.
+
+A selection counts once, with the means over its seeds: subsets of one selection are
+alike, and taken as independent they would make every interval too narrow.
+"""
+
+import numpy as np
+import pandas as pd
+
+from ddjax import report
+from ddjax.artifacts import Artifact
+from ddjax.report.statistics import FULL
+from ddjax.scores import surrogates
+from ddjax.select import Inputs
+from ddjax.stations.context import Context
+from ddjax.stations.evidence import Evidence
+from ddjax.stations.subsets import chosen_start, scores_of, subset_of
+
+
+def dcs_tables(
+    context: Context,
+    members: pd.DataFrame,
+    subsets: dict[int, Artifact],
+    evidence: dict[int, Evidence],
+) -> dict[tuple[str, int], pd.DataFrame]:
+    """Returns the DCS of every surrogate, over all selections at a regime and budget.
+
+    Surrogates are the mean of each score that a selection goes by, and, where there are
+    features or gradients, the losses of distribution matching and gradient matching,
+    and coverage.
+
+    Args:
+      context: the run.
+      members: one row a student.
+      subsets: budget -> artifact.
+      evidence: budget -> what the selections looked at.
+
+    Returns:
+      (regime, budget) -> a table of `report.dcs`; without an entry where there is no
+      surrogate, or fewer than four selections, which have no interval.
+    """
+    seeds = context.settings.protocol.seeds
+    tables = {}
+    for ipc, artifact in subsets.items():
+        known, inputs = {}, [evidence[ipc].inputs(row) for row in range(len(seeds))]
+        for regime in context.settings.regimes:
+            trained = members[
+                (members["ipc"] == ipc)
+                & (members["regime"] == regime)
+                & (members["status"] == "ok")
+                & (members["method"] != FULL)
+            ]
+            rows = []
+            for student in trained.itertuples():
+                start = chosen_start(context, members, student.method, regime, ipc)
+                key = student.method, seeds.index(student.seed), start
+                if key not in known:
+                    positions = subset_of(artifact, *key)
+                    scores = scores_of(artifact, key[1])
+                    known[key] = _values(inputs[key[1]], scores, positions)
+                measured = {"method": student.method, "test_loss": student.test_loss}
+                rows.append(measured | known[key])
+            means = pd.DataFrame(rows).groupby("method").mean().dropna(axis="columns")
+            values = means.drop(columns="test_loss")
+            if len(means) >= 4 and len(values.columns):
+                tables[regime, ipc] = report.dcs(
+                    {name: values[name] for name in values}, means["test_loss"]
+                )
+    return tables
+
+
+def _values(inputs: Inputs, scores, positions) -> dict[str, float]:
+    """Every surrogate of one subset; infinite scores have no mean and are left out."""
+    values = {
+        f"mean {name}": surrogates.mean_score(score, positions)
+        for name, score in scores.items()
+        if np.isfinite(score).all()
+    }
+    labels = inputs.labels
+    if inputs.features is not None:
+        for name, loss in (
+            ("distribution matching", surrogates.feature_distance),
+            ("coverage", surrogates.coverage),
+        ):
+            values[name] = loss(inputs.features, labels, positions)
+    if inputs.gradients is not None:
+        values["gradient matching"] = surrogates.gradient_distance(
+            inputs.gradients, labels, positions
+        )
+    return values

@@ -1,0 +1,219 @@
+"""Selections from files, and the files that runs write: they fit each other."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+
+from ddjax import data, experiment
+from ddjax.artifacts import Workdir
+from ddjax.errors import InputError
+from ddjax.settings import add_selection, from_config
+from ddjax.stations.context import open_context
+from ddjax.stations.evidence import gather
+from ddjax.stations.exports import write_exports
+from ddjax.stations.imports import file_digests
+from ddjax.stations.students import Students
+from ddjax.stations.subsets import scores_of, subset_of, subsets_station
+
+METHODS = ("random", "el2n_best_window", "cad_prune")
+IPC, RATES = 2, {"hard": 0.01}
+COMPILED = {}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return tiny.write(tmp_path_factory.mktemp("source") / "tiny.npz")
+
+
+def open_run(source, selections=None, **changes):
+    config = tiny.config(source, **changes)
+    for name, fields in (selections or {}).items():
+        add_selection(config, name, **fields)
+    context = open_context(from_config(config))
+    context.compiled = COMPILED
+    return context
+
+
+def subsets_of(context, folder):
+    with Workdir(folder, {"experiment": "imports"}) as context.workdir:
+        evidence = gather(context, Students(context, {}), IPC, RATES)
+        return subsets_station(context, evidence)
+
+
+@pytest.fixture(scope="module")
+def exported(source, tmp_path_factory):
+    """The folder of a run, with the files it wrote, its context and its subsets."""
+    folder = tmp_path_factory.mktemp("run")
+    context = open_run(source, select__methods=METHODS)
+    subsets = subsets_of(context, folder)
+    columns = ["method", "regime", "ipc", "window_start"]
+    windows = {"hard": 0.0, "soft": 0.5, "soft_kd": 0.5}
+    members = pd.DataFrame(
+        [("el2n_best_window", regime, IPC, at) for regime, at in windows.items()],
+        columns=columns,
+    )
+    write_exports(context, members, {IPC: subsets})
+    return folder, context, subsets
+
+
+def test_exports_are_all_there_and_hold_ids(exported):
+    folder, context, subsets = exported
+    names = {path.name for path in (folder / "subsets").iterdir()}
+    stems = ["random", "cad_prune"]
+    stems += [f"el2n_best_window_{regime}" for regime in ("hard", "soft", "soft_kd")]
+    assert names == {f"{s}_ipc2_seed{seed}.csv" for s in stems for seed in (0, 1)}
+    for regime, start in (("hard", 0.0), ("soft", 0.5)):
+        path = folder / "subsets" / f"el2n_best_window_{regime}_ipc2_seed1.csv"
+        ids = np.loadtxt(path, skiprows=1, dtype=int)
+        expected = subset_of(subsets, "el2n_best_window", 1, start)
+        np.testing.assert_array_equal(ids, np.sort(context.pool.ids[expected]))
+    table = pd.read_csv(folder / "scores" / "ipc2_seed1.csv")
+    assert list(table) == ["id", "el2n", "cad"]
+    np.testing.assert_array_equal(table["id"], context.pool.ids)
+    np.testing.assert_allclose(table["cad"], scores_of(subsets, 1)["cad"], rtol=1e-6)
+
+
+def test_a_later_run_reads_what_an_earlier_one_wrote(exported, source, tmp_path):
+    folder, _, subsets = exported
+    scores = str(folder / "scores" / "ipc{ipc}_seed{seed}.csv")
+    chosen = str(folder / "subsets" / "random_ipc{ipc}_seed{seed}.csv")
+    context = open_run(
+        source,
+        {
+            "cad_again": {"scores": scores, "column": "cad"},
+            "el2n_low": {"scores": scores, "column": "el2n", "keep": "lowest"},
+            "same": {"subset": chosen},
+        },
+        select__methods=("random",),
+    )
+    experiment.check_names(context.settings)
+    experiment.check(context)
+    found = subsets_of(context, tmp_path / "run")
+    for row in (0, 1):
+        for name, expected in (
+            ("cad_again", subset_of(subsets, "cad_prune", row, None)),
+            ("el2n_low", subset_of(subsets, "el2n_best_window", row, 0.0)),
+            ("same", subset_of(subsets, "random", row, None)),
+        ):
+            again = subset_of(found, name, row, None)
+            np.testing.assert_array_equal(again, expected, err_msg=name)
+    # Nothing had to be trained for them.
+    assert not list((tmp_path / "run" / "artifacts").glob("trace-*"))
+
+
+def test_features_from_a_file_are_those_of_the_pool(source, tmp_path):
+    path = tmp_path / "features.npy"
+    features = np.random.default_rng(0).normal(size=(3 * tiny.TRAIN, 4))
+    np.save(path, features)
+    context = open_run(
+        source, select__methods=("random", "herding"), select__features=str(path)
+    )
+    experiment.check(context)
+    with Workdir(tmp_path / "run", {"experiment": "imports"}) as context.workdir:
+        evidence = gather(context, Students(context, {}), IPC, RATES)
+        found = evidence.inputs(1).features
+    np.testing.assert_allclose(found, features[context.pool.ids], rtol=1e-6)
+    assert not evidence.found and evidence.cost(("features",)).train_passes == 0
+
+
+def test_subsets_hang_on_the_content_of_their_files(source, tmp_path):
+    path = tmp_path / "scores.npy"
+    context = open_run(
+        source, {"theirs": {"scores": str(path)}}, select__methods=("random",)
+    )
+    np.save(path, np.arange(3.0 * tiny.TRAIN))
+    before = file_digests(context, IPC)
+    assert set(before) == {"theirs, seed 0", "theirs, seed 1"}
+    assert file_digests(context, IPC) == before
+    np.save(path, -np.arange(3.0 * tiny.TRAIN))
+    assert file_digests(context, IPC) != before
+
+
+def refuse(context, message):
+    with pytest.raises(InputError, match=message):
+        experiment.check_names(context.settings)
+        experiment.check(context)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"select__methods": ("random", "herding"), "select__layer": "conv7"},
+            "select.layer: found 'conv7', allowed is one of head, hidden0",
+        ),
+        (
+            {"select__methods": ("random", "d2"), "select__neighbors": 40},
+            "select.neighbors: found 40, allowed is less than the",
+        ),
+        (
+            {
+                "select__methods": ("random", "d2"),
+                "select__ipcs": (3,),
+                "select__neighbors": 1,
+                "select__drop_hardest": 0.95,
+            },
+            "select.drop_hardest: found 0.95, which leaves 2 images .* the 3 of",
+        ),
+        (
+            {"select__methods": ("random", "tdsd")},
+            "select.methods: found 'tdsd', allowed is one of random, el2n_easy",
+        ),
+        (
+            {"select__methods": ("random", "k_center"), "select__features": "no.npy"},
+            "no.npy: is not a readable .npy file",
+        ),
+    ],
+)
+def test_selections_that_cannot_be_are_refused(source, changes, message):
+    refuse(open_run(source, **changes), message)
+
+
+def test_features_of_another_source_are_refused(source, tmp_path):
+    path = tmp_path / "features.npy"
+    np.save(path, np.zeros((50, 3)))
+    context = open_run(
+        source, select__methods=("random", "herding"), select__features=str(path)
+    )
+    refuse(context, "features of 50 examples, but the source's training set has 120")
+
+
+def test_files_that_do_not_fit_are_refused(source, tmp_path):
+    path = tmp_path / "theirs.csv"
+
+    def against(text, message, **fields):
+        path.write_text(text)
+        fields = fields or {"scores": str(path)}
+        context = open_run(source, {"theirs": fields}, select__methods=("random",))
+        refuse(context, message)
+
+    context = open_run(source)
+    rows = "".join(f"{i},1.0\n" for i in range(120))
+    against("id,score\n" + rows + "7,2.0\n", "has id 7 more than once")
+    against("id,score\n" + rows + "120,2.0\n", r"has id 120, expected 0..119")
+    against("id,score\n0,nan\n", "have no number or NaN")
+    pool, validation = context.pool.ids, context.validation.ids
+    members = [pool[context.pool.labels == c][:2] for c in range(3)]
+    good = [int(i) for ids in members for i in ids]
+    subset = {"subset": str(path)}
+    text = "id\n" + "\n".join(map(str, good[:-1]))
+    against(text, "has 1 images of class 'right', expected 2 of every", **subset)
+    text = "id\n" + "\n".join(map(str, [*good[:-1], validation[0]]))
+    against(text, "1 of 6 ids are not among the run's 96 training", **subset)
+    braces = {"scores": str(tmp_path / "{budget}.npy")}
+    against("", r"theirs.scores: found .*allowed in braces are \{ipc\}", **braces)
+
+
+def test_a_name_that_is_taken_is_refused(source):
+    config = tiny.config(source, select__methods=())
+    add_selection(config, "random", scores="a.npy")
+    with pytest.raises(InputError, match="select.imported.random: found a name that"):
+        experiment.check_names(from_config(config))
+
+
+def test_read_scores_of_the_package_is_what_runs_use(exported):
+    folder, context, subsets = exported
+    path = folder / "scores" / "ipc2_seed0.csv"
+    found = data.read_scores(path, context.pool.ids, len(context.source.train), "cad")
+    np.testing.assert_array_equal(found, scores_of(subsets, 0)["cad"])

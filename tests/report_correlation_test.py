@@ -1,0 +1,176 @@
+"""Rank correlation: hand-worked, published and simulated values; the DCS figure."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from ddjax.errors import InputError
+from ddjax.report.correlation import Correlation, dcs, dcs_figure, spearman
+
+NAN = float("nan")
+
+
+def test_spearman_hand_worked():
+    # Ranks 1 2 3 4 5 and 2 1 4 3 5: sum of d^2 = 4, rho = 1 - 6 * 4 / (5 * 24).
+    found = spearman([1, 2, 3, 4, 5], [20, 10, 40, 30, 50])
+    assert found.rho == pytest.approx(0.8) and found.n == 5
+    # artanh 0.8 = 1.0986; standard error sqrt(1.32 / 2) = 0.8124; 1.96 of it 1.5923.
+    np.testing.assert_allclose(
+        [found.low, found.high], np.tanh([1.0986 - 1.5923, 1.0986 + 1.5923]), atol=1e-4
+    )
+
+
+def test_spearman_equals_a_published_example_with_ties():
+    # The example of ci.spear in the R package statpsych.
+    y = [21, 4, 9, 12, 35, 18, 10, 22, 24, 1, 6, 8, 13, 16, 19]
+    x = [67, 28, 30, 28, 52, 40, 25, 37, 44, 10, 14, 20, 28, 40, 51]
+    found = spearman(y, x)
+    expected = [0.8699639, 0.5840951, 0.9638297]
+    np.testing.assert_allclose([found.rho, found.low, found.high], expected, atol=5e-8)
+
+
+def average_ranks(values):
+    """The mean place of equal values, by counting."""
+    return [
+        sum(other < value for other in values) + (values.count(value) + 1) / 2
+        for value in values
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_spearman_equals_pearson_of_average_ranks(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(4, 40))
+    x, y = rng.integers(0, 8, (2, n)).tolist()
+    expected = np.corrcoef(average_ranks(x), average_ranks(y))[0, 1]
+    found = spearman(x, y, confidence=0.9)
+    assert found.rho == pytest.approx(expected, abs=1e-12)
+    half = stats.norm.ppf(0.95) * np.sqrt((1 + expected**2 / 2) / (n - 3))
+    ends = np.tanh(np.arctanh(expected) + [-half, half]) if n > 3 else [NAN, NAN]
+    np.testing.assert_allclose([found.low, found.high], ends, rtol=1e-9)
+
+
+def test_spearman_sees_order_only_and_knows_the_sign():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=20)
+    y = x + rng.normal(size=20)
+    found, order = spearman(x, y), rng.permutation(20)
+    assert spearman(np.exp(x)[order], (y**3)[order]) == found
+    down = spearman(x, -y)
+    np.testing.assert_allclose(
+        [down.rho, down.low, down.high], [-found.rho, -found.high, -found.low]
+    )
+
+
+@pytest.mark.parametrize("n, rho", [(6, 0.0), (12, 0.6), (60, 0.8)])
+def test_spearman_interval_holds_the_truth_at_least_as_often_as_it_says(n, rho):
+    rng = np.random.default_rng(n)
+    # Of normal pairs with correlation r, Spearman's rho is 6 / pi * arcsin(r / 2).
+    r = 2 * np.sin(np.pi * rho / 6)
+    held = []
+    for x, z in rng.normal(size=(400, 2, n)):
+        found = spearman(x, r * x + np.sqrt(1 - r**2) * z)
+        held.append(not (rho < found.low or rho > found.high))
+    # Three standard errors of 0.95 over 400 samples are 0.033.
+    assert 0.917 <= np.mean(held) <= 0.998
+
+
+def test_spearman_without_an_interval():
+    assert spearman([1, 2, 3], [1, 3, 2]).rho == pytest.approx(0.5)
+    for few in (spearman([1, 2, 3], [1, 3, 2]), spearman(range(9), range(9))):
+        assert np.isnan([few.low, few.high]).all() and not np.isnan(few.rho)
+    assert spearman(range(9), range(0, -9, -1)).rho == -1.0
+    for x, y in (([2, 2, 2, 2], [1, 2, 3, 4]), ([1, 2, 3, 4], [0] * 4), ([1], [2])):
+        found = spearman(x, y)
+        assert np.isnan([found.rho, found.low, found.high]).all()
+        assert found.n == len(x)
+
+
+@pytest.mark.parametrize(
+    "x, y, confidence, message",
+    [
+        ([1, 2], [1, 2, 3], 0.95, "2 and 3 values"),
+        (
+            [1, NAN],
+            [1, 2],
+            0.95,
+            "surrogate: not finite in 1 .* first at 1: nan",
+        ),
+        ([1, 2], [np.inf, 2], 0.95, "downstream: not finite .* at 0: inf"),
+        ([[1, 2]], [1, 2], 0.95, r"surrogate: shape \(1, 2\), expected \[n\]"),
+        ([1, 2], [1, 2], 1.0, r"confidence: 1.0, expected a level in \(0, 1\)"),
+    ],
+)
+def test_spearman_refuses_bad_input(x, y, confidence, message):
+    with pytest.raises(InputError, match=message):
+        spearman(x, y, confidence)
+
+
+@pytest.fixture(scope="module")
+def table():
+    losses = np.arange(8.0)
+    surrogates = {
+        "weak": [3, 1, 4, 0, 5, 2, 7, 6],
+        "constant": np.ones(8),
+        "opposite": [7, 6, 5, 4, 3, 2, 0, 1],
+        "weak too": [3, 1, 4, 0, 5, 2, 7, 6],
+    }
+    return dcs(surrogates, losses)
+
+
+def test_dcs_puts_the_strongest_first_whatever_its_sign(table):
+    assert list(table.columns) == ["surrogate", "rho", "low", "high", "n"]
+    assert list(table["surrogate"]) == ["opposite", "weak", "weak too", "constant"]
+    assert table["rho"][0] == pytest.approx(-1 + 12 / (8 * 63))
+    assert np.isnan(table["rho"][3]) and (table["n"] == 8).all()
+    expected = spearman([3, 1, 4, 0, 5, 2, 7, 6], range(8))
+    assert Correlation(*table.loc[1, ["rho", "low", "high", "n"]]) == expected
+
+
+def test_dcs_refuses_bad_input():
+    with pytest.raises(InputError, match="surrogates: none is given"):
+        dcs({}, [1, 2])
+    with pytest.raises(InputError, match="'dm': surrogate, downstream: 3 and 2 values"):
+        dcs({"dm": [1, 2, 3]}, [1, 2])
+
+
+def rows_of(axes):
+    """Surrogate -> (rho, place, whether its dot is filled)."""
+    return {
+        line.get_label(): (
+            *(float(part[0]) for part in line.get_data()),
+            line.get_markerfacecolor() != "white",
+        )
+        for line in axes.lines
+        if line.get_marker() == "o"
+    }
+
+
+def test_dcs_figure_has_a_panel_per_regime_and_budget(table):
+    weak = pd.DataFrame([("weak", 0.1, -0.4, 0.6, 8)], columns=table.columns)
+    figure = dcs_figure(
+        {("soft_kd", 50): weak, ("hard", 50): table, ("hard", 10): weak}
+    )
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "hard labels, IPC 10",
+        "soft_kd labels, IPC 10: not measured",
+        "hard labels, IPC 50",
+        "soft_kd labels, IPC 50",
+    ]
+    first, empty, full, _ = figure.axes
+    # By the mean of |rho|: opposite, weak too, weak (drawn down by 0.1), constant.
+    names = [text.get_text() for text in first.get_yticklabels()]
+    assert names == ["opposite", "weak too", "weak", "constant"]
+    assert rows_of(first) == {"weak": (0.1, 2, False)} and rows_of(empty) == {}
+    found = rows_of(full)
+    assert list(found) == ["opposite", "weak", "weak too"]
+    assert found["opposite"] == (table["rho"][0], 0, True)
+    assert found["weak"][1:] == (2, False)
+    spans = [list(line.get_xdata()) for line in full.lines if len(line.get_xdata()) > 1]
+    assert [table["low"][0], table["high"][0]] in spans
+    assert [text.get_text() for text in full.texts] == ["constant"]
+    assert full.get_ylim() == (3.5, -0.5)
+    figure.canvas.draw()
+    with pytest.raises(InputError, match="tables: none is given"):
+        dcs_figure({})

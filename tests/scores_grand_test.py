@@ -1,0 +1,193 @@
+"""GraNd: by hand, against one gradient after another, at any N and batch size."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddjax.errors import InputError
+from ddjax.models import network
+from ddjax.scores.grand import grand
+
+CONVNET = network("convnet", 3, (8, 8, 1), width=3, depth=1)
+SOFTMAX = {"w": np.zeros((4, 3), np.float32), "b": np.zeros(3, np.float32)}
+
+
+def linear_loss(variables, image, label):
+    """Cross-entropy of a linear classifier of four pixels."""
+    logits = image.astype(jnp.float32) @ variables["w"] + variables["b"]
+    return jax.nn.logsumexp(logits) - logits[label]
+
+
+def convnet_loss(variables, image, label):
+    image = image[None].astype(jnp.float32) / 255.0
+    return -jax.nn.log_softmax(CONVNET.apply(variables, image)[0][0])[label]
+
+
+def slow(variables, images, labels):
+    """Softmax regression in float64, whose gradient is the product (x, 1)(p - y)."""
+    norms = []
+    for image, label in zip(images, labels, strict=True):
+        logits = image.astype(np.float64) @ variables["w"] + variables["b"]
+        error = np.exp(logits - logits.max())
+        error /= error.sum()
+        error[label] -= 1
+        weight = np.outer(image.astype(np.float64), error)
+        norms.append(np.sqrt((weight**2).sum() + (error**2).sum()))
+    return norms
+
+
+def test_hand_worked():
+    # p = 1/3 each: the bias's gradient (1/3, 1/3, -2/3) has square 2/3, the weight's
+    # is that times 3^2 + 4^2. Against a mean loss it would be a third of that.
+    images = np.array([[3, 0, 4, 0], [0, 0, 0, 0], [0, 5, 0, 0]], np.float32)
+    expected = np.sqrt([26 * 2 / 3, 2 / 3, 26 * 2 / 3])
+    found = grand(linear_loss, SOFTMAX, images, [2, 0, 1])
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_slow_reference(seed):
+    rng = np.random.default_rng(seed)
+    variables = {
+        "w": rng.normal(size=(4, 3)).astype(np.float32),
+        "b": rng.normal(size=3).astype(np.float32),
+    }
+    images = rng.normal(size=(21, 4)).astype(np.float32)
+    labels = np.full(21, 1) if seed == 0 else rng.integers(0, 3, 21)
+    found = grand(linear_loss, variables, images, labels, batch_size=8)
+    # The absolute tolerance is for examples whose p is nearly y in float32.
+    expected = slow(variables, images, labels)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_convnet_equals_one_gradient_after_another():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (11, 8, 8, 1), np.uint8)
+    labels = rng.integers(0, 3, 11)
+    variables = jax.tree.map(
+        lambda leaf: rng.normal(size=leaf.shape).astype(np.float32),
+        jax.eval_shape(CONVNET.init, jax.random.key(0)),
+    )
+    gradient = jax.jit(jax.grad(convnet_loss))
+    expected = []
+    for image, label in zip(images, labels, strict=True):
+        grads = jax.tree.leaves(gradient(variables, image, label))
+        squares = [np.sum(np.asarray(g, np.float64) ** 2) for g in grads]
+        expected.append(np.sqrt(sum(squares)))
+    found = grand(convnet_loss, variables, images, labels, batch_size=4)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    # The last block is partly new, and a device array is as good as one on the host.
+    order = rng.permutation(11)[:6]
+    device = jnp.asarray(images[order]), jnp.asarray(labels[order])
+    some = grand(convnet_loss, variables, *device, batch_size=4)
+    np.testing.assert_allclose(some, found[order], rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_batch_size_and_number_of_examples_change_nothing(count):
+    rng = np.random.default_rng(0)
+    variables = {"w": rng.normal(size=(4, 3)).astype(np.float32), "b": SOFTMAX["b"]}
+    images = rng.integers(0, 4, (count, 4), np.uint8)
+    labels = np.arange(count) % 3
+    expected = slow(variables, images, labels)
+    for batch_size in (1, 3, 7, 100):
+        found = grand(linear_loss, variables, images, labels, batch_size)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_is_linear_in_the_loss_and_compiled_once():
+    traces = []
+
+    def doubled(variables, image, label):
+        traces.append(image.shape)
+        return 2 * linear_loss(variables, image, label)
+
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(size=(11, 4)).astype(np.float32), np.arange(11) % 3
+    once = grand(linear_loss, SOFTMAX, images, labels, batch_size=4)
+    twice = grand(doubled, SOFTMAX, images, labels, batch_size=4)
+    np.testing.assert_allclose(twice, 2 * once, rtol=1e-6)
+    grand(doubled, SOFTMAX, images[:9], labels[:9], batch_size=4)
+    assert traces == [(4,)]
+
+
+def test_matrix_products_are_exact():
+    seen = []
+
+    def watched(variables, image, label):
+        seen.append(jax.config.jax_default_matmul_precision)
+        return linear_loss(variables, image, label)
+
+    grand(watched, SOFTMAX, np.ones((2, 4), np.float32), [0, 1])
+    assert seen == ["highest"]
+
+
+@pytest.mark.parametrize("bad", [3, 10])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_gradient_that_is_not_finite_names_the_first_example(bad, value):
+    images = np.ones((12, 4), np.float32)
+    images[[bad, 11]] = value
+    with pytest.raises(InputError, match=f"norm is (nan|inf) at example {bad},"):
+        grand(linear_loss, SOFTMAX, images, np.zeros(12, int), batch_size=5)
+
+
+def two_losses(variables, image, label):
+    return linear_loss(variables, image, label) * jnp.ones(2)
+
+
+def with_aux(variables, image, label):
+    return linear_loss(variables, image, label), image
+
+
+def integer(variables, image, label):
+    return label
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"variables": {}}, "variables: found no array"),
+        (
+            {"variables": {"w": SOFTMAX["w"], "step": np.int32(3)}},
+            r"variables: \['step'\] is int32\[\], expected float",
+        ),
+        ({"labels": np.zeros(5)}, r"labels: shape \(5,\) of float64, expected \[N\]"),
+        ({"labels": np.zeros((5, 1), int)}, r"labels: shape \(5, 1\) of int64"),
+        ({"labels": np.zeros(0, int)}, "labels: there are no examples"),
+        ({"labels": [0, 1, -1, 0, 0]}, "labels: class -1, expected 0 or more"),
+        ({"labels": [0, 1]}, r"images: shape \(5, 4\), expected .* N = 2 to fit"),
+        ({"images": np.float32(0)}, r"images: shape \(\), expected .* N = 5 to fit"),
+        ({"batch_size": 0}, "batch_size: 0, expected an integer of at least 1"),
+        ({"batch_size": 2.0}, "batch_size: 2.0, expected an integer"),
+        ({"apply_loss": two_losses}, r"apply_loss: returned float32\[2\], expected"),
+        ({"apply_loss": with_aux}, r"apply_loss: returned \(.*float32\[4\].*one float"),
+        (
+            {"apply_loss": integer},
+            r"apply_loss: returned int32\[\], expected one float",
+        ),
+    ],
+)
+def test_bad_input_is_refused(change, message):
+    given = {
+        "apply_loss": linear_loss,
+        "variables": SOFTMAX,
+        "images": np.zeros((5, 4), np.float32),
+        "labels": np.zeros(5, int),
+    }
+    with pytest.raises(InputError, match=message):
+        grand(**(given | change))
+
+
+def test_variables_that_are_closed_over_do_not_count():
+    def biased(bias, variables, image, label):
+        return linear_loss({"w": variables, "b": bias}, image, label)
+
+    loss = functools.partial(biased, SOFTMAX["b"])
+    images = np.array([[3, 0, 4, 0]], np.float32)
+    found = grand(loss, SOFTMAX["w"], images, [2])
+    np.testing.assert_allclose(found, np.sqrt([25 * 2 / 3]), rtol=1e-6)
