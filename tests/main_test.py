@@ -164,7 +164,7 @@ def test_too_few_steps_for_the_trace_are_refused(refused):
 
 @pytest.mark.parametrize("option", ["cad_quantity", "cad_keep", "never_learned"])
 def test_unknown_reading_is_refused_with_the_known_ones(refused, option):
-    refused(f"--config.select.{option}=best", says="'best', expected one of")
+    refused(f"--config.select.{option}=best", says="'best', allowed is one of")
 
 
 def test_missing_teacher_is_refused(refused, tmp_path):

@@ -91,7 +91,7 @@ def test_softmax_errors_keep_what_cancellation_would_lose():
     "errors, features, message",
     [
         (np.ones((3, 2)), np.ones((4, 2)), "LastLayer.features: 4 examples, .* has 3"),
-        (np.ones(3), np.ones((3, 2)), r"LastLayer.errors: shape \(3,\), expected two"),
+        (np.ones(3), np.ones((3, 2)), r"LastLayer.errors: shape \(3,\), expected \[N"),
         (np.ones((3, 2)), np.ones((3, 0)), r"LastLayer.features: shape \(3, 0\)"),
         (
             np.ones((3, 2)),

@@ -156,15 +156,15 @@ def test_surrogates_refuse_bad_data():
         coverage(features, labels, without)
     with pytest.raises(InputError, match=r"labels: shape \(20,\) of float64"):
         feature_distance(features, labels.astype(float), ids)
-    with pytest.raises(InputError, match=r"features: shape \(19, 5\), .* first of 20"):
+    with pytest.raises(InputError, match=r"features: shape \(19, 5\), .* N = 20"):
         feature_distance(features[1:], labels, ids)
     with pytest.raises(InputError, match=r"errors: shape \(20,\)"):
         gradients = SimpleNamespace(errors=errors[:, 0], features=features)
         gradient_distance(gradients, labels, ids)
     features[[3, 8], 1] = np.inf
-    with pytest.raises(InputError, match="features: not finite in 2 .* first is 3"):
+    with pytest.raises(InputError, match="features: 2 of 20 .* first at example 3"):
         coverage(features, labels, ids)
     with pytest.raises(InputError, match=r"scores: shape \(20, 5\), expected \[N\]"):
         mean_score(features, ids)
-    with pytest.raises(InputError, match="scores: not finite in 1 of 3 .* is 2"):
+    with pytest.raises(InputError, match="scores: 1 of 3 .* first at example 2"):
         mean_score([0.0, 1.0, np.nan], [0])

@@ -77,13 +77,14 @@ def test_k_center_ignores_moves_and_scale_of_the_features():
     np.testing.assert_array_equal(plain, moved)
 
 
-def test_k_center_keeps_distances_of_features_far_from_zero():
-    # |x|^2 - 2xy + |y|^2 in float32 would lose them.
+@pytest.mark.parametrize("dtype, far", [(np.float32, 4096), (np.float64, 2**30)])
+def test_k_center_keeps_distances_of_features_far_from_zero(dtype, far):
+    # |x|^2 - 2xy + |y|^2 in that precision would lose them.
     features, labels = draw(6)
-    features = np.round(features * 64) / 64
+    features = (np.round(features * 64) / 64).astype(dtype)
     plain = select.k_center(jax.random.key(0), features, labels, 4)
-    far = select.k_center(jax.random.key(0), features + 4096, labels, 4)
-    np.testing.assert_array_equal(plain, far)
+    moved = select.k_center(jax.random.key(0), features + dtype(far), labels, 4)
+    np.testing.assert_array_equal(plain, moved)
 
 
 def plain_k_center(features, first, per_class):

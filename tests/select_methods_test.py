@@ -8,7 +8,7 @@ import pytest
 
 from ddjax import scores, select
 from ddjax.errors import InputError
-from ddjax.scores.unit import unit_rows
+from ddjax.scores.rows import unit_rows
 from ddjax.select import METHODS, NEEDS, SCORES, Inputs
 from ddjax.settings import Imported, Select
 

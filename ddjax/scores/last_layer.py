@@ -9,6 +9,7 @@ import functools
 import numpy as np
 
 from ddjax.errors import InputError
+from ddjax.scores.rows import finite_rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ class LastLayer:
 
     def __post_init__(self):
         for name in ("errors", "features"):
-            object.__setattr__(self, name, _checked(name, getattr(self, name)))
+            values = finite_rows(f"LastLayer.{name}", getattr(self, name))
+            object.__setattr__(self, name, values)
         if len(self.errors) != len(self.features):
             raise InputError(
                 f"LastLayer.features: {len(self.features)} examples, but "
@@ -47,7 +49,7 @@ class LastLayer:
           InputError: if a shape does not fit, a value is not finite, or a label is not
             an integer in 0..C-1.
         """
-        logits_NC = _checked("logits", logits)
+        logits_NC = finite_rows("LastLayer.logits", logits)
         check_labels("labels", labels, *logits_NC.shape)
         return cls(softmax_errors(logits_NC, labels), features)
 
@@ -137,19 +139,3 @@ def check_labels(name: str, labels, num_examples: int, num_classes: int) -> None
             f"{name}: classes {labels_N.min()} to {labels_N.max()}, but the layer has "
             f"the outputs 0..{num_classes - 1}"
         )
-
-
-def _checked(name, values):
-    values = np.asarray(values)
-    if values.ndim != 2 or 0 in values.shape:
-        raise InputError(
-            f"LastLayer.{name}: shape {values.shape}, expected two axes, examples "
-            "first, with at least one entry each"
-        )
-    bad_N = ~np.isfinite(values).all(axis=1)
-    if bad_N.any():
-        raise InputError(
-            f"LastLayer.{name}: {bad_N.sum()} of {bad_N.size} examples have values "
-            f"that are not finite, the first at example {bad_N.argmax()}"
-        )
-    return values

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.scores.unit import unit_rows
+from ddjax.scores.rows import finite_rows, unit_rows
 
 _BLOCK = 1024  # examples compared with all prototypes at once
 
@@ -39,7 +39,7 @@ def prototypes(key, features, clusters: int) -> np.ndarray:
     the prototypes. That lengths are 1 before clustering is our reading: it makes
     k-means agree with the cosine.
     """
-    features_ND = _checked(features)
+    features_ND = finite_rows("features", features)
     size = len(features_ND)
     if not isinstance(clusters, numbers.Integral) or not 1 <= clusters <= size:
         raise InputError(
@@ -63,18 +63,3 @@ def prototypes(key, features, clusters: int) -> np.ndarray:
         ]
     )
     return np.clip(1 - cosines_N, 0, 2).astype(np.float32)
-
-
-def _checked(features):
-    features_ND = np.asarray(features)
-    if features_ND.ndim != 2 or features_ND.size == 0:
-        raise InputError(
-            f"features: shape {features_ND.shape}, expected [N, D], not empty"
-        )
-    bad_N = ~np.isfinite(features_ND).all(axis=1)
-    if bad_N.any():
-        raise InputError(
-            f"features: {bad_N.sum()} of {bad_N.size} examples have values that are "
-            f"not finite, the first at example {bad_N.argmax()}"
-        )
-    return features_ND

@@ -9,7 +9,7 @@ chosen.
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.scores.unit import unit_rows
+from ddjax.scores.rows import finite_rows, unit_rows
 
 _BLOCK = 2**22  # distances held at once: 32 MiB
 
@@ -31,7 +31,7 @@ def mean_score(scores, ids) -> float:
     scores_N = np.asarray(scores, np.float64)
     if scores_N.ndim != 1:
         raise InputError(f"scores: shape {scores_N.shape}, expected [N]")
-    _check_finite("scores", scores_N)
+    finite_rows("scores", scores_N[:, None])
     return float(scores_N[_distinct(ids, scores_N.size)].mean())
 
 
@@ -59,7 +59,7 @@ def feature_distance(features, labels, ids) -> float:
     a class counts as a whole.
     """
     pairs = _by_class(labels, ids)
-    features_ND = _rows("features", features, labels)
+    features_ND = finite_rows("features", features, len(labels))
     total = 0.0
     for everything, chosen in pairs:
         offset_D = _mean(features_ND[everything]) - _mean(features_ND[chosen])
@@ -96,8 +96,8 @@ def gradient_distance(gradients, labels, ids) -> float:
     the cosine of small gradients, those of a trained network, to 0.
     """
     pairs = _by_class(labels, ids)
-    errors_NC = _rows("errors", gradients.errors, labels)
-    features_ND = _rows("features", gradients.features, labels)
+    errors_NC = finite_rows("errors", gradients.errors, len(labels))
+    features_ND = finite_rows("features", gradients.features, len(labels))
 
     def direction(rows):  # of each row of the mean gradient, whose length is no matter
         errors_nC = errors_NC[rows].astype(np.float64)
@@ -134,7 +134,7 @@ def coverage(features, labels, ids) -> float:
     from scipy.spatial.distance import cdist
 
     pairs = _by_class(labels, ids)
-    features_ND = _rows("features", features, labels)
+    features_ND = finite_rows("features", features, len(labels))
     total = 0.0
     for everything, chosen in pairs:
         features_kD = features_ND[chosen]
@@ -182,26 +182,6 @@ def _distinct(ids, count):
     if repeated.size:
         raise InputError(f"ids: {repeated[0]} appears more than once")
     return ids
-
-
-def _rows(name, values, labels):
-    values_ND = np.asarray(values)
-    if values_ND.ndim != 2 or len(values_ND) != len(labels):
-        raise InputError(
-            f"{name}: shape {values_ND.shape}, expected two axes, the first of "
-            f"{len(labels)} to fit the labels"
-        )
-    _check_finite(name, values_ND)
-    return values_ND
-
-
-def _check_finite(name, values):
-    bad_N = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    if bad_N.any():
-        raise InputError(
-            f"{name}: not finite in {bad_N.sum()} of {bad_N.size} examples, the first "
-            f"is {bad_N.argmax()}"
-        )
 
 
 def _mean(features_nD):

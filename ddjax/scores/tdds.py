@@ -4,7 +4,7 @@ import numpy as np
 
 from ddjax.errors import InputError
 from ddjax.scores.trace import Trace
-from ddjax.scores.windows import check_window
+from ddjax.scores.windows import check_window, mean_deviation
 
 
 def tdds(
@@ -42,12 +42,9 @@ def tdds(
     check_window("tdds", window, stop, window, shortest=3)
     if not 0 < decay <= 1:
         raise InputError(f"tdds: decay is {decay}, allowed is a number in (0, 1]")
-    score_N = np.zeros(trace.num_examples)
-    for start in range(stop - window + 1):
-        weight = decay * (1 - decay) ** (stop - window - start)
-        changes = values_SN[start + 1 : start + window]
-        mean_N = np.mean(changes, axis=0, dtype=np.float64)
-        # One snapshot at a time: a window in float64 would be the largest array.
-        squares_N = sum(np.square(change_N - mean_N) for change_N in changes)
-        score_N += weight * np.sqrt(squares_N)
-    return score_N.astype(np.float32)
+    # A window of J snapshots has J - 1 changes, the first of them in its second.
+    starts = range(1, stop - window + 2)
+    weights = decay * (1 - decay) ** np.arange(len(starts))[::-1]
+    summed_N = mean_deviation(values_SN, window - 1, starts, weights=weights)
+    # From the unbiased deviation to the norm of what it is the mean square of.
+    return (np.sqrt(window - 2) * summed_N).astype(np.float32)

@@ -35,7 +35,7 @@ def check_window(
 
 
 def mean_deviation(
-    values_SN: np.ndarray, window: int, starts: range, weigh=None
+    values_SN: np.ndarray, window: int, starts: range, weigh=None, weights=None
 ) -> np.ndarray:
     """Returns the unbiased standard deviation of windows, averaged over them.
 
@@ -44,20 +44,23 @@ def mean_deviation(
       window: snapshots of a window, at least 2.
       starts: the windows' first snapshots, one or more in a row.
       weigh: elementwise, of a window's mean, the factor of its deviation; None: 1.
+      weights: of the windows, one each, for a weighted sum in place of the average.
 
     Returns:
       [N] float64.
     """
     values_SN = values_SN[starts[0] : starts[-1] + window]
+    if weights is None:
+        weights = np.full(len(starts), 1 / len(starts))
     size = values_SN.shape[1]
     mean_N = np.empty(size)
     for start in range(0, size, _BLOCK):
         block = slice(start, start + _BLOCK)
-        mean_N[block] = _mean_deviation(values_SN[:, block], window, weigh)
+        mean_N[block] = _summed(values_SN[:, block], window, weigh, weights)
     return mean_N
 
 
-def _mean_deviation(values_Sb, window, weigh):
+def _summed(values_Sb, window, weigh, weights):
     """Running sums: a window takes no longer for being long."""
     origin_b = values_Sb[0].astype(np.float64)
     # Offsets from a snapshot, so that little cancels and a constant leaves exactly 0.
@@ -67,8 +70,7 @@ def _mean_deviation(values_Sb, window, weigh):
     square_b = squares_Sb[: window - 1].sum(axis=0)
     total_b = np.zeros_like(origin_b)
     deviation_b = np.empty_like(origin_b)
-    windows = len(values_Sb) - window + 1
-    for start in range(windows):
+    for start, weight in enumerate(weights):
         sum_b += values_Sb[start + window - 1]
         square_b += squares_Sb[start + window - 1]
         np.multiply(sum_b, sum_b, out=deviation_b)
@@ -78,7 +80,8 @@ def _mean_deviation(values_Sb, window, weigh):
         np.sqrt(deviation_b, out=deviation_b)
         if weigh is not None:
             deviation_b *= weigh(sum_b / window + origin_b)
+        deviation_b *= weight
         total_b += deviation_b
         sum_b -= values_Sb[start]
         square_b -= squares_Sb[start]
-    return total_b / (windows * np.sqrt(window - 1))
+    return total_b / np.sqrt(window - 1)

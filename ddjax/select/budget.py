@@ -8,6 +8,7 @@ import numbers
 import numpy as np
 
 from ddjax.errors import InputError
+from ddjax.scores.rows import finite_rows
 
 
 def groups(labels, per_class: int, balanced: bool = True) -> list:
@@ -85,16 +86,4 @@ def values_for(labels, values, name: str) -> np.ndarray:
 
 def features_for(labels, features) -> np.ndarray:
     """One finite feature vector per example, [N, D]; an InputError if not."""
-    features_ND = np.asarray(features)
-    if features_ND.ndim != 2 or features_ND.shape[:1] != np.shape(labels):
-        raise InputError(
-            f"features: shape {features_ND.shape}, expected [N, D] with N = "
-            f"{len(labels)} to fit the labels"
-        )
-    bad_N = ~np.isfinite(features_ND).all(axis=1)
-    if bad_N.any():
-        raise InputError(
-            f"features: {bad_N.sum()} of {bad_N.size} examples have values that are "
-            f"not finite, the first at example {bad_N.argmax()}"
-        )
-    return features_ND
+    return finite_rows("features", features, len(labels))

@@ -7,11 +7,9 @@ import numpy as np
 
 from ddjax.scores.last_layer import LastLayer, check_labels
 from ddjax.select.budget import collect, groups
-from ddjax.select.facility_location import greedy_cover
+from ddjax.select.facility_location import greedy_cover, kept_rows
 
-_BLOCK = 256  # rows computed together
 _EQUAL = 1e-14  # squared relative difference below which gradients count as equal
-_MATRIX_BYTES = 2**30  # similarities of a class are kept up to here: n = 16,384
 
 
 def craig(gradients: LastLayer, labels, per_class: int) -> np.ndarray:
@@ -55,7 +53,6 @@ def _cover(gradients, count):
 
 def _similarities(gradients):
     """A function from b rows to their similarities [b, n], a fresh float32 array."""
-    size = gradients.num_examples
     squares_n = gradients.squares()
 
     def distances(rows):
@@ -71,10 +68,4 @@ def _similarities(gradients):
     def computed(rows):
         return (constant - distances(rows)).astype(np.float32)
 
-    if 4 * size**2 > _MATRIX_BYTES:
-        return computed
-    similarity_nn = np.empty((size, size), np.float32)
-    for start in range(0, size, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        similarity_nn[block] = computed(block)
-    return lambda rows: similarity_nn[rows]
+    return kept_rows(computed, gradients.num_examples)

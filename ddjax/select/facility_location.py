@@ -6,16 +6,17 @@ block, k choices in a class, s candidates drawn for a choice.
 
 import math
 
-import jax
 import numpy as np
 
 from ddjax.errors import InputError
+from ddjax.scores.rows import unit_rows
 from ddjax.select.budget import collect, features_for, groups, values_for
+from ddjax.select.draws import bits
 
 _BLOCK = 64  # candidates whose gains are computed together
 _TIE = 1e-5  # relative difference of gains below which they count as equal
+_ROWS = 1024  # of such a matrix that are computed together
 _MATRIX_BYTES = 2**30  # similarities of a class are kept up to here: n = 16,384
-_bits = jax.jit(jax.random.bits, static_argnums=1)  # one program, not one an operation
 
 
 def facility_location(
@@ -53,9 +54,10 @@ def facility_location(
         features are not one finite vector per example, or a weight or epsilon is out
         of range.
 
-    Source: Minoux 1978 for lazy greedy; Mirzasoleiman et al., "Lazier than lazy
-    greedy", AAAI 2015, for the stochastic one, lazy in turn. It draws with replacement,
-    as the proof of its bound does.
+    Source: PatrickZH/DeepCore, submodular_optimizer.py (LazyGreedy, StochasticGreedy);
+    the stochastic one is from "Lazier than lazy greedy", arXiv 1409.7938. Deviations:
+    it is lazy in turn, and draws with replacement, as the proof of its bound does,
+    where DeepCore draws without and takes epsilon 0.9; 0.1 is submodlib's.
     """
     pools = groups(labels, per_class)
     features_ND = features_for(labels, features)
@@ -77,7 +79,7 @@ def facility_location(
         [
             ids[
                 greedy_cover(
-                    _similarities(_unit(features_ND[ids])),
+                    _similarities(features_ND[ids]),
                     weights_N[ids],
                     count,
                     draws_ks,
@@ -95,17 +97,8 @@ def _draws(key, pools, epsilon):
         for ids, count in pools
     ]
     ends = np.cumsum([math.prod(shape) for shape in shapes])
-    parts = np.split(np.asarray(_bits(key, (int(ends[-1]),))), ends[:-1])
+    parts = np.split(bits(key, (int(ends[-1]),)), ends[:-1])
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-
-
-def _unit(features_nD):
-    """float32 rows of length 1; zero rows stay zero."""
-    features_nD = features_nD.astype(np.float64)
-    largest_n1 = np.abs(features_nD).max(axis=1, keepdims=True)
-    features_nD = features_nD / np.where(largest_n1 > 0, largest_n1, 1.0)
-    norms_n1 = np.linalg.norm(features_nD, axis=1, keepdims=True)
-    return (features_nD / np.where(norms_n1 > 0, norms_n1, 1.0)).astype(np.float32)
 
 
 def greedy_cover(rows_of, weights_n, count: int, draws_ks=None) -> np.ndarray:
@@ -157,8 +150,9 @@ def _lowest_of_largest(bound_n):
     return int(np.argmax(bound_n >= bound_n.max() * (1 - _TIE)))
 
 
-def _similarities(unit_nD):
+def _similarities(features_nD):
     """A function from b rows to their similarities [b, n], a fresh array."""
+    unit_nD = unit_rows(features_nD).astype(np.float32)
 
     def computed(rows):
         similarity_bn = unit_nD[rows] @ unit_nD.T
@@ -166,7 +160,20 @@ def _similarities(unit_nD):
         similarity_bn *= 0.5
         return similarity_bn
 
-    if 4 * len(unit_nD) ** 2 > _MATRIX_BYTES:
-        return computed
-    similarity_nn = computed(slice(None))
-    return lambda rows: similarity_nn[rows]
+    return kept_rows(computed, len(unit_nD))
+
+
+def kept_rows(rows_of, size: int):
+    """The same function of rows, from a matrix where that is not too large.
+
+    Args:
+      rows_of: from an index array or slice of b of n examples to [b, n] float32.
+      size: n.
+    """
+    if 4 * size**2 > _MATRIX_BYTES:
+        return rows_of
+    matrix_nn = np.empty((size, size), np.float32)
+    for start in range(0, size, _ROWS):
+        block = slice(start, start + _ROWS)
+        matrix_nn[block] = rows_of(block)
+    return lambda rows: matrix_nn[rows]

@@ -6,7 +6,7 @@ Shape letters: n examples of one class, D features.
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.scores.unit import unit_rows
+from ddjax.scores.rows import unit_rows
 from ddjax.select.budget import collect, features_for, groups
 
 _TIE = 1e-10  # of n, the largest sum of similarities: a smaller difference is a tie

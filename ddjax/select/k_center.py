@@ -34,8 +34,9 @@ def k_center(key, features, labels, per_class: int) -> np.ndarray:
       InputError: if the labels do not cover 0..C-1, the budget is impossible, or the
         features are not one finite vector per example.
 
-    Source: Sener and Savarese, ICLR 2018; the same steps as google/active-learning,
-    `kcenter_greedy.py`, which starts from what is labelled already, here from a point.
+    Source: google/active-learning, kcenter_greedy.py, for arXiv 1708.00489. It starts
+    from the examples that are labelled already, here from one at random in each class,
+    and passes over all examples for every choice.
     """
     pools = groups(labels, per_class)
     features_ND = features_for(labels, features)

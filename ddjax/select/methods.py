@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
-from ddjax.scores.unit import unit_rows
+from ddjax.scores.rows import unit_rows
 from ddjax.select.beta import beta
 from ddjax.select.bws import bws
 from ddjax.select.ccs import ccs
