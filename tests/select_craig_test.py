@@ -9,6 +9,7 @@ import pytest
 from ddjax.errors import InputError
 from ddjax.scores.last_layer import LastLayer
 from ddjax.select.craig import craig
+from ddjax.select.facility_location import greedy_cover
 
 
 def draw(seed, sizes=(9, 6, 12), classes=3):
@@ -86,11 +87,11 @@ def test_craig_saves_most_of_what_can_be_saved(seed):
 def test_craig_in_blocks_equals_matrix(monkeypatch):
     gradients, labels = draw(3, sizes=(300, 40))
     whole = craig(gradients, labels, 20)
-    module = sys.modules[craig.__module__]
+    module = sys.modules[greedy_cover.__module__]
     monkeypatch.setattr(module, "_MATRIX_BYTES", 0)
     np.testing.assert_array_equal(craig(gradients, labels, 20), whole)
     monkeypatch.undo()
-    monkeypatch.setattr(module, "_BLOCK", 7)
+    monkeypatch.setattr(module, "_ROWS", 7)
     np.testing.assert_array_equal(craig(gradients, labels, 20), whole)
 
 
