@@ -293,6 +293,13 @@ def check(context: Context) -> None:
 def _check_selections(context: Context, smallest: int) -> None:
     """Checks what selections ask for; `smallest` is the size of the smallest class."""
     settings = context.settings.select
+    for regime in scoring_regimes(context):
+        labels = context.settings.labels.get(regime)
+        if labels is None or labels.regime != regime:
+            raise InputError(
+                f"labels.{regime}: found {labels}, allowed is the plain regime, with "
+                "which scoring runs are trained"
+            )
     if scoring_regimes(context):
         for ipc in settings.ipcs:
             snapshot_steps(

@@ -1,6 +1,7 @@
 """The whole road on tiny data: what a run leaves, what it reuses, how it resumes."""
 
 import csv
+import itertools
 import json
 import pathlib
 import shutil
@@ -59,23 +60,35 @@ def test_run_leaves_its_files_and_nothing_else(done):
     assert {path.name for path in folder.iterdir()} == {
         ".lock",
         "artifacts",
+        "dcs.csv",
         "figures",
         "manifest.json",
         "members.jsonl",
         "partial",
         "report.html",
         "run.json",
+        "scores",
+        "subsets",
         "summary.csv",
     }
     assert list((folder / "partial").iterdir()) == []
     kinds = [path.name.split("-")[0] for path in (folder / "artifacts").iterdir()]
-    assert set(kinds) == {"teacher", "labels", "trace", "subsets", "students"}
+    assert set(kinds) == {
+        "teacher",
+        "labels",
+        "trace",
+        "last_layer",
+        "subsets",
+        "students",
+    }
     assert kinds.count("trace") == kinds.count("subsets") == len(IPCS)
-    for name in ("accuracy", "gap", *(f"images_ipc{i}" for i in IPCS)):
+    of_all = ("matrix", "cost", "accuracy", "gap", "dcs")
+    for name in (*of_all, *(f"images_ipc{i}" for i in IPCS)):
         path = folder / "figures" / f"{name}.png"
         assert path.read_bytes().startswith(b"\x89PNG"), name
     for ipc in IPCS:
-        assert (folder / "figures" / f"difficulty_ipc{ipc}.png").exists()
+        for name in ("difficulty", "correlation", "overlap"):
+            assert (folder / "figures" / f"{name}_ipc{ipc}.png").exists()
 
 
 def test_summary_has_a_row_for_everything_compared(done):
@@ -141,10 +154,24 @@ def test_costs_count_what_finding_a_subset_took(done):
             RANDOM: 0,
             FULL: 0,
             "cad_prune": trace,
-            "facility_location": trace,
+            # Its features are asked of the network at the end of that run.
+            "facility_location": trace + 96 + validation,
             "el2n_best_window": trace + 2 * (passes + validation),
         }
         assert row["find_passes"] == expected[row["method"]], row["method"]
+
+
+def test_dcs_has_a_line_a_surrogate(done):
+    folder, _ = done
+    rows = list(csv.DictReader((folder / "dcs.csv").read_text().splitlines()))
+    assert {(row["regime"], int(row["ipc"])) for row in rows} == set(
+        itertools.product(REGIMES, IPCS)
+    )
+    names = {"mean el2n", "mean cad", "coverage", "distribution matching"}
+    assert {row["surrogate"] for row in rows} == names | {"gradient matching"}
+    # A selection counts once, whatever the seeds.
+    assert {int(row["n"]) for row in rows} == {len(METHODS)}
+    assert all(-1 <= float(row["rho"]) <= 1 for row in rows)
 
 
 def test_soft_kd_without_augmentation_is_soft(done):
@@ -181,7 +208,7 @@ def test_nothing_but_the_compared_students_read_the_test_split(done):
     for path in folder.glob("artifacts/students-*"):
         manifest = json.loads((path / "manifest.json").read_text())
         compared = manifest["info"]["label"].startswith("students,")
-        assert ("accuracy" in manifest["arrays"]) == compared
+        assert ("test_accuracy" in manifest["arrays"]) == compared
 
 
 def test_rerun_reuses_everything(source, done):

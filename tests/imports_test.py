@@ -157,6 +157,13 @@ def refuse(context, message):
             "select.drop_hardest: found 0.95, which leaves 2 images .* the 3 of",
         ),
         (
+            {
+                "select__methods": ("random", "el2n_sl_easy"),
+                "labels__soft__regime": "soft_kd",
+            },
+            "labels.soft: found Labels.regime='soft_kd'.* allowed is the plain regime",
+        ),
+        (
             {"select__methods": ("random", "tdsd")},
             "select.methods: found 'tdsd', allowed is one of random, el2n_easy",
         ),

@@ -1,5 +1,7 @@
 """Networks by name, and their pure functions."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -96,7 +98,7 @@ def test_network_init_is_plain_float32_and_the_same_under_jit_and_vmap():
 def test_features_of_a_named_layer_are_its_output():
     network = models.network("convnet", 3, (8, 8, 1), width=4, depth=2)
     assert network.layers == ("conv0", "conv1", "head", "norm0", "norm1")
-    variables = network.init(jax.random.key(0))
+    variables = jax.jit(network.init)(jax.random.key(0))
     images = jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
     convolved = jax.lax.conv_general_dilated(
         images,
@@ -106,21 +108,25 @@ def test_features_of_a_named_layer_are_its_output():
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     expected = convolved + variables["params"]["conv0"]["bias"].reshape(1, 1, 1, -1)
-    found = network.features(variables, images, "conv0")
+    features = jax.jit(network.features, static_argnums=2)
+    found = features(variables, images, "conv0")
     np.testing.assert_allclose(found, expected.reshape(2, -1), rtol=1e-4, atol=1e-5)
-    logits, _ = network.apply(variables, images)
-    np.testing.assert_array_equal(network.features(variables, images, "head"), logits)
+    logits, _ = jax.jit(network.apply)(variables, images)
+    np.testing.assert_allclose(
+        features(variables, images, "head"), logits, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_features_of_a_nested_layer_and_of_one_that_is_not_there():
     network = models.network("resnet18", 3, (8, 8, 1), width=4)
     assert "stage1_block0/first" in network.layers
-    variables = network.init(jax.random.key(0))
-    images = jnp.ones((1, 8, 8, 1))
-    found = network.features(variables, images, "stage3_block1")
-    # The features of the last dense layer are the mean over this map of one pixel.
-    np.testing.assert_allclose(
-        found, network.features(variables, images), rtol=1e-4, atol=1e-5
-    )
+    variables = jax.eval_shape(network.init, jax.random.key(0))
+    images = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)
+
+    def features(layer):
+        asked = functools.partial(network.features, layer=layer)
+        return jax.eval_shape(asked, variables, images)
+
+    assert features("stage1_block0/first").shape == (2, 4 * 4 * 8)
     with pytest.raises(InputError, match="layer: found 'stage9', allowed are head, st"):
-        network.features(variables, images, "stage9")
+        features("stage9")

@@ -105,11 +105,10 @@ class Evidence:
                 found[need] = tuple(trace_of(self.found[need], run) for run in runs)
         if "gradients" in self.found:
             arrays = self.found["gradients"].arrays
-            for name, labels in (
-                ("gradients", context.pool.labels),
-                ("held_out", context.validation.labels),
+            for name, prefix, labels in (
+                ("gradients", "", context.pool.labels),
+                ("held_out", "held_out_", context.validation.labels),
             ):
-                prefix = "held_out_" if name == "held_out" else ""
                 logits = arrays[f"{prefix}logits"][row]
                 features = arrays[f"{prefix}features"][row]
                 found[name] = LastLayer.from_logits(logits, labels, features)

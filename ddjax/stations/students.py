@@ -287,8 +287,8 @@ class Students:
             Outcome(
                 member,
                 float(arrays["val_accuracy"][row]),
-                float(arrays["test_accuracy"][row]),
-                float(arrays["test_loss"][row]),
+                float(arrays["test_accuracy"][row]) if read_test else float("nan"),
+                float(arrays["test_loss"][row]) if read_test else float("nan"),
                 arrays["curve"][row],
                 seconds,
                 steps,
@@ -315,17 +315,16 @@ class Students:
         with np.errstate(invalid="ignore"):
             arrays = {"curve": sums / counts}
         failed = ~np.isfinite(sums).all(axis=-1)
-        for name, split in (("val", context.validation), ("test", context.test)):
-            if name == "test" and not read_test:
-                accuracy = loss = np.full(count, np.nan)
-            else:
-                seen = runner.ask(judge, states, count, split.images, split.labels)
-                loss = seen["loss"].mean(axis=-1, dtype=np.float64)
-                accuracy = 100.0 * seen["correct"].mean(axis=-1)
-                failed |= ~np.isfinite(loss)
-            arrays |= {f"{name}_accuracy": accuracy, f"{name}_loss": loss}
-        for name in ("val_accuracy", "test_accuracy", "val_loss", "test_loss"):
-            arrays[name][failed] = np.nan
+        splits = {"val": context.validation}
+        if read_test:
+            splits["test"] = context.test
+        for name, split in splits.items():
+            seen = runner.ask(judge, states, count, split.images, split.labels)
+            arrays[f"{name}_accuracy"] = 100.0 * seen["correct"].mean(axis=-1)
+            arrays[f"{name}_loss"] = seen["loss"].mean(axis=-1, dtype=np.float64)
+            failed |= ~np.isfinite(arrays[f"{name}_loss"])
+        for name in splits:
+            arrays[f"{name}_accuracy"][failed] = arrays[f"{name}_loss"][failed] = np.nan
         return arrays
 
 

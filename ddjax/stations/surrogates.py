@@ -50,6 +50,8 @@ def dcs_tables(
                 & (members["status"] == "ok")
                 & (members["method"] != FULL)
             ]
+            if trained["method"].nunique() < 4:
+                continue
             rows = []
             for student in trained.itertuples():
                 start = chosen_start(context, members, student.method, regime, ipc)
@@ -62,7 +64,7 @@ def dcs_tables(
                 rows.append(measured | known[key])
             means = pd.DataFrame(rows).groupby("method").mean().dropna(axis="columns")
             values = means.drop(columns="test_loss")
-            if len(means) >= 4 and len(values.columns):
+            if len(values.columns):
                 tables[regime, ipc] = report.dcs(
                     {name: values[name] for name in values}, means["test_loss"]
                 )

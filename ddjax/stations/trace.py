@@ -117,8 +117,9 @@ def trace_station(
             now = seen.pop("log_probs")
             if teacher_probs is not None:
                 seen["el2n_sl"] = np.linalg.norm(np.exp(now) - teacher_probs, axis=-1)
-            changed = 0.0 * now[..., 0] if before is None else step_kl(now, before)
-            return seen | {"step_kl": changed}, now
+            # The first snapshot has changed by nothing.
+            seen["step_kl"] = step_kl(now, now if before is None else before)
+            return seen, now
 
         with progress_bar(label, steps * len(seeds)) as bar:
             states, records = runner.train(
