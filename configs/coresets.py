@@ -13,8 +13,8 @@ Variants, on 2 CPU cores without an accelerator:
 
 - `digits` (default): scikit-learn's 8x8 digits, ConvNet-D2 width 32, IPC 2 and 10;
   about 15 minutes.
-- `fashion_mnist`: 14 px, 6,000 training images, ConvNet-D3 width 32, IPC 10 and 30; one
-  to two hours. Its result is in `results/coresets`.
+- `fashion_mnist`: 14 px, 6,000 training images, ConvNet-D3 width 32, IPC 10 and 30;
+  under an hour. Its result is in `results/coresets`.
 - `smoke`: ten selections, one of each kind, with a small MLP on digits under hard
   labels, in under 20 seconds; its numbers mean nothing.
 
