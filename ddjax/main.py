@@ -1,6 +1,7 @@
 """The command line: flags -> config -> experiment.run(settings, workdir)."""
 
 import os
+import signal
 import sys
 
 import jax
@@ -60,7 +61,15 @@ def _main(argv: list[str]) -> None:
             "\nInterrupted. What is finished is kept; the same command resumes.",
             file=sys.stderr,
         )
-        sys.exit(130)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # At once: the devices' threads may still compute, and an orderly exit that
+        # takes their memory away has crashed.
+        os._exit(130)
+
+
+def _interrupt(signum, frame):
+    raise KeyboardInterrupt
 
 
 def run() -> None:
@@ -68,6 +77,10 @@ def run() -> None:
     # Without an accelerator every core is a device, so that the `mesh` driver can
     # train a student on each.
     jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    # In place of Python's own handler, and only of that one, asyncio puts another while
+    # Orbax saves, and a Ctrl-C then is lost if the save ends before it is cancelled.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     app.run(_main, flags_parser=_parse)
 
 

@@ -12,7 +12,7 @@ from ddjax.stations.evidence import Evidence
 from ddjax.stations.subsets import chosen_start, scores_of, subset_of
 
 _FEW = 12  # up to so many selections can be told apart in one panel
-_MANY = 4  # from so many on they are compared with each other, not with random only
+_MANY = 5  # from so many on they are compared with each other, not with random only
 
 
 def draw(

@@ -37,7 +37,7 @@ def dcs_tables(
 
     Returns:
       (regime, budget) -> a table of `report.dcs`; without an entry where there is no
-      surrogate, or fewer than four selections, which have no interval.
+      surrogate, or fewer than five selections, whose ranks say next to nothing.
     """
     seeds = context.settings.protocol.seeds
     tables = {}
@@ -50,7 +50,7 @@ def dcs_tables(
                 & (members["status"] == "ok")
                 & (members["method"] != FULL)
             ]
-            if trained["method"].nunique() < 4:
+            if trained["method"].nunique() < 5:
                 continue
             rows = []
             for student in trained.itertuples():
