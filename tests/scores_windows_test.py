@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ddjax.errors import InputError
-from ddjax.scores import Trace, cad, dual, dyn_unc, entropy
+from ddjax.scores import Trace, cad, dual, dyn_unc, entropy, windows
 
 
 def uniform(snapshots, seed=0, examples=7):
@@ -101,3 +101,13 @@ def test_snapshot_that_is_not_there_is_refused():
     for at in (5, -6):
         with pytest.raises(InputError, match=f"snapshot {at} was asked .* 0..4"):
             entropy(Trace(entropy=uniform(5)), at=at)
+
+
+def test_blocks_of_examples_change_nothing(monkeypatch):
+    trace = Trace(true_prob=uniform(12, examples=23))
+    whole = dyn_unc(trace), dual(trace, 4, None), cad(trace, 3, 2)
+    monkeypatch.setattr(windows, "_BLOCK", 5)
+    for found, expected in zip(
+        (dyn_unc(trace), dual(trace, 4, None), cad(trace, 3, 2)), whole, strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)

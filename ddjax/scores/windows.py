@@ -3,11 +3,14 @@
 Shape letters: S snapshots, N examples, b of a block.
 """
 
+import os
+from concurrent import futures
+
 import numpy as np
 
 from ddjax.errors import InputError
 
-_BLOCK = 4096  # examples whose windows are in the cache together
+_BLOCK = 32768  # examples a thread takes at once: few enough for the caches
 
 
 def check_window(
@@ -54,9 +57,13 @@ def mean_deviation(
         weights = np.full(len(starts), 1 / len(starts))
     size = values_SN.shape[1]
     mean_N = np.empty(size)
-    for start in range(0, size, _BLOCK):
+
+    def fill(start):
         block = slice(start, start + _BLOCK)
         mean_N[block] = _summed(values_SN[:, block], window, weigh, weights)
+
+    with futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        list(threads.map(fill, range(0, size, _BLOCK)))
     return mean_N
 
 
