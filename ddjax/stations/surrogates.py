@@ -16,6 +16,8 @@ from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence
 from ddjax.stations.subsets import chosen_start, scores_of, subset_of
 
+_FEWEST = 5  # selections; the ranks of fewer say next to nothing
+
 
 def dcs_tables(
     context: Context,
@@ -37,10 +39,12 @@ def dcs_tables(
 
     Returns:
       (regime, budget) -> a table of `report.dcs`; without an entry where there is no
-      surrogate, or fewer than five selections, whose ranks say next to nothing.
+      surrogate, or fewer than five selections.
     """
     seeds = context.settings.protocol.seeds
     tables = {}
+    if len(context.settings.select.methods) < _FEWEST:
+        return tables
     for ipc, artifact in subsets.items():
         known, inputs = {}, [evidence[ipc].inputs(row) for row in range(len(seeds))]
         for regime in context.settings.regimes:
@@ -50,7 +54,7 @@ def dcs_tables(
                 & (members["status"] == "ok")
                 & (members["method"] != FULL)
             ]
-            if trained["method"].nunique() < 5:
+            if trained["method"].nunique() < _FEWEST:
                 continue
             rows = []
             for student in trained.itertuples():
