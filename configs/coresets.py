@@ -12,7 +12,7 @@ under equal terms; `el2n_sl_*` alone needs a second run, on the teacher's labels
 Variants, on 2 CPU cores without an accelerator:
 
 - `digits` (default): scikit-learn's 8x8 digits, ConvNet-D2 width 32, IPC 2 and 10;
-  about 15 minutes.
+  about five minutes.
 - `fashion_mnist`: 14 px, 6,000 training images, ConvNet-D3 width 32, IPC 10 and 30;
   under an hour. Its result is in `results/coresets`.
 - `smoke`: ten selections, one of each kind, with a small MLP on digits under hard
