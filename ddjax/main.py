@@ -12,6 +12,8 @@ from ddjax import experiment
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 
+_AGAIN_SECONDS = 1.0  # from one try to interrupt the program to the next
+
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
@@ -57,6 +59,7 @@ def _main(argv: list[str]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         print(
             "\nInterrupted. What is finished is kept; the same command resumes.",
             file=sys.stderr,
@@ -69,6 +72,10 @@ def _main(argv: list[str]) -> None:
 
 
 def _interrupt(signum, frame):
+    """Interrupts the program, again and again until it is heard."""
+    # What is raised in a finaliser or in a callback of the garbage collector, of which
+    # JAX has one, is dropped.
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
     raise KeyboardInterrupt
 
 
@@ -81,6 +88,7 @@ def run() -> None:
     # Orbax saves, and a Ctrl-C then is lost if the save ends before it is cancelled.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
+        signal.signal(signal.SIGALRM, _interrupt)
     app.run(_main, flags_parser=_parse)
 
 

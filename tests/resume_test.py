@@ -125,3 +125,36 @@ def test_interrupted_and_killed_runs_resume_to_the_same_numbers(
     assert numbers_of(parts) == numbers_of(whole)
     assert list(parts.glob("artifacts/.tmp-*")) == []
     assert list((parts / "partial").iterdir()) == []
+
+
+SWALLOWED = """
+import os, signal, time
+from ddjax import main
+
+class Deaf:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+
+signal.signal(signal.SIGINT, main._interrupt)
+signal.signal(signal.SIGALRM, main._interrupt)
+try:
+    deaf = Deaf()
+    del deaf
+    print("not heard at first")
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+
+def test_an_interrupt_that_a_finaliser_drops_is_repeated():
+    done = subprocess.run(
+        [sys.executable, "-c", SWALLOWED],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split("\n")[:2] == ["not heard at first", "heard"], done.stderr
