@@ -16,7 +16,7 @@ Variants, on 2 CPU cores without an accelerator:
 - `fashion_mnist`: 14 px, 6,000 training images, ConvNet-D3 width 32, IPC 10 and 30;
   under an hour. Its result is in `results/coresets`.
 - `smoke`: ten selections, one of each kind, with a small MLP on digits under hard
-  labels, in under 20 seconds; its numbers mean nothing.
+  labels, in 14 to 20 seconds; its numbers mean nothing.
 
 Selections from files, such as others' published scores, are added with
 `settings.add_selection(config, NAME, scores=PATH)` or `subset=PATH`, and features that

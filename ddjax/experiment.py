@@ -234,10 +234,11 @@ def check_names(settings: Settings) -> None:
             f"{', '.join(settings.labels)} at most once and at least one"
         )
     for name in settings.select.imported:
-        if name in select.METHODS or name == FULL:
+        taken = (*select.METHODS, FULL, "ids")  # the last names an array of artifacts
+        if name in taken or not name.isidentifier():
             raise InputError(
-                f"select.imported.{name}: found a name that is taken, allowed is any "
-                "that is not among the selections"
+                f"select.imported.{name}: found a name that is taken or no file can "
+                "have, allowed are letters, digits and _, and not a selection's name"
             )
     if RANDOM not in settings.select.methods:
         raise InputError(
@@ -333,8 +334,8 @@ def _check_selections(context: Context, smallest: int) -> None:
                 f"select.layer: found {settings.layer!r}, allowed is one of "
                 f"{', '.join(network.layers)}"
             )
-        if settings.features.endswith(".npy"):
-            imported_features(context)
+    if settings.features.endswith(".npy"):
+        imported_features(context)
     for name in settings.methods:
         if name in settings.imported:
             for ipc in settings.ipcs:

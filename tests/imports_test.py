@@ -171,6 +171,11 @@ def refuse(context, message):
             {"select__methods": ("random", "k_center"), "select__features": "no.npy"},
             "no.npy: is not a readable .npy file",
         ),
+        (
+            # Nothing reads it, but what is named must be there.
+            {"select__methods": ("random",), "select__features": "no.npy"},
+            "no.npy: is not a readable .npy file",
+        ),
     ],
 )
 def test_selections_that_cannot_be_are_refused(source, changes, message):
@@ -212,10 +217,11 @@ def test_files_that_do_not_fit_are_refused(source, tmp_path):
     against("", r"theirs.scores: found .*allowed in braces are \{ipc\}", **braces)
 
 
-def test_a_name_that_is_taken_is_refused(source):
+@pytest.mark.parametrize("name", ["random", "full", "ids", "their/scores", ""])
+def test_a_name_that_cannot_be_is_refused(source, name):
     config = tiny.config(source, select__methods=())
-    add_selection(config, "random", scores="a.npy")
-    with pytest.raises(InputError, match="select.imported.random: found a name that"):
+    add_selection(config, name, scores="a.npy")
+    with pytest.raises(InputError, match=f"select.imported.{name}: found a name that"):
         experiment.check_names(from_config(config))
 
 

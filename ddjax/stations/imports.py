@@ -14,7 +14,7 @@ def imported_path(context: Context, name: str, ipc: int, seed: int) -> str:
     """Returns the file of an imported selection at a budget and seed.
 
     Raises:
-      InputError: its path has another placeholder than {ipc} and {seed}.
+      InputError: its path has other braces than {ipc} and {seed}.
     """
     entry = context.settings.select.imported[name]
     field = "subset" if entry.subset else "scores"
