@@ -1,5 +1,6 @@
 """The command line: flags -> config -> experiment.run(settings, workdir)."""
 
+import gc
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from ddjax.errors import InputError
 from ddjax.settings import from_config
 
 _AGAIN_SECONDS = 1.0  # from one try to interrupt the program to the next
+_SOON_SECONDS = 0.01  # where it must wait for the garbage collector
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -71,12 +73,36 @@ def _main(argv: list[str]) -> None:
         os._exit(130)
 
 
-def _interrupt(signum, frame):
-    """Interrupts the program, again and again until it is heard."""
-    # What is raised in a finaliser or in a callback of the garbage collector, of which
-    # JAX has one, is dropped.
-    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
-    raise KeyboardInterrupt
+class Interrupt:
+    """Ends the program on Ctrl-C, and asks again until it is heard.
+
+    What is raised while Python collects garbage, in a finaliser or in the callback that
+    JAX has there, is dropped with a traceback on the console; so it waits for the end.
+    """
+
+    def __init__(self):
+        self._collecting = False
+
+    def listen(self) -> None:
+        """Takes the place of Python's own handler."""
+        signal.signal(signal.SIGINT, self._handle)
+        signal.signal(signal.SIGALRM, self._handle)
+        gc.callbacks.insert(0, self._collects)  # before any other at the start
+        gc.callbacks.append(self._has_collected)  # after any other at the end
+
+    def _handle(self, signum, frame):
+        seconds = _SOON_SECONDS if self._collecting else _AGAIN_SECONDS
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        if not self._collecting:
+            raise KeyboardInterrupt
+
+    def _collects(self, phase, info):
+        if phase == "start":
+            self._collecting = True
+
+    def _has_collected(self, phase, info):
+        if phase == "stop":
+            self._collecting = False
 
 
 def run() -> None:
@@ -87,8 +113,7 @@ def run() -> None:
     # In place of Python's own handler, and only of that one, asyncio puts another while
     # Orbax saves, and a Ctrl-C then is lost if the save ends before it is cancelled.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-        signal.signal(signal.SIGALRM, _interrupt)
+        Interrupt().listen()
     app.run(_main, flags_parser=_parse)
 
 
