@@ -33,6 +33,7 @@ setup(
         "orbax-checkpoint>=0.12.8,<0.13",
         "pandas>=3.1,<4",
         "pillow>=13,<14",
+        "safetensors>=0.8,<0.9",
         "scikit-learn>=1.9,<2",
         "scipy>=1.17,<2",
         "tensorflow-datasets>=4.9.10,<4.10",
@@ -42,7 +43,7 @@ setup(
     extras_require={
         "test": ["pytest>=9.2,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17.6,<0.18"],
         "torch": ["torch>=2.9,<3"],
-        "bench": ["torch>=2.9,<3"],
+        "bench": ["torch>=2.9,<3", "torchvision>=0.24,<1"],
         "gcp": ["gcsfs"],
     },
     classifiers=[

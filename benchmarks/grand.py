@@ -38,7 +38,7 @@ def setting(case):
     from ddjax.train.student import normalise
 
     size, width = CASES[case]
-    net = network("convnet", CLASSES, (size, size, 1), depth=3, width=width)
+    net = network("convnet_d3", CLASSES, (size, size, 1), width=width)
     mean, std = jnp.full(1, 0.5), jnp.full(1, 0.25)
 
     def mean_loss(params, images, labels):

@@ -60,7 +60,7 @@ def main():
         jnp.asarray(rng.normal(size=(IMAGES, CLASSES)), jnp.float32),
     )
     subset = np.sort(rng.permutation(IMAGES)[:SUBSET]).astype(np.int32)
-    net = network("convnet", CLASSES, shape, depth=3, width=arguments.width)
+    net = network("convnet_d3", CLASSES, shape, width=arguments.width)
 
     def best(functions, rounds):
         """Returns the best seconds of each function; the first call is a warm-up."""
@@ -73,9 +73,7 @@ def main():
         return {name: min(rounds[1:]) for name, rounds in times.items()}
 
     for factor in (2, 4):
-        teacher = network(
-            "convnet", CLASSES, shape, depth=3, width=factor * arguments.width
-        )
+        teacher = network("convnet_d3", CLASSES, shape, width=factor * arguments.width)
         variables = teacher.init(jax.random.key(0))
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)

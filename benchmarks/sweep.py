@@ -68,11 +68,10 @@ def run_ddjax(case: Case, rounds: int):
 
     images, labels, subsets = make_data(case)
     convnet = network(
-        "convnet",
+        f"convnet_d{case.depth}",
         CLASSES,
         images.shape[1:],
         width=case.width,
-        depth=case.depth,
         norm="instance",
     )
     program = student.Program(

@@ -46,5 +46,5 @@ def smoke() -> ConfigDict:
 
 def _networks(config: ConfigDict, depth: int) -> None:
     for network in (config.student.network, config.teacher.network):
-        network.convnet.depth = depth
+        network.name = f"convnet_d{depth}"
         network.convnet.width = 32

@@ -14,7 +14,7 @@ from ddjax.settings import from_config
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 FILES = sorted(FOLDER.glob("*.py"))
-SMOKE_STUDENTS, SMOKE_STEPS = 40, 400
+SMOKE_STUDENTS, SMOKE_STEPS, SMOKE_EPOCHS = 40, 400, 5
 
 
 def load(path):
@@ -69,10 +69,11 @@ def test_smoke_is_there_and_small(path):
     settings = from_config(load(path).get_config("smoke"))
     students = len(settings.protocol.seeds) * len(settings.regimes)
     students *= (len(settings.select.methods) + 1) * len(settings.select.ipcs)
-    assert students <= SMOKE_STUDENTS
+    assert students * (1 + len(settings.transfer)) <= SMOKE_STUDENTS
     recipe = settings.student
     passes = recipe.passes or recipe.epochs * max(settings.select.ipcs) * 10
-    assert passes / recipe.batch_size <= SMOKE_STEPS
+    assert not students or passes / recipe.batch_size <= SMOKE_STEPS
+    assert settings.teacher.epochs <= SMOKE_EPOCHS and not settings.committee
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -16,8 +16,9 @@ from ddjax.stations.evidence import (
     needs_of,
     scoring_regimes,
 )
+from ddjax.stations.fixed_labels import labels_station
 from ddjax.stations.students import Students
-from ddjax.stations.teacher import labels_station, teacher_station
+from ddjax.stations.teacher import teacher_station
 from ddjax.stations.trace import trace_of, trace_weights
 
 METHODS = ("random", "glister", "herding", "grand_hard", "el2n_sl_easy")
@@ -178,7 +179,7 @@ def test_cost_counts_shared_work_once_and_divides_it(context, evidence):
 
 def test_features_of_a_named_layer(opened):
     methods = ("random", "herding")
-    context = opened(select__methods=methods, select__layer="head")
+    context = opened(select__methods=methods, select__layer="fc_2")
     evidence = gather(context, students_of(context), IPC, RATES)
     weights = trace_weights(context, evidence.found["traces"], 1)
     images = shown(context, context.pool.images)
@@ -200,9 +201,9 @@ def test_features_of_the_teacher_serve_all_seeds(opened):
         found = evidence.inputs(row).features
         np.testing.assert_allclose(found, features, atol=1e-4)
     assert "traces" not in evidence.found
-    cost = evidence.cost(("features",))
-    assert cost.train_passes == teacher.artifact.cost.train_passes
-    assert cost.forward_passes == len(context.pool)
+    cost, taught = evidence.cost(("features",)), teacher.artifact.cost
+    assert cost.train_passes == taught.train_passes
+    assert cost.forward_passes == len(context.pool) + taught.forward_passes
 
 
 def test_evidence_is_reused(opened, evidence):

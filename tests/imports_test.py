@@ -141,7 +141,7 @@ def refuse(context, message):
     [
         (
             {"select__methods": ("random", "herding"), "select__layer": "conv7"},
-            "select.layer: found 'conv7', allowed is one of head, hidden0",
+            "select.layer: found 'conv7', allowed is one of fc_1, fc_2",
         ),
         (
             {"select__methods": ("random", "d2"), "select__neighbors": 40},

@@ -144,7 +144,7 @@ def test_sample_spreads_over_the_epochs(epochs, each, count, expected):
 
 
 def test_batch_statistics_follow_the_block():
-    net = network("convnet", CLASSES, SHAPE, depth=1, width=4, norm="batch")
+    net = network("convnet_d1", CLASSES, SHAPE, width=4, norm="batch")
     variables = net.init(jax.random.key(1))
     options = {"networks": (net,), "variables": (variables,), "block": 5}
     ids, labels = one_epoch(make_labeller(batch_norm="batch", **options), 0)

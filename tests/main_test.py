@@ -126,11 +126,10 @@ def refused(ddjax, config, tmp_path):
         ("--config.data.source=mnist", "one of digits, fashion_mnist, tfds:NAME, fold"),
         ("--config.data.source=npz", "npz:PATH, found 'npz'"),
         ("--config.regimes=('hard','harder')", "one of hard, soft, soft_kd"),
-        ("--config.regimes=()", "regimes: found ()"),
         ("--config.select.methods=('random','best')", "one of random, el2n_easy"),
         ("--config.select.methods=('el2n_easy',)", "lacks 'random'"),
         ("--config.student.network.name=vgg", "student.network.name: found 'vgg'"),
-        ("--config.teacher.network.name=vgg", "allowed is one of convnet"),
+        ("--config.teacher.network.name=vgg", "allowed is one of alexnet"),
         ("--config.select.ipcs=(2,500)", "found 500, but class 'left' has 32 training"),
         ("--config.student.batch_size=7", "student.batch_size: found 7, allowed is at"),
         ("--config.teacher.batch_size=97", "teacher.batch_size: found 97, allowed is"),
@@ -148,11 +147,25 @@ def test_wrong_setting_is_refused(refused, argument, message):
     refused(argument, says=message)
 
 
-def test_wrong_depth_of_a_network_is_refused(refused):
+@pytest.mark.parametrize(
+    ("network", "option", "message"),
+    [
+        ("convnet_d6", (), r"data.image_size: found 8, allowed is at least 64 px"),
+        (
+            "resnet34",
+            ("resnet.stem=tiny",),
+            "student.network.resnet.stem: found 'tiny'",
+        ),
+        ("resnet_ap10", ("resnet_ap.norm=x",), "student.network.resnet_ap.norm: found"),
+        ("mlp", ("mlp.width=4",), "width"),
+        ("resnet18", ("resnet.width=wide",), "width"),
+    ],
+)
+def test_wrong_option_of_a_network_is_refused(refused, network, option, message):
     refused(
-        "--config.student.network.name=convnet",
-        "--config.student.network.convnet.depth=9",
-        says="depth",
+        f"--config.student.network.name={network}",
+        *(f"--config.student.network.{o}" for o in option),
+        says=message,
     )
 
 

@@ -17,10 +17,10 @@ from ddjax.train.micro_batch import micro_batch_size
     ],
 )
 def test_micro_batch_is_the_largest_divisor_that_fits(size, width, batch, expected):
-    net = network("convnet", 10, (size, size, 1), width=width, depth=2)
+    net = network("convnet_d2", 10, (size, size, 1), width=width)
     assert micro_batch_size(net, batch) == expected
 
 
 def test_micro_batch_is_whole_under_batch_norm():
-    net = network("convnet", 10, (28, 28, 1), width=128, depth=2, norm="batch")
+    net = network("convnet_d2", 10, (28, 28, 1), width=128, norm="batch")
     assert micro_batch_size(net, 50) == 50

@@ -1,4 +1,4 @@
-"""Both lowerings of the convolution, alone and under vmap over weights."""
+"""The lowerings of the convolution, alone and under vmap over weights."""
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ CASES = [
 ]
 # Sums of up to 400 float32 products of order one, added in another order.
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+LOWERINGS = ["winograd", "patches", "direct"]
 
 
 def _slow_conv(images, kernel, stride, padding):
@@ -60,14 +61,15 @@ def _value_and_gradients(lowering, stride, padding):
     return run
 
 
-@pytest.mark.parametrize("lowering", ["patches", "direct"])
+@pytest.mark.parametrize("lowering", LOWERINGS)
 def test_conv_is_a_cross_correlation_worked_by_hand(lowering):
     image = jnp.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
     kernel = jnp.zeros((3, 3)).at[0, 1].set(1.0).at[2, 2].set(10.0)
-    out = conv(image.reshape(1, 3, 3, 1), kernel.reshape(3, 3, 1, 1), 1, 1, lowering)
+    run = jax.jit(lambda x, w: conv(x, w, 1, 1, lowering))
+    out = run(image.reshape(1, 3, 3, 1), kernel.reshape(3, 3, 1, 1))
     # Upper neighbour + 10 * lower right neighbour, zero outside.
     expected = [[50.0, 60.0, 0.0], [81.0, 92.0, 3.0], [4.0, 5.0, 6.0]]
-    np.testing.assert_array_equal(out[0, :, :, 0], expected)
+    np.testing.assert_allclose(out[0, :, :, 0], expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -84,8 +86,29 @@ def test_conv_lowerings_equal_the_definition_and_each_other(case):
     np.testing.assert_allclose(by_patches[0], expected, **CLOSE)
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[2]])
-@pytest.mark.parametrize("lowering", ["patches", "direct"])
+@pytest.mark.parametrize(("size", "stride"), [(3, 2), (5, 1)])
+def test_conv_with_a_kernel_a_channel_is_a_convolution_of_each_alone(size, stride):
+    rng = np.random.default_rng(6)
+    images = rng.normal(size=(2, 7, 6, 3)).astype(np.float32)
+    kernel = rng.normal(size=(size, size, 1, 3)).astype(np.float32)
+    padding = size // 2
+    by_shifts, by_direct = (
+        jax.jit(_value_and_gradients(lowering, stride, padding))(images, kernel)
+        for lowering in ("patches", "direct")
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, **CLOSE), by_shifts, by_direct
+    )
+    for c in range(3):
+        alone = images[..., c : c + 1], kernel[..., c : c + 1]
+        expected = _slow_conv(*alone, stride, padding)
+        np.testing.assert_allclose(by_shifts[0][..., c : c + 1], expected, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("case", "lowering"),
+    [(CASES[0], "patches"), (CASES[2], "patches"), (CASES[2], "direct")],
+)
 def test_conv_vmap_over_weights_equals_a_loop(case, lowering):
     images, kernels, stride, padding = _inputs(case, seed=1, members=(3,))
     run = _value_and_gradients(lowering, stride, padding)
@@ -113,27 +136,58 @@ def test_conv_gradient_is_the_transposed_map():
     np.testing.assert_allclose(products, np.full(3, products[0]), rtol=1e-4)
 
 
-def test_conv_auto_uses_patches_on_cpu():
-    images, kernel, stride, padding = _inputs(CASES[0], seed=2)
+def _operations(lowering, size=3, stride=1, channels=64, outputs=64, dtype="float32"):
+    images = jax.ShapeDtypeStruct((2, 6, 6, channels), dtype)
+    kernel = jax.ShapeDtypeStruct((size, size, channels, outputs), dtype)
+    run = lambda x, w: conv(x, w, stride, size // 2, lowering)  # noqa: E731
+    return str(jax.make_jaxpr(run)(images, kernel))
 
-    def operations(lowering):
-        run = jax.make_jaxpr(lambda x, w: conv(x, w, stride, padding, lowering))
-        return str(run(images, kernel))
 
-    assert "conv_general_dilated" in operations("direct")
-    assert "conv_general_dilated" not in operations("auto")
-    assert operations("auto") == operations("patches")
+def test_conv_auto_uses_winograd_on_cpu_where_it_pays():
+    assert _operations("auto") == _operations("winograd") != _operations("patches")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"channels": 63},
+        {"outputs": 63},
+        {"stride": 2},
+        {"size": 1},
+        {"size": 5},
+        {"dtype": "bfloat16"},
+    ],
+    ids=str,
+)
+def test_conv_auto_uses_patches_elsewhere_on_cpu(case):
+    assert _operations("auto", **case) == _operations("patches", **case)
+    assert _operations("patches", **case) != _operations("direct", **case)
+
+
+@pytest.mark.parametrize("backend", ["gpu", "tpu"])
+def test_conv_auto_is_direct_on_accelerators(backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert _operations("auto") == _operations("direct") != _operations("patches")
+    assert "conv_general_dilated" in _operations("auto", channels=4)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("channels", [4, 1])
+def test_conv_of_bfloat16_gives_bfloat16_and_such_gradients(lowering, channels):
+    images = jax.ShapeDtypeStruct((2, 6, 6, 4), "bfloat16")
+    kernel = jax.ShapeDtypeStruct((3, 3, channels, 4), "bfloat16")
+    run = _value_and_gradients(lowering, 1, 1)
+    found = jax.eval_shape(run, images, kernel)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {"bfloat16"}
 
 
 def test_conv_module_adds_its_bias_and_shares_weights_between_lowerings():
     images, kernel, _, _ = _inputs(CASES[0], seed=3)
     layer = Conv(4, lowering="patches")
-    variables = layer.init(jax.random.key(0), images)
+    variables = jax.eval_shape(layer.init, jax.random.key(0), images)
     assert jax.tree.map(jnp.shape, variables) == {
         "params": {"kernel": (3, 3, 1, 4), "bias": (4,)}
     }
-    bound = 1 / 3  # 1 / sqrt(3 * 3 * 1)
-    assert np.abs(variables["params"]["bias"]).max() <= bound
     bias = jnp.arange(4.0)
     variables = {"params": {"kernel": kernel, "bias": bias}}
     expected = _slow_conv(images, kernel, 1, 1) + np.arange(4.0)
@@ -146,3 +200,28 @@ def test_conv_module_adds_its_bias_and_shares_weights_between_lowerings():
         expected - np.arange(4.0),
         **CLOSE,
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "kernel", "shape"),
+    [
+        ({"size": 5}, (5, 5, 6, 8), (7, 7, 8)),
+        ({"size": 5, "padding": 0}, (5, 5, 6, 8), (3, 3, 8)),
+        ({"size": 1, "stride": 2}, (1, 1, 6, 8), (4, 4, 8)),
+        ({"features": 6, "depthwise": True}, (3, 3, 1, 6), (7, 7, 6)),
+    ],
+)
+def test_conv_module_shapes(options, kernel, shape):
+    layer = Conv(**({"features": 8} | options))
+    images = jnp.ones((2, 7, 7, 6))
+    run = lambda: layer.init_with_output(jax.random.key(0), images)  # noqa: E731
+    out, variables = jax.eval_shape(run)
+    assert out.shape == (2, *shape)
+    assert variables["params"]["kernel"].shape == kernel
+
+
+def test_conv_module_starts_its_bias_by_the_inputs_of_one_output():
+    layer = Conv(256, depthwise=True)
+    images = jnp.ones((1, 3, 3, 256))
+    bias = jax.jit(layer.init)(jax.random.key(1), images)["params"]["bias"]
+    assert 0.3 < np.abs(bias).max() <= 1 / 3  # 1 / sqrt(3 * 3)

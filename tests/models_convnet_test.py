@@ -9,7 +9,6 @@ import pytest
 
 from ddjax import models
 from ddjax.errors import InputError
-from ddjax.models.convnet import average_pool
 
 
 def _random_variables(net, seed):
@@ -19,8 +18,8 @@ def _random_variables(net, seed):
     return jax.tree.map(
         lambda leaf: (
             rng.uniform(0.1, 0.5, leaf.shape)
-            * (1 if leaf.ndim == 1 else rng.choice([-1, 1], leaf.shape))
-        ).astype(np.float32),
+            * (1 if leaf.ndim < 2 else rng.choice([-1, 1], leaf.shape))
+        ).astype(leaf.dtype),
         jax.eval_shape(net.init, jax.random.key(0)),
     )
 
@@ -47,9 +46,11 @@ def _norm(kind, x, layer, stats, train):
     b, h, w, c = x.shape
     if kind == "batch":
         mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+        numbers = b * h * w
         new = {
             "mean": 0.9 * stats["mean"] + 0.1 * mean,
-            "var": 0.9 * stats["var"] + 0.1 * var,
+            "var": 0.9 * stats["var"] + 0.1 * var * numbers / (numbers - 1),
+            "count": stats["count"] + 1,
         }
         if not train:
             mean, var, new = stats["mean"], stats["var"], stats
@@ -74,11 +75,15 @@ def _reference(net, variables, images, train):
     variables = jax.tree.map(lambda a: np.asarray(a, np.float64), variables)
     params, stats = variables["params"], variables.get("batch_stats", {})
     x, new_stats = np.asarray(images, np.float64), {}
+    norm = module.layers.norm
+    # As PyTorch numbers convolution, norm if there is one, ReLU and pooling.
+    numbers = iter(range(100))
     for i in range(module.depth):
         padding = 3 if i == 0 and module.image_size == 28 else 1
-        x = _conv(x, **params[f"conv{i}"], padding=padding)
-        layer, old = params.get(f"norm{i}"), stats.get(f"norm{i}")
-        x, new_stats[f"norm{i}"] = _norm(module.norm, x, layer, old, train)
+        x = _conv(x, **params[f"features.{next(numbers)}"], padding=padding)
+        name = "" if norm == "none" else f"features.{next(numbers)}"
+        x, new_stats[name] = _norm(norm, x, params.get(name), stats.get(name), train)
+        next(numbers), next(numbers)
         x = np.maximum(x, 0)
         x = np.stack(
             [
@@ -89,8 +94,8 @@ def _reference(net, variables, images, train):
                 for i in range(x.shape[1] // 2)
             ]
         ).transpose(2, 0, 1, 3)
-    features = x.reshape(len(x), -1)
-    head = params["head"]
+    features = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+    head = params["classifier"]
     return features @ head["kernel"] + head["bias"], features, new_stats
 
 
@@ -101,12 +106,12 @@ def _reference(net, variables, images, train):
         ("batch", 6, 1, 2),
         ("group", 7, 2, 2),
         ("none", 6, 3, 1),
-        ("instance", 28, 1, 3),
+        ("instance", 28, 1, 1),
     ],
 )
 def test_convnet_equals_a_slow_reference(norm, size, channels, depth):
     net = models.network(
-        "convnet", 4, (size, size, channels), width=8, depth=depth, norm=norm
+        f"convnet_d{depth}", 4, (size, size, channels), width=8, norm=norm
     )
     variables, images = _random_variables(net, 0), _images(net, 1)
     # About 72 products a pixel and unit variance after each norm.
@@ -120,7 +125,7 @@ def test_convnet_equals_a_slow_reference(norm, size, channels, depth):
 
 
 def test_convnet_training_uses_and_averages_the_moments_of_the_batch():
-    net = models.network("convnet", 4, (6, 6, 1), width=8, depth=2, norm="batch")
+    net = models.network("convnet_d2", 4, (6, 6, 1), width=8, norm="batch")
     variables, images = _random_variables(net, 0), _images(net, 1)
     logits, updated = jax.jit(partial(net.apply, train=True))(variables, images)
     expected, _, stats = _reference(net, variables, images, train=True)
@@ -134,26 +139,26 @@ def test_convnet_training_uses_and_averages_the_moments_of_the_batch():
 
 
 def test_convnet_parameter_counts_are_those_of_the_literature():
-    def count(*args, **kwargs):
-        net = models.network("convnet", *args, **kwargs)
+    def count(depth, *args, **kwargs):
+        net = models.network(f"convnet_d{depth}", *args, **kwargs)
         params = jax.eval_shape(net.init, jax.random.key(0))["params"]
         return sum(leaf.size for leaf in jax.tree.leaves(params))
 
-    assert count(10, (32, 32, 3)) == 320_010
+    assert count(3, 10, (32, 32, 3)) == 320_010
     # Two input channels fewer in the first 3x3 convolution; again 4 * 4 * 128 features.
-    assert count(10, (28, 28, 1)) == 320_010 - 2 * 9 * 128
-    assert count(200, (64, 64, 3), depth=4) == (
+    assert count(3, 10, (28, 28, 1)) == 320_010 - 2 * 9 * 128
+    assert count(4, 200, (64, 64, 3)) == (
         27 * 128 + 3 * 9 * 128 * 128 + 4 * 3 * 128 + 2048 * 200 + 200
     )
-    assert count(10, (32, 32, 3), norm="none") == 320_010 - 3 * 2 * 128
+    assert count(3, 10, (32, 32, 3), norm="none") == 320_010 - 3 * 2 * 128
 
 
 @pytest.mark.parametrize(
     ("size", "depth", "maps"),
-    [(28, 3, 4), (28, 5, 1), (32, 3, 4), (32, 5, 1), (30, 2, 7)],
+    [(28, 3, 4), (28, 5, 1), (32, 1, 16), (32, 5, 1), (30, 2, 7), (64, 6, 1)],
 )
 def test_convnet_feature_maps_have_the_documented_size(size, depth, maps):
-    net = models.network("convnet", 10, (size, size, 1), width=4, depth=depth)
+    net = models.network(f"convnet_d{depth}", 10, (size, size, 1), width=4)
     variables = jax.eval_shape(net.init, jax.random.key(0))
     images = jax.ShapeDtypeStruct((2, size, size, 1), jnp.float32)
     features = jax.eval_shape(net.features, variables, images)
@@ -162,9 +167,7 @@ def test_convnet_feature_maps_have_the_documented_size(size, depth, maps):
 
 def test_convnet_lowerings_agree_in_values_and_gradients():
     def run(lowering):
-        net = models.network(
-            "convnet", 3, (8, 8, 3), width=4, depth=2, lowering=lowering
-        )
+        net = models.network("convnet_d2", 3, (8, 8, 3), width=4, lowering=lowering)
         variables, images = _random_variables(net, 2), _images(net, 3)
         loss = lambda v: (net.apply(v, images, train=True)[0] ** 2).mean()  # noqa: E731
         return jax.jit(jax.value_and_grad(loss))(variables)
@@ -177,9 +180,8 @@ def test_convnet_lowerings_agree_in_values_and_gradients():
     )
 
 
-@pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_convnet_vmap_over_weights_equals_a_loop(norm):
-    net = models.network("convnet", 3, (8, 8, 1), width=4, depth=2, norm=norm)
+def test_convnet_vmap_over_weights_equals_a_loop():
+    net = models.network("convnet_d2", 3, (8, 8, 1), width=4, norm="batch")
     members = [_random_variables(net, seed) for seed in range(3)]
     images = _images(net, 4)
     step = lambda v: net.apply(v, images, train=True)  # noqa: E731
@@ -195,10 +197,10 @@ def test_convnet_vmap_over_weights_equals_a_loop(norm):
 
 
 def test_convnet_permuted_batch_permutes_logits_and_jit_equals_eager():
-    net = models.network("convnet", 3, (8, 8, 1), width=4, depth=1, norm="batch")
+    net = models.network("convnet_d1", 3, (8, 8, 1), width=4, norm="batch")
     variables, images = _random_variables(net, 5), _images(net, 6, batch=5)
     order = np.asarray([3, 0, 4, 1, 2])
-    logits, same = net.apply(variables, images)
+    logits, same = net.apply(variables, images)  # eager
     assert same is variables
     assert logits.dtype == jnp.float32
     jitted = jax.jit(net.apply)
@@ -208,39 +210,33 @@ def test_convnet_permuted_batch_permutes_logits_and_jit_equals_eager():
     np.testing.assert_allclose(permuted, np.asarray(logits)[order], **close)
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (5, 4), (4, 7)])
-def test_average_pool_drops_the_odd_last_row_and_column(shape):
-    x = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
-    h, w = shape[0] // 2, shape[1] // 2
-    expected = x[:, : 2 * h, : 2 * w].reshape(2, h, 2, w, 2, 3).mean((2, 4))
-    np.testing.assert_allclose(average_pool(jnp.asarray(x)), expected, atol=1e-6)
-
-
 @pytest.mark.parametrize(
-    ("size", "options", "message"),
+    ("depth", "size", "options", "message"),
     [
-        (32, {"depth": 6}, r"^depth: found 6, allowed is at most 5 .* 32 px"),
-        (28, {"depth": 6}, r"^depth: found 6, allowed is at most 5 .* 28 px"),
-        (27, {"depth": 5}, r"^depth: found 5, allowed is at most 4 .* 27 px"),
-        (1, {}, r"^depth: found 3, allowed is at most 0 .* 1 px"),
-        (32, {"depth": 0}, r"^depth: found 0, allowed is an integer of at least 1"),
-        (32, {"width": 2.5}, r"^width: found 2.5, allowed is an integer"),
-        (32, {"width": True}, r"^width: found True, allowed is an integer"),
-        (32, {"norm": "layer"}, r"^norm: found 'layer', allowed: instance, batch"),
-        (32, {"norm": None}, r"^norm: found None, allowed: "),
-        (32, {"norm": "group", "width": 6}, r"^width: found 6, .*multiple of 4"),
-        (32, {"lowering": "fast"}, r"^lowering: found 'fast', allowed: auto, patches"),
+        (6, 32, {}, r"^image_size: found 32, allowed is at least 64 px, .* 6 blocks"),
+        (6, 28, {}, r"^image_size: found 28, allowed is at least 64 px"),
+        (5, 27, {}, r"^image_size: found 27, allowed is at least 32 px, .* 5 blocks"),
+        (3, 5, {}, r"^image_size: found 5, allowed is at least 8 px, .* 3 blocks"),
+        (1, 1, {}, r"^image_size: found 1, allowed is at least 2 px"),
+        (3, 32, {"width": 0}, r"^width: found 0, allowed is an integer of at least 1"),
+        (3, 32, {"width": 2.5}, r"^width: found 2.5, allowed is an integer"),
+        (3, 32, {"width": True}, r"^width: found True, allowed is an integer"),
+        (3, 32, {"norm": "layer"}, r"^norm: found 'layer', allowed: instance, batch"),
+        (3, 32, {"norm": None}, r"^norm: found None, allowed: "),
+        (3, 32, {"norm": "group", "width": 6}, r"^width: found 6, .*multiple of 4"),
+        (3, 32, {"lowering": "fast"}, r"^lowering: found 'fast', allowed: auto, "),
+        (3, 32, {"dtype": "float16"}, r"^dtype: found 'float16', allowed: float32, "),
     ],
 )
-def test_convnet_refuses_a_wrong_option_by_name(size, options, message):
+def test_convnet_refuses_a_wrong_option_by_name(depth, size, options, message):
     with pytest.raises(InputError, match=message):
-        models.create("convnet", 10, size, **options)
+        models.create(f"convnet_d{depth}", 10, size, **options)
 
 
 @pytest.mark.parametrize("lowering", ["auto", "direct"])
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 def test_convnet_lowers_for_accelerators(platform, lowering):
-    net = models.network("convnet", 10, (32, 32, 3), lowering=lowering)
+    net = models.network("convnet_d3", 10, (32, 32, 3), lowering=lowering)
     variables = jax.eval_shape(net.init, jax.random.key(0))
     images = jax.ShapeDtypeStruct((4, 32, 32, 3), jnp.float32)
     traced = jax.jit(net.apply, static_argnames="train").trace(variables, images, True)

@@ -23,27 +23,28 @@ def test_mlp_equals_a_reference_alone_and_under_vmap():
     members = _members(net, 2)
     images = np.random.default_rng(1).normal(size=(6, 4, 4, 2)).astype(np.float32)
     together, unchanged = jax.jit(jax.vmap(net.apply, (0, None)))(members, images)
-    features = jax.vmap(net.features, (0, None))(members, images)
+    features = jax.jit(jax.vmap(net.features, (0, None)))(members, images)
     jax.tree.map(np.testing.assert_array_equal, unchanged, members)
     # Sums of at most 32 products of order one in float32.
     close = {"rtol": 1e-4, "atol": 1e-4}
     for m in range(2):
         member = jax.tree.map(lambda leaf, m=m: leaf[m], members)
-        x = images.reshape(6, -1).astype(np.float64)
-        for name in ("hidden0", "hidden1"):
+        x = images.transpose(0, 3, 1, 2).reshape(6, -1).astype(np.float64)
+        for name in ("fc_1", "fc_2"):
             layer = member["params"][name]
             x = np.maximum(x @ np.asarray(layer["kernel"]) + layer["bias"], 0)
-        head = member["params"]["head"]
+        head = member["params"]["fc_3"]
         expected = x @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
         np.testing.assert_allclose(together[m], expected, **close)
         np.testing.assert_allclose(features[m], x, **close)
-        np.testing.assert_allclose(net.apply(member, images)[0], expected, **close)
+        alone, _ = net.apply(member, images)
+        np.testing.assert_allclose(alone, expected, **close)
 
 
 def test_mlp_without_hidden_layers_is_linear_in_the_pixels():
     net = models.network("mlp", 2, (2, 2, 1), hidden=())
     kernel = jnp.asarray([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 1.0]])
-    variables = {"params": {"head": {"kernel": kernel, "bias": jnp.asarray([0.5, 0])}}}
+    variables = {"params": {"fc_1": {"kernel": kernel, "bias": jnp.asarray([0.5, 0])}}}
     images = jnp.asarray([1.0, 0.0, 2.0, -1.0]).reshape(1, 2, 2, 1)
     logits, _ = net.apply(variables, images)
     np.testing.assert_array_equal(logits, [[1.0 + 6.0 - 4.0 + 0.5, -1.0]])

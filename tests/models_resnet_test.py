@@ -1,4 +1,4 @@
-"""ResNet-18: its size, its stems, and its behaviour at a tiny width."""
+"""ResNets: their sizes, their stems, and their behaviour at a tiny width."""
 
 from functools import partial
 
@@ -6,24 +6,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from ddjax import models
 from ddjax.errors import InputError
 from ddjax.models import resnet
+from ddjax.models.layers import Layers
 
 TINY = {"width": 2}
+# Twenty layers in float32; logits are of order one.
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
-def _random_variables(net, seed):
-    """Variables of the right shapes; faster than compiling `init`."""
+def _random_variables(shapes, seed):
+    """Variables of these shapes; faster than compiling `init`."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(
         lambda leaf: (
             rng.uniform(0.1, 0.5, leaf.shape)
-            * (1 if leaf.ndim == 1 else rng.choice([-1, 1], leaf.shape))
-        ).astype(np.float32),
-        jax.eval_shape(net.init, jax.random.key(0)),
+            * (1 if leaf.ndim < 2 else rng.choice([-1, 1], leaf.shape))
+        ).astype(leaf.dtype),
+        shapes,
     )
+
+
+def _variables(net, seed):
+    return _random_variables(jax.eval_shape(net.init, jax.random.key(0)), seed)
 
 
 def _images(net, batch, seed=0):
@@ -31,32 +39,60 @@ def _images(net, batch, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def _reference(variables, images, large_stem, train=False):
+def _conv(x, kernel, stride):
+    size = len(kernel)
+    pad = (size // 2, size // 2)
+    x = np.pad(x, [(0, 0), pad, pad, (0, 0)])
+    last = x.shape[1] - size + 1
+    return sum(
+        x[:, i : i + last : stride, j : j + last : stride] @ kernel[i, j]
+        for i in range(size)
+        for j in range(size)
+    )
+
+
+def _halve(x):
+    b, h, w, c = x.shape
+    x = x[:, : h // 2 * 2, : w // 2 * 2]
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
+def _layer(x, params, stats, i, stride, train, average=False, norm="bn{}"):
+    """A convolution and its norm, before which the shortcut is pooled."""
+    prefix = "conv" if norm == "bn{}" else "downsample."
+    out = _conv(x, params[f"{prefix}{i}"]["kernel"], 1 if average else stride)
+    if average and stride == 2 and prefix == "downsample.":
+        out = _halve(out)
+    layer, moments = params[norm.format(i)], stats[norm.format(i)]
+    if train:
+        moments = {"mean": out.mean((0, 1, 2)), "var": out.var((0, 1, 2))}
+    out = (out - moments["mean"]) / np.sqrt(moments["var"] + 1e-5)
+    return out * layer["scale"] + layer["bias"]
+
+
+def _block(x, params, stats, stride, average, train=False):
+    count = 3 if "conv3" in params else 2
+    y = x
+    for i in range(1, count + 1):
+        step = stride if i == count - 1 else 1
+        y = _layer(y, params, stats, i, step, train, average)
+        if i < count:
+            y = np.maximum(y, 0)
+            y = _halve(y) if average and step == 2 else y
+    if "downsample.0" in params:
+        name = "downsample.2" if average else "downsample.1"
+        x = _layer(x, params, stats, 0, stride, train, average, name)
+    return np.maximum(x + y, 0)
+
+
+def _reference(module, variables, images, train=False):
     """Logits and features, in float64."""
     variables = jax.tree.map(lambda a: np.asarray(a, np.float64), variables)
-
-    def conv_norm(x, params, stats, stride):
-        kernel = params["conv"]["kernel"]
-        size = len(kernel)
-        pad = (size // 2, size // 2)
-        x = np.pad(x, [(0, 0), pad, pad, (0, 0)])
-        last = x.shape[1] - size + 1
-        out = sum(
-            x[:, i : i + last : stride, j : j + last : stride] @ kernel[i, j]
-            for i in range(size)
-            for j in range(size)
-        )
-        norm, stats = params["norm"], stats["norm"]
-        if train:
-            stats = {"mean": out.mean((0, 1, 2)), "var": out.var((0, 1, 2))}
-        out = (out - stats["mean"]) / np.sqrt(stats["var"] + 1e-5)
-        return out * norm["scale"] + norm["bias"]
-
     params, stats = variables["params"], variables["batch_stats"]
+    large = module.stem == "large"
     x = np.asarray(images, np.float64)
-    x = conv_norm(x, params["stem"], stats["stem"], 2 if large_stem else 1)
-    x = np.maximum(x, 0)
-    if large_stem:
+    x = np.maximum(_layer(x, params, stats, 1, 2 if large else 1, train), 0)
+    if large:
         side = (x.shape[1] + 1) // 2
         x = np.pad(x, [(0, 0), (1, 2), (1, 2), (0, 0)])
         x = np.max(
@@ -67,157 +103,209 @@ def _reference(variables, images, large_stem, train=False):
             ],
             axis=0,
         )
-    for name in [f"stage{s}_block{b}" for s in range(4) for b in range(2)]:
-        layers, old = params[name], stats[name]
-        stride = 1 if name == "stage0_block0" or "shortcut" not in layers else 2
-        y = conv_norm(x, layers["first"], old["first"], stride)
-        y = conv_norm(np.maximum(y, 0), layers["second"], old["second"], 1)
-        if "shortcut" in layers:
-            x = conv_norm(x, layers["shortcut"], old["shortcut"], stride)
-        x = np.maximum(x + y, 0)
+    for stage in range(4):
+        for block in range(module.blocks[stage]):
+            name = f"layer{stage + 1}.{block}"
+            stride = 2 if stage and not block else 1
+            x = _block(x, params[name], stats[name], stride, module.average, train)
     features = x.mean((1, 2))
-    head = params["head"]
+    if module.average:
+        features = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+    head = params["fc"]
     return features @ head["kernel"] + head["bias"], features
 
 
-def _count(*args, **options):
-    net = models.network("resnet18", *args, **options)
+def _count(name, *args, **options):
+    net = models.network(name, *args, **options)
     variables = jax.eval_shape(net.init, jax.random.key(0))
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
 
-def test_resnet18_has_the_parameters_of_torchvision():
-    assert _count(1000, (224, 224, 3)) == 11_689_512
+@pytest.mark.parametrize(
+    ("depth", "count"),
+    [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032), (101, 44_549_160)],
+)
+def test_resnets_have_the_parameters_of_torchvision(depth, count):
+    assert _count(f"resnet{depth}", 1000, (224, 224, 3)) == count
+
+
+def test_resnet18_has_the_parameters_of_its_stem_and_of_its_features():
     # A 3x3 instead of a 7x7 stem, and 10 instead of 1000 classes.
     small = 11_689_512 - (49 - 9) * 3 * 64 - 990 * 513
-    assert _count(10, (32, 32, 3)) == small
-    assert _count(10, (64, 64, 3)) == small
-    assert _count(10, (65, 65, 3)) == small + (49 - 9) * 3 * 64
+    count = partial(_count, "resnet18", 10)
+    assert count((64, 64, 3)) == small
+    # DC reads maps of 4x4, or 3x3 from one channel of 28 px.
+    assert count((32, 32, 3), downsample="average") == small + 15 * 512 * 10
+    digits = count((28, 28, 1), downsample="average")
+    assert digits == small - 2 * 9 * 64 + 8 * 512 * 10
 
 
 @pytest.mark.parametrize(
-    ("size", "stem", "sides"),
+    ("size", "options", "sides"),
     [
-        (224, "large", [112, 56, 28, 14, 7]),
-        (32, "small", [32, 32, 16, 8, 4]),
-        (33, "small", [33, 33, 17, 9, 5]),
+        (224, {}, [112, 56, 28, 14, 7]),
+        (33, {}, [33, 33, 17, 9, 5]),
+        (33, {"downsample": "average"}, [33, 33, 16, 8, 4]),
+        (65, {"downsample": "average"}, [65, 65, 32, 16, 8]),
     ],
 )
-def test_resnet18_maps_have_the_sides_of_torchvision(size, stem, sides):
-    net = models.network("resnet18", 10, (size, size, 3), width=4)
-    assert net.module.stem == stem
+def test_resnet18_maps_have_the_sides_of_the_source(size, options, sides):
+    options = options | {"width": 4, "dtype": "bfloat16"}
+    net = models.network("resnet18", 10, (size, size, 3), **options)
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    variables = jax.eval_shape(net.init, jax.random.key(0))
-    _, state = jax.eval_shape(
-        lambda v, x: net.module.apply(v, x, capture_intermediates=True),
-        variables,
+    (logits, features), state = jax.eval_shape(
+        lambda v, x: net.module.apply(v, x, features=True, capture_intermediates=True),
+        jax.eval_shape(net.init, jax.random.key(0)),
         images,
     )
-    maps = state["intermediates"]
-    names = ["stem", *(f"stage{s}_block1" for s in range(4))]
-    assert [maps[name]["__call__"][0].shape[1] for name in names] == sides
-    assert maps["stage3_block1"]["__call__"][0].shape[3] == 8 * 4
+    names = ["bn1", *(f"layer{s}.1" for s in range(1, 5))]
+    maps = [state["intermediates"][name]["__call__"][0] for name in names]
+    assert [x.shape[1] for x in maps] == sides
+    assert maps[-1].shape[3] == 8 * 4
+    assert {x.dtype for x in maps} == {jnp.dtype("bfloat16")}
+    assert {logits.dtype, features.dtype} == {jnp.dtype("float32")}
 
 
-def test_resnet18_stem_can_be_forced():
+def test_resnet18_stem_depends_on_the_size_and_can_be_forced():
+    assert models.create("resnet18", 10, 64).stem == "small"
+    assert models.create("resnet18", 10, 65).stem == "large"
     assert models.create("resnet18", 10, 32, stem="large").stem == "large"
     assert models.create("resnet18", 10, 224, stem="small").stem == "small"
 
 
-def test_conv_norm_starts_as_kaiming_normal_without_bias():
-    layer = resnet.ConvNorm(16, 3, 1, "batch", "auto")
-    params = layer.init(jax.random.key(0), jnp.ones((1, 4, 4, 32)), False)["params"]
-    assert set(params["conv"]) == {"kernel"}
-    # 4608 normal draws: relative standard error of the standard deviation 1 %.
-    expected = np.sqrt(2 / (3 * 3 * 16))
-    np.testing.assert_allclose(params["conv"]["kernel"].std(), expected, rtol=0.05)
-    np.testing.assert_array_equal(params["norm"]["scale"], np.ones(16))
+def test_resnet50_has_the_names_of_torchvision():
+    net = models.network("resnet50", 10, (32, 32, 3), **TINY)
+    params = jax.eval_shape(net.init, jax.random.key(0))["params"]
+    names = {".".join(k) for k in traverse_util.flatten_dict(params)}
+    top = {"conv1.kernel", "bn1.scale", "bn1.bias", "fc.kernel", "fc.bias"}
+    assert {name for name in names if not name.startswith("layer")} == top
+    inside = [f"conv{i}.kernel" for i in (1, 2, 3)]
+    inside += [f"bn{i}.{leaf}" for i in (1, 2, 3) for leaf in ("scale", "bias")]
+    first = ["downsample.0.kernel", "downsample.1.scale", "downsample.1.bias"]
+    assert names - top == {
+        f"layer{s}.{b}.{leaf}"
+        for s, blocks in zip(range(1, 5), (3, 4, 6, 3), strict=True)
+        for b in range(blocks)
+        for leaf in inside + (first if b == 0 else [])
+    }
 
 
-def test_basic_block_with_zero_scales_is_a_rectified_shortcut():
-    block = resnet.BasicBlock(2, 1, "instance", "auto")
-    x = jnp.asarray(np.random.default_rng(1).normal(size=(2, 4, 4, 2)), jnp.float32)
+@pytest.mark.parametrize(
+    ("bottleneck", "average", "stride"),
+    [(False, False, 2), (True, False, 2), (False, True, 2), (True, True, 1)],
+)
+def test_block_equals_a_reference(bottleneck, average, stride):
+    block = resnet.Block(2, stride, Layers(), bottleneck, average)
+    x = np.random.default_rng(1).normal(size=(2, 5, 5, 2)).astype(np.float32)
+    run = partial(block.apply, train=False)
     shapes = jax.eval_shape(lambda k: block.init(k, x, False), jax.random.key(0))
-    zeros = jax.tree.map(jnp.zeros_like, shapes)
-    assert set(zeros["params"]) == {"first", "second"}
-    out = block.apply(zeros, x, False)
-    np.testing.assert_array_equal(out, np.maximum(x, 0))
+    variables = _random_variables(shapes, 2)
+    assert "downsample.0" in variables["params"]
+    expected = _block(x, variables["params"], variables["batch_stats"], stride, average)
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(jax.jit(run)(variables, x), expected, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [(17, {"stem": "large"}), (16, {"downsample": "average", "lowering": "direct"})],
+)
+def test_resnet18_equals_a_reference_and_sees_each_image_alone(size, options):
+    net = models.network("resnet18", 3, (size, size, 3), **options, **TINY)
+    variables, images = _variables(net, 3), _images(net, 3)
+    run = jax.jit(partial(net.module.apply, features=True))
+    found = jax.device_get(run(variables, images))
+    expected = _reference(net.module, variables, images)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, **CLOSE)
+    order = np.asarray([2, 0, 1])
+    permuted = run(variables, images[order])[0]
+    np.testing.assert_allclose(permuted, found[0][order], **CLOSE)
 
 
 def test_resnet18_trains_members_under_vmap_as_each_alone():
     net = models.network("resnet18", 3, (8, 8, 3), **TINY)
-    members = [_random_variables(net, seed) for seed in range(2)]
+    members = [_variables(net, seed) for seed in range(2)]
     images = _images(net, 4)
     stacked = jax.tree.map(lambda *a: np.stack(a), *members)
     run = jax.jit(jax.vmap(partial(net.apply, train=True), (0, None)))
     logits, updated = jax.device_get(run(stacked, images))
     for m, member in enumerate(members):
         # Norms over as few as 4 numbers magnify rounding from layer to layer.
-        expected, _ = _reference(member, images, large_stem=False, train=True)
+        expected, _ = _reference(net.module, member, images, train=True)
         np.testing.assert_allclose(logits[m], expected, rtol=1e-3, atol=1e-3)
     new, old = updated["batch_stats"], stacked["batch_stats"]
-    assert len(jax.tree.leaves(new)) == 2 * 20
+    # Mean, variance and count of each norm.
+    assert len(jax.tree.leaves(new)) == 3 * 20
     jax.tree.map(lambda a, b: np.testing.assert_(np.all(a != b)), new, old)
     jax.tree.map(np.testing.assert_array_equal, updated["params"], stacked["params"])
 
 
-@pytest.mark.parametrize(
-    ("size", "stem", "lowering"),
-    [(8, "small", "direct"), (17, "large", "patches")],
-)
-def test_resnet18_equals_a_reference_and_sees_each_image_alone(size, stem, lowering):
-    net = models.network(
-        "resnet18", 3, (size, size, 3), stem=stem, lowering=lowering, **TINY
-    )
-    variables, images = _random_variables(net, 3), _images(net, 3)
-    run = jax.jit(partial(net.module.apply, features=True))
-    found = jax.device_get(run(variables, images))
-    # Twenty layers in float32; logits are of order one.
-    close = {"rtol": 1e-4, "atol": 1e-4}
-    for a, b in zip(found, _reference(variables, images, stem == "large"), strict=True):
-        np.testing.assert_allclose(a, b, **close)
-    logits, features = found
-    assert logits.dtype == jnp.float32
-    assert features.shape == (3, 8 * 2)
-    order = np.asarray([2, 0, 1])
-    np.testing.assert_allclose(run(variables, images[order])[0], logits[order], **close)
+@pytest.mark.parametrize("downsample", ["stride", "average"])
+def test_resnet18_starts_as_its_source(downsample):
+    net = models.network("resnet18", 3, (8, 8, 3), width=32, downsample=downsample)
+
+    @jax.jit
+    def spreads(key):
+        params = net.init(key)["params"]
+        layers = params["conv1"], params["layer2.0"]["downsample.0"]
+        return [layer["kernel"].std() for layer in layers]
+
+    # Of 3x3 from 3 to 32 channels, and of 1x1 from 32 to 64: Kaiming normal by
+    # fan-out, and uniform on +-1/sqrt(fan_in).
+    variances = {
+        "stride": [2 / (9 * 32), 2 / 64],
+        "average": [1 / (3 * 27), 1 / (3 * 32)],
+    }
+    found = spreads(jax.random.key(0))
+    # At least 864 draws: relative standard error of the standard deviation 2.4 %.
+    np.testing.assert_allclose(found, np.sqrt(variances[downsample]), rtol=0.1)
 
 
-def test_basic_block_jit_equals_eager():
-    block = resnet.BasicBlock(4, 2, "batch", "auto")
-    rng = np.random.default_rng(2)
-    x = jnp.asarray(rng.normal(size=(2, 5, 5, 2)), jnp.float32)
-    shapes = jax.eval_shape(lambda k: block.init(k, x, False), jax.random.key(0))
-    variables = jax.tree.map(
-        lambda leaf: jnp.asarray(rng.uniform(size=leaf.shape), jnp.float32), shapes
-    )
-    assert set(variables["params"]) == {"first", "second", "shortcut"}
-    run = partial(block.apply, train=False)
-    eager = run(variables, x)
-    assert eager.shape == (2, 3, 3, 4)
-    np.testing.assert_allclose(jax.jit(run)(variables, x), eager, rtol=1e-5)
+def test_block_has_biases_only_without_norm():
+    x = jax.ShapeDtypeStruct((2, 4, 4, 2), jnp.float32)
+    biases = {}
+    for norm in ("none", "instance"):
+        block = resnet.Block(4, 2, Layers(norm))
+        init = lambda key, x, block=block: block.init(key, x, False)  # noqa: E731
+        params = jax.eval_shape(init, jax.random.key(0), x)["params"]
+        biases[norm] = {name for name, layer in params.items() if "bias" in layer}
+    assert biases["none"] == {"conv1", "conv2", "downsample.0"}
+    assert biases["instance"] == {"bn1", "bn2", "downsample.1"}
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("size", "options", "message"),
     [
-        ({"stem": "tiny"}, r"^stem: found 'tiny', allowed: auto, small, large"),
-        ({"width": 0}, r"^width: found 0, allowed is an integer of at least 1"),
-        ({"norm": "group", "width": 6}, r"^width: found 6, .*multiple of 4"),
-        ({"norm": "x"}, r"^norm: found 'x', allowed: instance"),
-        ({"lowering": 1}, r"^lowering: found 1, allowed: auto"),
-        ({"depth": 3}, r"^depth: .*resnet18 has no .*: width, stem, norm, lowering"),
+        (32, {"stem": "tiny"}, r"^stem: found 'tiny', allowed: auto, small, large"),
+        (32, {"width": 0}, r"^width: found 0, allowed is an integer of at least 1"),
+        (32, {"norm": "group", "width": 6}, r"^width: found 6, .*multiple of 4"),
+        (32, {"norm": "x"}, r"^norm: found 'x', allowed: instance"),
+        (32, {"lowering": 1}, r"^lowering: found 1, allowed: auto"),
+        (32, {"dtype": "float16"}, r"^dtype: found 'float16', allowed: float32"),
+        (32, {"downsample": "max"}, r"^downsample: found 'max', allowed: stride, av"),
+        (
+            32,
+            {"downsample": "average", "stem": "large"},
+            r"^stem: found 'large', allowed with downsample 'average': auto, small",
+        ),
+        (7, {"downsample": "average"}, r"^image_size: found 7, .* at least 8 px"),
+        (
+            32,
+            {"depth": 3},
+            r"^depth: .*resnet18 has no .*: width, stem, norm, downsample, dtype, ",
+        ),
     ],
 )
-def test_resnet18_refuses_a_wrong_option_by_name(options, message):
+def test_resnet18_refuses_a_wrong_option_by_name(size, options, message):
     with pytest.raises(InputError, match=message):
-        models.create("resnet18", 10, 32, **options)
+        models.create("resnet18", 10, size, **options)
 
 
 def test_resnet18_lowers_for_accelerators():
-    net = models.network("resnet18", 1000, (224, 224, 3), lowering="direct")
+    net = models.network("resnet18", 10, (65, 65, 3), lowering="direct")
     variables = jax.eval_shape(net.init, jax.random.key(0))
-    images = jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32)
+    images = jax.ShapeDtypeStruct((2, 65, 65, 3), jnp.float32)
     traced = jax.jit(net.apply, static_argnames="train").trace(variables, images, True)
     for platform in ("tpu", "cuda"):
         lowered = traced.lower(lowering_platforms=(platform,))

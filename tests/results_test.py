@@ -45,6 +45,7 @@ def outcome(method=RANDOM, seed=0, accuracy=50.0, curve=(1.0, 0.5), **changes):
 def test_member_row_holds_the_students_record(context):
     row = results.member_row(context, "hard", outcome(label=0.5), FOUND)
     assert row == {
+        "network": "mlp",
         "method": "random",
         "ipc": 2,
         "regime": "hard",
@@ -106,7 +107,7 @@ def written(context, tmp_path_factory):
     with Workdir(folder, {"experiment": "results"}) as context.workdir:
         evidence = {2: Evidence(context, 2, {}, {})}
         subsets = {2: subsets_station(context, evidence[2])}
-        summary = results.write(context, rows, subsets, evidence, ["A remark."])
+        summary = results.write(context, rows, subsets, evidence, {}, ["A remark."])
     return folder, summary
 
 

@@ -11,7 +11,7 @@ from ddjax.errors import InputError
 from ddjax.models import network
 from ddjax.scores.grand import grand
 
-CONVNET = network("convnet", 3, (8, 8, 1), width=3, depth=1)
+CONVNET = network("convnet_d1", 3, (8, 8, 1), width=3)
 SOFTMAX = {"w": np.zeros((4, 3), np.float32), "b": np.zeros(3, np.float32)}
 
 

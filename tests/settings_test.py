@@ -1,10 +1,11 @@
 """Settings: every wrong value is refused with its key, value and what is allowed."""
 
 import dataclasses
+import inspect
 
 import pytest
 
-from ddjax import settings
+from ddjax import models, settings
 from ddjax.errors import InputError
 from ddjax.scores.aum import MARGINS
 from ddjax.scores.cad import QUANTITIES
@@ -42,6 +43,9 @@ def test_every_default_has_the_declared_type():
             assert isinstance(value, field.type), field.name
 
 
+FILE = {"teacher__path": "w.pth", "teacher__classes": "c.txt"}
+
+
 @pytest.mark.parametrize(
     "override, message",
     [
@@ -61,6 +65,15 @@ def test_every_default_has_the_declared_type():
         ({"student__label_smoothing": 2.0}, "student.label_smoothing: found 2.0"),
         ({"teacher__epochs": 0}, "teacher.epochs: found 0"),
         ({"teacher__learning_rate": 0.0}, "teacher.learning_rate: found 0.0"),
+        ({"teacher__snapshots": (0,)}, "teacher.snapshots: found 0"),
+        ({"teacher__snapshots": (31,)}, "teacher.snapshots: found 31"),
+        ({"teacher__snapshots": (2, 2)}, "teacher.snapshots: .* every epoch once"),
+        ({"teacher__epoch": 2}, "teacher.epoch: found 2, allowed is 0 or one of 30"),
+        ({"teacher__path": "w.pth"}, "teacher.classes: found '', allowed is a text"),
+        ({"teacher__classes": "c.txt"}, "teacher.classes: found 'c.txt', .* nothing"),
+        ({"teacher__mean": (0.5,)}, r"teacher.mean: found \(0.5,\), .* nothing"),
+        (FILE | {"teacher__mean": (float("nan"),)}, "teacher.mean: found nan"),
+        (FILE | {"teacher__std": (0.0,)}, "teacher.std: found 0.0"),
         ({"data__validation": 0.0}, "data.validation: found 0.0"),
         ({"data__image_size": -1}, "data.image_size: found -1"),
         ({"select__ipcs": (0,)}, "select.ipcs: found 0"),
@@ -99,8 +112,33 @@ def test_from_config_takes_an_integer_for_a_number():
 
 
 def test_network_options_are_those_of_the_named_kind():
-    built = changed(student__network__name="mlp")
-    assert built.student.network.options() == {"hidden": (128, 128)}
+    hidden = {"student__network__mlp__hidden": (3,)}
+    built = changed(student__network__name="mlp", **hidden)
+    assert built.student.network.options() == {"hidden": (3,)}
+    assert built.teacher.network.options() == {}
+    # Another network's options do not leak.
+    assert (
+        changed(student__network__name="vgg11", **hidden).student.network.options()
+        == {}
+    )
+    narrow = changed(
+        student__network__name="resnet_ap10",
+        student__network__resnet__width=2,
+        student__network__resnet_ap__width=4,
+        student__network__dtype="bfloat16",
+    )
+    assert narrow.student.network.options() == {"width": 4, "dtype": "bfloat16"}
+
+
+def test_every_network_has_the_section_of_its_family():
+    for name in models.MODELS:
+        family = settings.Network(name).family
+        fields = {
+            f.name for f in dataclasses.fields(getattr(settings.Network(), family))
+        }
+        options = inspect.signature(models.MODELS[name]).parameters.values()
+        known = {p.name for p in options if p.kind is p.KEYWORD_ONLY}
+        assert fields == known - {"dtype", "lowering"}, name
 
 
 def test_optimizer_tells_the_fields_that_matter():
@@ -212,3 +250,25 @@ def test_readings_are_those_of_the_scores():
     assert select.CAD_QUANTITIES == QUANTITIES
     assert select.NEVER_LEARNED == NEVER_LEARNED
     assert select.MARGINS == MARGINS
+
+
+@pytest.mark.parametrize("path", ["a/w.safetensors", "w.pth", "w.pth.tar", "w.bin"])
+def test_a_path_of_weights_is_told_from_a_bundle(path):
+    assert settings.Teacher(path=path, classes="c.txt").is_file
+    assert not settings.Teacher(path=path.rpartition(".")[0] + "-teacher").is_file
+
+
+def test_the_last_epoch_is_there_without_a_snapshot():
+    assert settings.Teacher(epochs=5, epoch=5).epoch == 5
+    assert settings.Teacher(epochs=5, epoch=2, snapshots=(2,)).epoch == 2
+    assert settings.Teacher(path="bundle", epoch=99).epoch == 99  # the bundle knows
+
+
+def test_add_transfer_names_the_network_after_its_entry():
+    config = settings.defaults()
+    settings.add_transfer(config, "resnet18", width=8)
+    settings.add_transfer(config, "thin", name="mlp", hidden=(4,))
+    built = settings.from_config(config).transfer
+    assert built["resnet18"].network == settings.named("resnet18", width=8)
+    assert built["thin"].network.options() == {"hidden": (4,)}
+    assert built["thin"].network.name == "mlp" and built["thin"].batch_size == 0

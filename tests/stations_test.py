@@ -1,8 +1,7 @@
-"""The stations: teacher, labels, subsets, and choices that never see the test split."""
+"""The stations: labels, subsets, and choices that never see the test split."""
 
 import dataclasses
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
 from ddjax.stations.context import open_context
 from ddjax.stations.evidence import gather
+from ddjax.stations.fixed_labels import labels_station
 from ddjax.stations.students import Outcome, Students
 from ddjax.stations.subsets import (
     judged,
@@ -24,7 +24,7 @@ from ddjax.stations.subsets import (
     subset_of,
     subsets_station,
 )
-from ddjax.stations.teacher import labels_station, load_teacher, teacher_station
+from ddjax.stations.teacher import teacher_station
 from ddjax.stations.trace import trace_station
 
 IPC = 2
@@ -96,94 +96,6 @@ def logits_of(teacher, context, images):
     return np.asarray(teacher.network.apply(teacher.variables, inputs)[0])
 
 
-def test_teacher_manifest_tells_how_it_was_made(context, teacher):
-    artifact = teacher.artifact
-    assert not artifact.reused
-    assert artifact.info["classes"] == list(tiny.CLASSES)
-    assert artifact.info["image_shape"] == [8, 8, 1]
-    assert artifact.info["mean"] == list(context.source.mean)
-    settings = artifact.manifest["settings"]
-    assert settings["network"] == "mlp" and settings["options"] == {"hidden": [8]}
-    assert settings["seed"] == 0 and settings["steps"] == 24  # 3 x 96 / 12
-    assert settings["recipe"]["learning_rate"] == 3e-3
-    assert settings["recipe"]["optimizer"]["name"] == "adamw"
-    assert artifact.manifest["parents"] == {"data": context.data_digest}
-    assert artifact.cost.train_passes == 24 * 12
-
-
-@pytest.mark.parametrize("split", ["validation", "test"])
-def test_teacher_accuracy_is_its_networks(context, teacher, split):
-    examples = getattr(context, split)
-    guesses = logits_of(teacher, context, examples.images).argmax(-1)
-    expected = 100 * (guesses == examples.labels).mean()
-    assert teacher.artifact.info["accuracy"][split] == pytest.approx(expected, abs=1e-3)
-
-
-def test_teacher_is_reused(opened, teacher):
-    again = teacher_station(opened())
-    assert again.artifact.reused
-    assert again.artifact.path == teacher.artifact.path
-    assert not teacher_station(opened(teacher__epochs=1)).artifact.reused
-
-
-def test_load_teacher_gives_the_same_logits(context, opened, teacher):
-    loaded = load_teacher(opened(teacher__path=str(teacher.artifact.path)))
-    images = context.test.images
-    np.testing.assert_array_equal(
-        logits_of(loaded, context, images), logits_of(teacher, context, images)
-    )
-
-
-def test_teacher_station_takes_the_teacher_that_is_named(opened, teacher):
-    # The network of the settings is not the teacher's; the teacher's own counts.
-    named = opened(
-        teacher__path=str(teacher.artifact.path), teacher__network__mlp__hidden=(5, 5)
-    )
-    found = teacher_station(named)
-    assert found.artifact.address == teacher.artifact.address
-    assert found.network == teacher.network
-
-
-def test_load_teacher_refuses_another_order_of_classes(opened, teacher):
-    context = opened(teacher__path=str(teacher.artifact.path))
-    context.source = dataclasses.replace(
-        context.source, classes=tuple(reversed(tiny.CLASSES))
-    )
-    with pytest.raises(InputError, match=r"classes are \['left', .*the source's are"):
-        load_teacher(context)
-
-
-def test_load_teacher_refuses_another_image_shape(opened, teacher):
-    small = opened(teacher__path=str(teacher.artifact.path), data__image_size=4)
-    with pytest.raises(InputError, match=r"image shape are \[8, 8, 1\].*\[4, 4, 1\]"):
-        load_teacher(small)
-
-
-def test_load_teacher_refuses_another_artifact(opened, subsets):
-    with pytest.raises(InputError, match="kind is 'subsets', expected 'teacher'"):
-        load_teacher(opened(teacher__path=str(subsets.path)))
-
-
-def test_load_teacher_refuses_damaged_weights(opened, teacher, tmp_path):
-    copy = shutil.copytree(teacher.artifact.path, tmp_path / "teacher")
-    context = opened(teacher__path=str(copy))
-    load_teacher(context)
-    files = [path for path in (copy / "weights").rglob("*") if path.is_file()]
-    largest = max(files, key=lambda path: path.stat().st_size)
-    content = bytearray(largest.read_bytes())
-    content[len(content) // 2] ^= 1
-    largest.write_bytes(content)
-    with pytest.raises(InputError, match=f"{largest.name}: sha256 .* is damaged"):
-        load_teacher(context)
-
-
-def test_teacher_that_diverged_is_refused_and_leaves_nothing(opened, folder):
-    before = sorted((folder / "artifacts").glob("teacher-*"))
-    with pytest.raises(InputError, match="teacher.learning_rate: found 1e.30"):
-        teacher_station(opened(teacher__learning_rate=1e30))
-    assert sorted((folder / "artifacts").glob("teacher-*")) == before
-
-
 def test_labels_are_the_networks_logits(context, teacher):
     artifact = labels_station(context, teacher)
     expected = logits_of(teacher, context, context.pool.images)
@@ -248,8 +160,11 @@ def test_subsets_change_with_what_they_hang_on(opened, context, evidence, subset
 class Judge:
     """Stands for `Students`: gives every member accuracies instead of training it."""
 
-    def __init__(self, accuracies):
+    name = ""
+
+    def __init__(self, context, accuracies):
         """accuracies: member -> (validation, test)."""
+        self.context = context
         self.accuracies = accuracies
         self.asked = []
 
@@ -287,8 +202,8 @@ def test_tune_chooses_by_the_split_it_is_told(opened, select_on, expected):
     context = opened(
         student__learning_rates=(0.01, 0.03), protocol__select_on=select_on
     )
-    judge = Judge(by_rate)
-    assert experiment.tune(context, judge, "hard", IPC) == expected
+    judge = Judge(context, by_rate)
+    assert experiment.tune(judge, "hard", IPC) == expected
     ((label, regime, read_test, members),) = judge.asked
     assert (label, regime, read_test) == ("tuning", "hard", select_on == "test")
     assert {member.seed for member in members} == {0}  # search_seeds of them
@@ -296,15 +211,17 @@ def test_tune_chooses_by_the_split_it_is_told(opened, select_on, expected):
 
 
 def test_tune_takes_a_single_rate_untried(opened):
-    judge = Judge(by_rate)
-    assert experiment.tune(opened(), judge, "hard", IPC) == {RANDOM: 0.01, FULL: 0.01}
+    judge = Judge(opened(), by_rate)
+    assert experiment.tune(judge, "hard", IPC) == {RANDOM: 0.01, FULL: 0.01}
     assert judge.asked == []
 
 
 def test_tune_takes_the_middle_of_equally_good_rates(opened):
     context = opened(student__learning_rates=(0.1, 0.01, 0.03, 0.3))
-    judge = Judge(lambda member: (70.0 - 9 * (member.learning_rate == 0.3), 0.0))
-    found = experiment.tune(context, judge, "hard", IPC)
+    judge = Judge(
+        context, lambda member: (70.0 - 9 * (member.learning_rate == 0.3), 0.0)
+    )
+    found = experiment.tune(judge, "hard", IPC)
     assert found == {RANDOM: 0.03, FULL: 0.03}
 
 
@@ -315,7 +232,7 @@ def test_tune_passes_over_rates_that_diverge(opened):
         value = {0.01: 50.0, 0.03: 40.0, 0.1: float("nan")}[member.learning_rate]
         return value, float("nan")
 
-    found = experiment.tune(context, Judge(accuracies), "hard", IPC)
+    found = experiment.tune(Judge(context, accuracies), "hard", IPC)
     assert found == {RANDOM: 0.01, FULL: 0.01}
 
 
@@ -326,16 +243,16 @@ def test_tune_averages_the_search_seeds(opened):
         values = {(0.01, 0): 90.0, (0.01, 1): 10.0, (0.03, 0): 60.0, (0.03, 1): 60.0}
         return values[member.learning_rate, member.seed], float("nan")
 
-    found = experiment.tune(context, Judge(accuracies), "hard", IPC)
+    found = experiment.tune(Judge(context, accuracies), "hard", IPC)
     assert found == {RANDOM: 0.03, FULL: 0.03}
 
 
 def test_tune_refuses_when_all_rates_diverge(opened):
     context = opened(student__learning_rates=(1.0, 2.0))
-    nothing = Judge(lambda member: (float("nan"), float("nan")))
+    nothing = Judge(context, lambda member: (float("nan"), float("nan")))
     message = "with all of which training diverged .random, soft, IPC 2.; offer smaller"
     with pytest.raises(InputError, match=message):
-        experiment.tune(context, nothing, "soft", IPC)
+        experiment.tune(nothing, "soft", IPC)
 
 
 @pytest.mark.parametrize("select_on, best", [("validation", 0.0), ("test", 0.5)])
@@ -343,7 +260,9 @@ def test_search_windows_chooses_by_the_split_it_is_told(
     opened, subsets, select_on, best
 ):
     context = opened(protocol__select_on=select_on)
-    judge = Judge(lambda member: (70.0, 20.0) if member.label == 0.0 else (60.0, 80.0))
+    judge = Judge(
+        context, lambda member: (70.0, 20.0) if member.label == 0.0 else (60.0, 80.0)
+    )
     found, cost = search_windows(
         context, judge, subsets, "el2n_best_window", "hard", IPC, 0.01
     )
@@ -377,7 +296,7 @@ def test_searches_leave_no_test_accuracy(opened, subsets, folder):
     # A test split that would end any search that reads it.
     context.test = Examples(None, None, None)
     students = Students(context, {})
-    rates = experiment.tune(context, students, "hard", IPC)
+    rates = experiment.tune(students, "hard", IPC)
     start, _ = search_windows(
         context, students, subsets, "el2n_best_window", "hard", IPC, rates[RANDOM]
     )

@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from ddjax.data import augment
 from ddjax.data.augment import Recipe
 from ddjax.labels import Objective
-from ddjax.models import network
-from ddjax.train import order, student
+from ddjax.models import Network, network
+from ddjax.models.layers import Dropout
+from ddjax.train import order, student, sweep
+from ddjax.train.members import Members
 
 N, CLASSES, BATCH, STEPS = 12, 3, 4, 7
 SHAPE = (4, 4, 1)
@@ -243,3 +246,52 @@ def test_make_batch_shows_the_views_of_the_example_ids():
         )
         expected = student.normalise(view, pool.mean, pool.std)
         np.testing.assert_allclose(batch.inputs[row], expected, rtol=1e-5)
+
+
+class Dropped(nn.Module):
+    """Softmax regression on pixels of which half are dropped."""
+
+    num_classes: int = CLASSES
+    rate: float = 0.5
+
+    @nn.compact
+    def __call__(self, images_BHWC, train=False, features=False):
+        x_BD = images_BHWC.reshape(len(images_BHWC), -1)
+        return nn.Dense(self.num_classes)(Dropout(self.rate, train)(x_BD))
+
+
+def dropping(rate=0.5):
+    return make_program(network=Network(Dropped(rate=rate), SHAPE))
+
+
+def test_dropout_is_drawn_by_seed_and_step():
+    pool, hparams, program = make_pool(), make_hparams(), dropping()
+    whole = dense(trained(program, pool, hparams))
+    again = dense(trained(program, pool, hparams, cuts=(0, 1, 4, STEPS)))
+    np.testing.assert_array_equal(whole[0], again[0])
+    without = dense(trained(dropping(rate=0.0), pool, hparams))
+    assert not np.allclose(whole[0], without[0], atol=1e-3)
+    # The same weights, order and views, at another seed and at another step.
+    plan, start = make_plan(Recipe(), pool), student.init_student(program, jnp.int32(0))
+    batch = jax.tree.map(lambda a: a[:BATCH], plan)
+    step = jax.jit(student.train_step, static_argnums=0)
+    kernels = [
+        dense(step(program, start | changes, pool, batch, hparams))[0]
+        for changes in ({}, {"seed": jnp.int32(1)}, {"step": jnp.int32(1)})
+    ]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert not np.allclose(kernels[one], kernels[other], atol=1e-4)
+
+
+def test_dropout_is_the_same_with_every_driver():
+    hparams = jax.tree.map(lambda value: np.full(2, value, np.float32), make_hparams())
+    subsets = [np.arange(8, dtype=np.int32), np.arange(4, 12, dtype=np.int32)]
+    members = Members(np.array([0, 1], np.int32), subsets, hparams)
+    found = {}
+    for driver in ("loop", "vmap"):
+        runner = sweep.Runner(dropping(), make_pool(), driver)
+        states, _ = runner.train(members, STEPS)
+        parts = [state["variables"]["params"]["Dense_0"]["kernel"] for state in states]
+        found[driver] = np.concatenate([np.asarray(part) for part in parts])
+    np.testing.assert_allclose(found["vmap"], found["loop"], rtol=1e-4, atol=1e-5)
+    assert not np.allclose(*found["loop"], atol=1e-3)

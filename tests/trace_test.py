@@ -9,8 +9,9 @@ from ddjax.artifacts import Workdir
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations.context import open_context
+from ddjax.stations.fixed_labels import labels_station
 from ddjax.stations.students import Students
-from ddjax.stations.teacher import labels_station, teacher_station
+from ddjax.stations.teacher import teacher_station
 from ddjax.stations.trace import (
     run_seeds,
     snapshot_steps,

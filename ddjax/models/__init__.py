@@ -7,16 +7,59 @@ from typing import Any
 from flax import linen as nn
 
 from ddjax.errors import InputError
-from ddjax.models import convnet, mlp, options, resnet
-from ddjax.models.functional import Network, Variables
+from ddjax.models import (
+    alexnet,
+    convnet,
+    efficientnet,
+    mlp,
+    mobilenet,
+    options,
+    resnet,
+    resnet_ap,
+    shufflenet,
+    swin,
+    vgg,
+    vit,
+    wide_resnet,
+)
+from ddjax.models.functional import Network, Variables, moments, running_moments
+from ddjax.models.torch_weights import from_torch, save_safetensors, to_torch
 
-__all__ = ["MODELS", "Network", "Variables", "create", "network"]
+__all__ = [
+    "MODELS",
+    "Network",
+    "Variables",
+    "create",
+    "from_torch",
+    "moments",
+    "network",
+    "running_moments",
+    "save_safetensors",
+    "to_torch",
+]
 
 # Each takes (num_classes, image_size, *, options...) and returns a module.
 MODELS: dict[str, Callable[..., nn.Module]] = {
-    "convnet": convnet.convnet,
+    "alexnet": alexnet.alexnet,
+    "convnet_d1": convnet.convnet(1),
+    "convnet_d2": convnet.convnet(2),
+    "convnet_d3": convnet.convnet(3),
+    "convnet_d4": convnet.convnet(4),
+    "convnet_d5": convnet.convnet(5),
+    "convnet_d6": convnet.convnet(6),
+    "efficientnet_b0": efficientnet.efficientnet_b0,
     "mlp": mlp.mlp,
-    "resnet18": resnet.resnet18,
+    "mobilenet_v2": mobilenet.mobilenet_v2,
+    "resnet101": resnet.resnet(101),
+    "resnet18": resnet.resnet(18),
+    "resnet34": resnet.resnet(34),
+    "resnet50": resnet.resnet(50),
+    "resnet_ap10": resnet_ap.resnet_ap10,
+    "shufflenet_v2_x0_5": shufflenet.shufflenet_v2_x0_5,
+    "swin_v2_t": swin.swin_v2_t,
+    "vgg11": vgg.vgg11,
+    "vit_b_16": vit.vit_b_16,
+    "wide_resnet_16_2": wide_resnet.wide_resnet_16_2,
 }
 
 

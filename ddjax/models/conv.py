@@ -1,9 +1,10 @@
-"""Two-dimensional convolution with two lowerings that share their weights.
+"""Two-dimensional convolution with several lowerings that share their weights.
 
 XLA's convolution is the right instruction on GPU and TPU. On CPU it runs about ten
 times slower inside a loop than outside, and `vmap` over weights, which is how a sweep
 trains many students, turns it into a slow grouped convolution. Written as shifted
-slices of the image and one matrix product it keeps its speed in both places.
+slices of the image and one matrix product it keeps its speed in both places. Where
+there are many channels, 3x3 kernels take a quarter of the products, see `winograd`.
 
 Letters: B batch, H W image, Y X output image, C input channels, O output channels,
 K = size * size * C.
@@ -17,11 +18,14 @@ from flax import linen as nn
 from jax import lax
 
 from ddjax.models import initializers
+from ddjax.models.winograd import conv3x3
 
-LOWERINGS = ("auto", "patches", "direct")
+LOWERINGS = ("auto", "winograd", "patches", "direct")
 # From this many channels on, one product a kernel row beats laying all rows side by
 # side; below it the products would be too thin.
 _WIDE = 8
+# From this many input and output channels on, products saved outweigh transforms.
+_VERY_WIDE = 64
 
 
 def conv(
@@ -35,26 +39,97 @@ def conv(
 
     Args:
       images_BHWC: [B, H, W, C] float.
-      kernel_HWCO: [size, size, C, O] float.
+      kernel_HWCO: [size, size, C, O] float, or [size, size, 1, C] for a kernel a
+        channel.
       stride: step in both directions, at least 1.
       padding: rows and columns of zeros added on each of the four sides.
-      lowering: "patches" (shifted slices and one matrix product), "direct" (XLA's
-        convolution) or "auto" (patches on CPU, direct elsewhere, decided when traced).
+      lowering: "patches" (shifted slices and one matrix product), "winograd" (see
+        there; patches where the kernel is not 3x3, the stride not 1 or the numbers
+        not float32), "direct" (XLA's convolution) or "auto" (direct but on CPU, where
+        it is winograd for many channels, else patches; decided when traced).
 
     Returns:
       [B, Y, X, O] float, Y = (H + 2 * padding - size) // stride + 1, X likewise.
     """
+    size, _, channels, outputs = kernel_HWCO.shape
+    depthwise = images_BHWC.shape[-1] != channels
     if lowering == "auto":
-        lowering = "patches" if jax.default_backend() == "cpu" else "direct"
-    if lowering == "patches":
-        return _patches(images_BHWC, kernel_HWCO, stride, padding)
+        wide = min(channels, outputs) >= _VERY_WIDE
+        on_cpu = "winograd" if wide else "patches"
+        lowering = on_cpu if jax.default_backend() == "cpu" else "direct"
+    if lowering == "direct":
+        return _direct(images_BHWC, kernel_HWCO, stride, padding, depthwise)
+    if depthwise:
+        return _depthwise(images_BHWC, kernel_HWCO, stride, padding)
+    exact = images_BHWC.dtype == jnp.float32
+    if lowering == "winograd" and size == 3 and stride == 1 and exact:
+        return conv3x3(images_BHWC, kernel_HWCO, padding)
+    return _patches(images_BHWC, kernel_HWCO, stride, padding)
+
+
+def _direct(images_BHWC, kernel_HWCO, stride, padding, depthwise):
     return lax.conv_general_dilated(
         images_BHWC,
         kernel_HWCO,
         window_strides=(stride, stride),
         padding=((padding, padding), (padding, padding)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=images_BHWC.shape[-1] if depthwise else 1,
     )
+
+
+# As with `_unit_stride` below, the gradient is written as sums of shifted images too.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _depthwise(images_BHWC, kernel_HW1C, stride, padding):
+    sides = (padding, padding, 0)
+    padded = lax.pad(images_BHWC, _zero(images_BHWC), (_NONE, sides, sides, _NONE))
+    return sum(
+        shifted * kernel_HW1C[i, j].reshape(1, 1, 1, -1)
+        for (i, j), shifted in _taps(padded, len(kernel_HW1C), stride)
+    )
+
+
+def _depthwise_forward(images_BHWC, kernel_HW1C, stride, padding):
+    result = _depthwise(images_BHWC, kernel_HW1C, stride, padding)
+    return result, (images_BHWC, kernel_HW1C)
+
+
+def _depthwise_backward(stride, padding, residuals, grad_BYXC):
+    images_BHWC, kernel_HW1C = residuals
+    size = len(kernel_HW1C)
+    # With zeros between them, gradients at a stride are those at stride 1.
+    low = size - 1 - padding
+    sides = [
+        (low, low + (n + 2 * padding - size) % stride, stride - 1)
+        for n in images_BHWC.shape[1:3]
+    ]
+    spread = lax.pad(grad_BYXC, _zero(grad_BYXC), (_NONE, *sides, _NONE))
+    images_grad = _depthwise(spread, kernel_HW1C[::-1, ::-1], 1, 0)
+    sides = (padding, padding, 0)
+    padded = lax.pad(images_BHWC, _zero(images_BHWC), (_NONE, sides, sides, _NONE))
+
+    # Image by image: what all places of the kernel look at then stays in the cache.
+    def add(sums, image):
+        padded_HWC, grad_YXC = image
+        products = [
+            (shifted * grad_YXC[None]).sum((0, 1, 2))
+            for _, shifted in _taps(padded_HWC[None], size, stride)
+        ]
+        return sums + jnp.stack(products).reshape(sums.shape), None
+
+    zeros = jnp.zeros_like(kernel_HW1C)
+    kernel_grad, _ = lax.scan(add, zeros, (padded, grad_BYXC))
+    return images_grad, kernel_grad
+
+
+_depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+def _taps(padded_BHWC, size, stride):
+    """Yields (row, column) of a kernel and the images that it is multiplied with."""
+    for i, row in enumerate(_shifts(padded_BHWC, size, stride, axis=1)):
+        for j, shifted in enumerate(_shifts(row, size, stride, axis=2)):
+            yield (i, j), shifted
 
 
 def _patches(images_BHWC, kernel_HWCO, stride, padding):
@@ -69,9 +144,8 @@ def _lines(images_BHWC, size, stride, padding):
 
     A negative padding crops, which the gradient of a wide padding asks for.
     """
-    sides, none = (padding, padding, 0), (0, 0, 0)
-    zero = jnp.zeros((), images_BHWC.dtype)
-    images_BHWC = lax.pad(images_BHWC, zero, (none, sides, sides, none))
+    sides = (padding, padding, 0)
+    images_BHWC = lax.pad(images_BHWC, _zero(images_BHWC), (_NONE, sides, sides, _NONE))
     return jnp.concatenate(_shifts(images_BHWC, size, stride, axis=2), axis=-1)
 
 
@@ -117,6 +191,13 @@ def _backward(padding, residuals, grad_BYXO):
 _unit_stride.defvjp(_forward, _backward)
 
 
+_NONE = (0, 0, 0)  # no padding along an axis
+
+
+def _zero(array):
+    return jnp.zeros((), array.dtype)
+
+
 def _shifts(images_BHWC, size, stride, axis):
     """Returns the `size` copies of images that are shifted along an axis."""
     last = images_BHWC.shape[axis] - size
@@ -133,28 +214,42 @@ class Conv(nn.Module):
       features: output channels.
       size: height and width of the kernel.
       stride: step in both directions.
-      padding: zeros added on each side.
+      padding: zeros added on each side; None: half the kernel, which keeps the size of
+        the image at stride 1.
       use_bias: adds one learned number per output channel.
+      depthwise: each channel has a kernel of its own, stored as [size, size, 1, O];
+        `features` equals the channels.
+      dtype: in which it computes, "float32" or "bfloat16".
       lowering: see `conv`; the parameters do not depend on it.
-      kernel_init: initialiser of the kernel; the bias is PyTorch's default.
+      kernel_init, bias_init: initialisers; a bias of None is PyTorch's default.
     """
 
     features: int
     size: int = 3
     stride: int = 1
-    padding: int = 1
+    padding: int | None = None
     use_bias: bool = True
+    depthwise: bool = False
+    dtype: str = "float32"
     lowering: str = "auto"
     kernel_init: nn.initializers.Initializer = initializers.torch_kernel
+    bias_init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(self, images_BHWC: jax.Array) -> jax.Array:
-        channels = images_BHWC.shape[-1]
+        channels = 1 if self.depthwise else images_BHWC.shape[-1]
         shape = (self.size, self.size, channels, self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        result = conv(images_BHWC, kernel, self.stride, self.padding, self.lowering)
+        result = conv(
+            images_BHWC.astype(self.dtype),
+            kernel.astype(self.dtype),
+            self.stride,
+            self.size // 2 if self.padding is None else self.padding,
+            self.lowering,
+        )
         if self.use_bias:
-            bias_init = initializers.torch_bias(self.size * self.size * channels)
+            fan_in = self.size * self.size * channels
+            bias_init = self.bias_init or initializers.torch_bias(fan_in)
             bias = self.param("bias", bias_init, (self.features,))
-            result += bias.reshape(1, 1, 1, -1)
+            result += bias.reshape(1, 1, 1, -1).astype(self.dtype)
         return result

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,9 +11,15 @@ from flax import linen as nn
 from flax import traverse_util
 
 from ddjax.errors import InputError
+from ddjax.models.conv import Conv
+from ddjax.models.norm import BatchNorm
 
-# {"params": ...} and, with batch norm, {"batch_stats": ...}; leaves are float32.
+# {"params": ...} and, with batch norm, {"batch_stats": ...}; leaves are float32 but for
+# the number of batches that batch norm has seen.
 Variables = dict[str, Any]
+
+# Layers whose inputs `Network.inspect` can look at.
+KINDS = {"norm": BatchNorm, "conv": Conv}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +33,13 @@ class Network:
     Attributes:
       module: the Linen module.
       image_shape: (height, width, channels) of one image.
+      rescale: (factors, offsets) a channel, applied to images first, for a network
+        that was trained with another mean and deviation; None: as they are.
     """
 
     module: nn.Module
     image_shape: tuple[int, int, int]
+    rescale: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def init(self, key: jax.Array) -> Variables:
         """Draws the variables of an untrained network.
@@ -44,7 +54,11 @@ class Network:
         return self.module.lazy_init(key, images)
 
     def apply(
-        self, variables: Variables, images_BHWC: jax.Array, train: bool = False
+        self,
+        variables: Variables,
+        images_BHWC: jax.Array,
+        train: bool = False,
+        key: jax.Array | None = None,
     ) -> tuple[jax.Array, Variables]:
         """Computes the logits of a batch.
 
@@ -53,17 +67,67 @@ class Network:
           images_BHWC: [B, H, W, C] float32, normalised.
           train: whether batch norm uses the moments of this batch and averages them
             into its running statistics. Must be known when traced.
+          key: a typed PRNG key for dropout and stochastic depth, which act in training
+            and with a key only; networks without either ignore it.
 
         Returns:
           Logits [B, num_classes] float32, and the variables with updated batch
           statistics in training, unchanged otherwise.
         """
-        if not train or "batch_stats" not in variables:
-            return self.module.apply(variables, images_BHWC, train=train), variables
+        images_BHWC = self._rescaled(images_BHWC)
+        if not train:
+            return self.module.apply(variables, images_BHWC), variables
         logits_BC, updated = self.module.apply(
-            variables, images_BHWC, train=True, mutable=["batch_stats"]
+            variables,
+            images_BHWC,
+            train=True,
+            mutable=["batch_stats"],
+            rngs=None if key is None else {"dropout": key},
         )
         return logits_BC, {**variables, **updated}
+
+    def inspect(
+        self,
+        variables: Variables,
+        images_BHWC: jax.Array,
+        measure: Callable[[jax.Array], Any],
+        kind: str = "norm",
+        train: bool = False,
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        """Computes the logits of a batch and measures what enters some of the layers.
+
+        With `measure=moments` these are the statistics that SRe2L and its family match
+        with the running ones of batch norm, see `running_moments`; gradients flow from
+        them to the images.
+
+        Args:
+          variables: from `init` or `apply`; they are not updated.
+          images_BHWC: [B, H, W, C] float32, normalised.
+          measure: the input of a layer [B, Y, X, D] -> a pytree of arrays.
+          kind: "norm", every batch norm, or "conv", every convolution.
+          train: whether batch norm uses the moments of this batch.
+
+        Returns:
+          Logits [B, num_classes] float32, and layer -> its measure in the order of the
+          forward pass.
+
+        Raises:
+          InputError: there is no such kind.
+        """
+        if kind not in KINDS:
+            raise InputError(f"kind: found {kind!r}, allowed are {', '.join(KINDS)}")
+        measures = {}
+
+        def look(call, args, kwargs, context):
+            layer = context.module
+            if isinstance(layer, KINDS[kind]) and context.method_name == "__call__":
+                measures["/".join(layer.path)] = measure(args[0])
+            return call(*args, **kwargs)
+
+        images_BHWC = self._rescaled(images_BHWC)
+        with nn.intercept_methods(look):
+            logits_BC = self.module.apply(variables, images_BHWC, train=train)
+        return logits_BC, measures
 
     def features(
         self, variables: Variables, images_BHWC: jax.Array, layer: str = ""
@@ -82,6 +146,7 @@ class Network:
         Raises:
           InputError: there is no such layer.
         """
+        images_BHWC = self._rescaled(images_BHWC)
         if not layer:
             return self.module.apply(variables, images_BHWC, features=True)[1]
         if layer not in self.layers:
@@ -93,10 +158,30 @@ class Network:
 
     @functools.cached_property
     def layers(self) -> tuple[str, ...]:
-        """The names of the layers inside, such as `norm0` or `stage1_block0/first`."""
+        """The names of the layers inside, such as `features.1` or `layer2.0/conv1`."""
         images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
         variables = jax.eval_shape(self.init, jax.random.key(0))
         return tuple(jax.eval_shape(self._outputs, variables, images))
+
+    @functools.cached_property
+    def head(self) -> str:
+        """The name of the last dense layer, which gives the logits."""
+        dense = []
+
+        def look(call, args, kwargs, context):
+            if isinstance(context.module, nn.Dense):
+                dense.append("/".join(context.module.path))
+            return call(*args, **kwargs)
+
+        with nn.intercept_methods(look):
+            jax.eval_shape(self.init, jax.random.key(0))
+        return dense[-1]
+
+    def _rescaled(self, images_BHWC):
+        if self.rescale is None:
+            return images_BHWC
+        factors, offsets = (jnp.asarray(a).reshape(1, 1, 1, -1) for a in self.rescale)
+        return images_BHWC * factors + offsets
 
     def _outputs(self, variables, images_BHWC, path=None) -> dict[str, jax.Array]:
         """What the layer at a path gives, or what every layer does."""
@@ -110,3 +195,26 @@ class Network:
         )
         outputs = traverse_util.flatten_dict(seen["intermediates"])
         return {"/".join(keys[:-1]): values[0] for keys, values in outputs.items()}
+
+
+def moments(x_BHWC: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns mean and biased variance of each channel over batch and image, [C]."""
+    x_BHWC = x_BHWC.astype(jnp.float32)
+    return x_BHWC.mean((0, 1, 2)), x_BHWC.var((0, 1, 2))
+
+
+def running_moments(variables: Variables) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Returns the running mean and variance of every batch norm, [C] each.
+
+    Args:
+      variables: of a network.
+
+    Returns:
+      Layer -> (mean, variance), named as in `Network.inspect`.
+    """
+    leaves = traverse_util.flatten_dict(variables.get("batch_stats", {}))
+    return {
+        "/".join(path[:-1]): (leaf, leaves[*path[:-1], "var"])
+        for path, leaf in leaves.items()
+        if path[-1] == "mean"
+    }

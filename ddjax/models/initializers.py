@@ -23,13 +23,7 @@ def torch_bias(fan_in: int) -> nn.initializers.Initializer:
     Returns:
       An initialiser `(key, shape, dtype) -> array`.
     """
-    limit = 1 / math.sqrt(fan_in)
-
-    def init(key, shape, dtype=float):
-        flat = jax.random.uniform(key, (math.prod(shape),), dtype, -limit, limit)
-        return flat.reshape(shape)
-
-    return init
+    return uniform(1 / math.sqrt(fan_in))
 
 
 def torch_kernel(key: jax.Array, shape: tuple[int, ...], dtype=float) -> jax.Array:
@@ -62,17 +56,21 @@ def kaiming_normal(key: jax.Array, shape: tuple[int, ...], dtype=float) -> jax.A
     return (flat * math.sqrt(2 / fan_out)).reshape(shape)
 
 
-def torch_dense(features: int, fan_in: int, name: str) -> nn.Dense:
-    """Returns a dense layer that starts as `torch.nn.Linear` does.
+def normal(stddev: float) -> nn.initializers.Initializer:
+    """Returns the initialiser that draws from a normal distribution around 0."""
 
-    Args:
-      features: number of outputs.
-      fan_in: number of inputs.
-      name: the layer's name in the parameter tree.
+    def init(key, shape, dtype=float):
+        flat = jax.random.normal(key, (math.prod(shape),), dtype)
+        return (stddev * flat).reshape(shape)
 
-    Returns:
-      The layer, to be called inside a compact method.
-    """
-    return nn.Dense(
-        features, kernel_init=torch_kernel, bias_init=torch_bias(fan_in), name=name
-    )
+    return init
+
+
+def uniform(limit: float) -> nn.initializers.Initializer:
+    """Returns the initialiser that draws uniformly from +-limit."""
+
+    def init(key, shape, dtype=float):
+        flat = jax.random.uniform(key, (math.prod(shape),), dtype, -limit, limit)
+        return flat.reshape(shape)
+
+    return init

@@ -6,11 +6,16 @@ Letters: B batch, H W image, C channels, D features.
 import jax
 from flax import linen as nn
 
-from ddjax.models import initializers, options
+from ddjax.models import options
+from ddjax.models.layers import Layers, answer, check_layers, flatten
 
 
 def mlp(
-    num_classes: int, image_size: int, *, hidden: tuple[int, ...] = (128, 128)
+    num_classes: int,
+    image_size: int,
+    *,
+    hidden: tuple[int, ...] = (128, 128),
+    dtype: str = "float32",
 ) -> "MLP":
     """Returns a multi-layer perceptron with checked options.
 
@@ -18,6 +23,7 @@ def mlp(
       num_classes: number of logits.
       image_size: height and width of the images, px; any size will do.
       hidden: units of each hidden layer, each at least 1; empty is a linear model.
+      dtype: see `Layers`.
 
     Returns:
       The module.
@@ -26,20 +32,24 @@ def mlp(
       InputError: `hidden` is no tuple or list of positive integers.
     """
     del image_size
-    return MLP(num_classes, options.integers("hidden", hidden, 1))
+    hidden = options.integers("hidden", hidden, 1)
+    return MLP(num_classes, hidden, check_layers("none", 1, dtype, "auto"))
 
 
 class MLP(nn.Module):
     """Flatten, hidden layers with ReLU, linear; all start as PyTorch's default.
 
-    The features are the last hidden layer after ReLU, or the pixels if there is none.
+    Its layers are fc_1, fc_2, ... in the order of the data, the last the logits, as in
+    the MLP of DC. The features are the last hidden layer after ReLU, or the pixels if
+    there is none.
 
     Attributes:
-      num_classes, hidden: see `mlp`.
+      num_classes, hidden, layers: see `mlp`.
     """
 
     num_classes: int
     hidden: tuple[int, ...]
+    layers: Layers
 
     @nn.compact
     def __call__(
@@ -47,10 +57,10 @@ class MLP(nn.Module):
     ) -> jax.Array | tuple[jax.Array, jax.Array]:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         del train  # The same in both modes.
-        x_BD = images_BHWC.reshape(images_BHWC.shape[0], -1)
+        x_BD = flatten(images_BHWC)
         for i, units in enumerate(self.hidden):
-            layer = initializers.torch_dense(units, x_BD.shape[1], f"hidden{i}")
+            layer = self.layers.dense(units, x_BD.shape[1], f"fc_{i + 1}")
             x_BD = nn.relu(layer(x_BD))
-        head = initializers.torch_dense(self.num_classes, x_BD.shape[1], "head")
-        logits = head(x_BD)
-        return (logits, x_BD) if features else logits
+        name = f"fc_{len(self.hidden) + 1}"
+        head = self.layers.dense(self.num_classes, x_BD.shape[1], name)
+        return answer(head(x_BD), x_BD, features)

@@ -1,5 +1,6 @@
 """What a study found: statistics over its students, tables, figures and a report."""
 
+from ddjax.report.architectures import architectures_figure, by_architecture
 from ddjax.report.correlation import Correlation, dcs, dcs_figure, spearman
 from ddjax.report.html import write_html
 from ddjax.report.label_plots import bytes_figure, labels_figure
@@ -27,11 +28,14 @@ from ddjax.report.statistics import (
     with_label_effect,
 )
 from ddjax.report.table import answer, console_table, markdown_table, write_csv
+from ddjax.report.teachers import learning_curve_figure, write_teachers_html
 
 __all__ = [
     "Correlation",
     "accuracy_figure",
     "answer",
+    "architectures_figure",
+    "by_architecture",
     "bytes_figure",
     "compares_labels",
     "console_table",
@@ -44,6 +48,7 @@ __all__ = [
     "gap_figure",
     "label_effect",
     "labels_figure",
+    "learning_curve_figure",
     "markdown_table",
     "matrix_figure",
     "mean_interval",
@@ -57,4 +62,5 @@ __all__ = [
     "with_label_effect",
     "write_csv",
     "write_html",
+    "write_teachers_html",
 ]

@@ -7,8 +7,8 @@ import base64
 import math
 import os
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -22,6 +22,9 @@ from ddjax.report.table import (
     plus_minus,
     regime_tables,
 )
+
+if TYPE_CHECKING:
+    import jinja2
 
 _COSTS = {
     "station": "station",
@@ -66,38 +69,49 @@ def write_html(
     Raises:
         InputError: if a figure's file is missing.
     """
-    import jinja2
-
     tables = regime_tables(summary)
     names = list(dict.fromkeys(name for row in failures for name in row))
-    source = resources.files("ddjax.report").joinpath("report.html.j2")
-    jinja = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = jinja.from_string(source.read_text(encoding="utf-8")).render(
+    text = template("report.html.j2").render(
         title=title,
         answer=answer(summary),
         notes=notes,
         tables=tables,
         legend=legend(tables) if tables else [],
         effects=effect_lines(summary),
-        figures=[(caption, _embedded(png)) for caption, png in figures],
+        figures=[(caption, embedded(png)) for caption, png in figures],
         students=_student_rows(summary),
-        cost_names=list(_COSTS.values()),
-        costs=[[_cost(name, row.get(name)) for name in _COSTS] for row in costs],
-        total=_total(costs),
-        settings=_flat(settings),
-        environment=_flat(environment),
+        **cost_table(costs),
+        settings=flat(settings),
+        environment=flat(environment),
         failure_names=names,
         failures=[[str(row.get(name, "")) for name in names] for row in failures],
     )
     write_file(path, text.encode())
 
 
-def _embedded(png: str | os.PathLike) -> str:
+def template(name: str) -> "jinja2.Template":
+    """The template of this package with a name."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("ddjax.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template(name)
+
+
+def cost_table(costs: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """The parts of the table of costs, by the names that templates use."""
+    return {
+        "cost_names": list(_COSTS.values()),
+        "costs": [[_cost(name, row.get(name)) for name in _COSTS] for row in costs],
+        "total": _total(costs),
+    }
+
+
+def embedded(png: str | os.PathLike) -> str:
     """A PNG file as a data URI."""
     try:
         data = Path(png).read_bytes()
@@ -181,12 +195,12 @@ def _quantity(value: object) -> str:
     return f"{value:.3g} {_PREFIXES[step]}".strip()
 
 
-def _flat(tree: object, prefix: str = "") -> list[tuple[str, str]]:
+def flat(tree: object, prefix: str = "") -> list[tuple[str, str]]:
     """Nested mappings as (dotted name, value) pairs."""
     if not isinstance(tree, Mapping):
         return [(prefix, str(tree))]
     return [
         pair
         for name, value in tree.items()
-        for pair in _flat(value, f"{prefix}.{name}" if prefix else str(name))
+        for pair in flat(value, f"{prefix}.{name}" if prefix else str(name))
     ]

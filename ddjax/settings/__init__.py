@@ -8,6 +8,7 @@ Names that depend on other packages (sources, networks, methods) are checked by
 """
 
 import dataclasses
+import types
 import typing
 from typing import Any
 
@@ -16,10 +17,11 @@ import ml_collections
 from ddjax.errors import InputError
 from ddjax.settings import checks
 from ddjax.settings.labels import REGIMES, Labels
+from ddjax.settings.network import Network, named
+from ddjax.settings.optimizer import Optimizer
 from ddjax.settings.select import Imported, Select
+from ddjax.settings.teacher import Teacher
 
-SCHEDULES = ("constant", "step", "cosine")
-OPTIMIZERS = ("adamw", "sgd")
 DRIVERS = ("auto", "vmap", "loop", "mesh")
 SPLITS = ("validation", "test")
 
@@ -66,93 +68,6 @@ class Augment:
 
 
 @dataclasses.dataclass(frozen=True)
-class Convnet:
-    width: int = 32
-    depth: int = 3
-    norm: str = "instance"  # instance, batch, group, none
-
-
-@dataclasses.dataclass(frozen=True)
-class Resnet18:
-    width: int = 64
-    stem: str = "auto"  # auto, small (3x3, no pooling), large (7x7, pooling)
-
-
-@dataclasses.dataclass(frozen=True)
-class Mlp:
-    hidden: tuple[int, ...] = (128, 128)
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """A network's name and, for each kind, its options; only the named kind's count."""
-
-    name: str = "convnet"
-    convnet: Convnet = Convnet()
-    resnet18: Resnet18 = Resnet18()
-    mlp: Mlp = Mlp()
-
-    def options(self) -> dict[str, Any]:
-        """Returns the options of the named network, empty for an unknown name."""
-        chosen = getattr(self, self.name, None)
-        return dataclasses.asdict(chosen) if dataclasses.is_dataclass(chosen) else {}
-
-
-@dataclasses.dataclass(frozen=True)
-class Optimizer:
-    """One training recipe without its length and learning rate."""
-
-    name: str = "adamw"
-    momentum: float = 0.9  # sgd
-    nesterov: bool = False  # sgd
-    weight_decay: float = 0.01  # on matrices and kernels only
-    schedule: str = "cosine"
-    zeta: float = 1.0  # cosine: 0.5 (1 + cos(pi t / (zeta T)))
-    warmup: float = 0.0  # fraction of the steps, linear from 0
-    clip: float = 0.0  # largest global gradient norm; 0: off
-    ema: float = 0.0  # decay of the averaged parameters that are evaluated; 0: off
-
-    def check(self, section: str) -> None:
-        checks.one_of(f"{section}.name", self.name, OPTIMIZERS)
-        checks.one_of(f"{section}.schedule", self.schedule, SCHEDULES)
-        checks.positive(f"{section}.zeta", self.zeta)
-        checks.finite(f"{section}.momentum", self.momentum, 0, 1)
-        checks.finite(f"{section}.weight_decay", self.weight_decay, 0)
-        checks.finite(f"{section}.warmup", self.warmup, 0, 1)
-        checks.finite(f"{section}.clip", self.clip, 0)
-        checks.require(
-            0 <= self.ema < 1, f"{section}.ema", self.ema, "a number in [0, 1)"
-        )
-
-    def used(self) -> dict[str, Any]:
-        """Returns the fields that matter with this optimiser and schedule."""
-        unused = [] if self.name == "sgd" else ["momentum", "nesterov"]
-        unused += [] if self.schedule == "cosine" else ["zeta"]
-        fields = dataclasses.asdict(self)
-        return {name: fields[name] for name in fields if name not in unused}
-
-
-@dataclasses.dataclass(frozen=True)
-class Teacher:
-    """The network whose labels the soft regimes use; trained with hard labels."""
-
-    path: str = ""  # folder of a teacher artifact to use instead of training one
-    network: Network = Network()
-    epochs: int = 30
-    batch_size: int = 64
-    learning_rate: float = 3e-3
-    label_smoothing: float = 0.0
-    optimizer: Optimizer = Optimizer()
-
-    def __post_init__(self):
-        checks.finite("teacher.epochs", self.epochs, 1)
-        checks.finite("teacher.batch_size", self.batch_size, 1)
-        checks.positive("teacher.learning_rate", self.learning_rate)
-        checks.finite("teacher.label_smoothing", self.label_smoothing, 0, 1)
-        self.optimizer.check("teacher.optimizer")
-
-
-@dataclasses.dataclass(frozen=True)
 class Student:
     """The recipe of every student, of the full-data references and of the trace."""
 
@@ -184,6 +99,26 @@ class Student:
         checks.finite("student.label_smoothing", self.label_smoothing, 0, 1)
         checks.positive("student.temperature", self.temperature)
         self.optimizer.check("student.optimizer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """One more network that every subset is judged with.
+
+    It has the student's recipe but for what is given here, the same number of image
+    passes, and no part in any choice.
+    """
+
+    network: Network = Network()
+    learning_rates: tuple[float, ...] = ()  # (): the student's
+    batch_size: int = 0  # 0: the student's
+    zeta: float = 0.0  # 0: the student's
+
+    def check(self, section: str) -> None:
+        for rate in self.learning_rates:
+            checks.positive(f"{section}.learning_rates", rate)
+        checks.finite(f"{section}.batch_size", self.batch_size, 0)
+        checks.finite(f"{section}.zeta", self.zeta, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,18 +165,22 @@ class Settings:
     """One run of the road: source, teacher, trace, subsets, students, report."""
 
     name: str = "experiment"
-    regimes: tuple[str, ...] = ("hard", "soft", "soft_kd")  # names in `labels`
+    # Names in `labels`; (): nothing but teachers are trained.
+    regimes: tuple[str, ...] = ("hard", "soft", "soft_kd")
     labels: dict[str, Labels] = dataclasses.field(default_factory=_three_regimes)
     data: Data = Data()
     augment: Augment = Augment()
     teacher: Teacher = Teacher()
     committee: dict[str, Teacher] = dataclasses.field(default_factory=dict)
     student: Student = Student(epochs=100)
+    transfer: dict[str, Transfer] = dataclasses.field(default_factory=dict)
     select: Select = Select()
     protocol: Protocol = Protocol()
     sweep: Sweep = Sweep()
 
     def __post_init__(self):
+        for name, transfer in self.transfer.items():
+            transfer.check(f"transfer.{name}")
         for name, labels in self.labels.items():
             labels.check(f"labels.{name}")
             for teacher in labels.committee:
@@ -260,9 +199,24 @@ class Settings:
 
 def defaults() -> ml_collections.ConfigDict:
     """Returns the defaults of `Settings` as a locked ConfigDict."""
-    return ml_collections.ConfigDict(
-        dataclasses.asdict(Settings()), convert_dict=True
-    ).lock()
+    return ml_collections.ConfigDict(_plain(Settings()), convert_dict=True).lock()
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    """Returns a section as a dict; what may be None is a placeholder of its type."""
+    plain = {}
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            value = _plain(value)
+        elif isinstance(value, dict):
+            value = {name: _plain(entry) for name, entry in value.items()}
+        elif value is None:
+            kind = typing.get_args(field.type)[0]
+            kind = typing.get_origin(kind) or kind
+            value = ml_collections.config_dict.placeholder(kind)
+        plain[field.name] = value
+    return plain
 
 
 def add_labels(config: ml_collections.ConfigDict, name: str, **changes: Any) -> None:
@@ -274,14 +228,29 @@ def add_labels(config: ml_collections.ConfigDict, name: str, **changes: Any) -> 
       **changes: fields of `Labels` that differ from their defaults.
     """
     with config.unlocked():
-        config.labels[name] = dataclasses.asdict(Labels(**changes))
+        config.labels[name] = _plain(Labels(**changes))
     config.regimes = (*config.regimes, name)
 
 
 def add_teacher(config: ml_collections.ConfigDict, name: str) -> None:
     """Adds a teacher with default settings to `committee`."""
     with config.unlocked():
-        config.committee[name] = dataclasses.asdict(Teacher())
+        config.committee[name] = _plain(Teacher())
+
+
+def add_transfer(
+    config: ml_collections.ConfigDict, entry: str, name: str = "", **options: Any
+) -> None:
+    """Adds a network to `transfer`.
+
+    Args:
+      config: of `defaults`; changed in place.
+      entry: name of the entry.
+      name: of the network; "": the entry's.
+      **options: of the network.
+    """
+    with config.unlocked():
+        config.transfer[entry] = _plain(Transfer(named(name or entry, **options)))
 
 
 def add_selection(config: ml_collections.ConfigDict, name: str, **changes: Any) -> None:
@@ -293,7 +262,7 @@ def add_selection(config: ml_collections.ConfigDict, name: str, **changes: Any) 
       **changes: fields of `Imported` that differ from their defaults.
     """
     with config.unlocked():
-        config.select.imported[name] = dataclasses.asdict(Imported(**changes))
+        config.select.imported[name] = _plain(Imported(**changes))
     config.select.methods = (*config.select.methods, name)
 
 
@@ -341,7 +310,10 @@ def _build(kind: type, config: Any, prefix: str) -> Any:
 
 
 def _convert(key: str, value: Any, kind: Any) -> Any:
-    """Returns value as kind: int, float, bool, str or a tuple of one of these."""
+    """Returns value as kind: int, float, bool, str, a tuple of one of these or None."""
+    if isinstance(kind, types.UnionType):
+        kind = typing.get_args(kind)[0]
+        return None if value is None else _convert(key, value, kind)
     if getattr(kind, "__origin__", None) is tuple:
         if not isinstance(value, tuple | list):
             raise InputError(f"{key}: found {value!r}, allowed is a tuple")

@@ -35,6 +35,7 @@ class Context:
       workdir: where artifacts go.
       costs: one row a station, in the order in which they were reached.
       compiled: executables shared by the run's runners.
+      placed: arrays on the device, shared with the contexts of other networks.
     """
 
     settings: Settings
@@ -45,6 +46,7 @@ class Context:
     workdir: Workdir | None = None
     costs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     compiled: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    placed: dict[str, Any] = dataclasses.field(default_factory=dict)
     started: float = dataclasses.field(default_factory=time.perf_counter)
 
     @functools.cached_property
@@ -61,6 +63,20 @@ class Context:
     @functools.cached_property
     def student_network(self) -> Network:
         return self._network("student", self.settings.student.network)
+
+    def with_student(self, name: str) -> "Context":
+        """Returns the same run with the network of an entry of `transfer`."""
+        other, student = self.settings.transfer[name], self.settings.student
+        zeta = other.zeta or student.optimizer.zeta
+        student = dataclasses.replace(
+            student,
+            network=other.network,
+            learning_rates=other.learning_rates or student.learning_rates,
+            batch_size=other.batch_size or student.batch_size,
+            optimizer=dataclasses.replace(student.optimizer, zeta=zeta),
+        )
+        settings = dataclasses.replace(self.settings, student=student)
+        return dataclasses.replace(self, settings=settings)
 
     def teacher_settings(self, name: str) -> Teacher:
         """Returns the settings of `teacher` or of a member of the committee."""
@@ -81,7 +97,11 @@ class Context:
                 **settings.options(),
             )
         except InputError as error:
-            raise InputError(f"{section}.network.{settings.name}.{error}") from error
+            if str(error).startswith("image_size"):
+                why = f"{section}.network.name is {settings.name}"
+                raise InputError(f"data.{error} ({why})") from error
+            place = "" if str(error).startswith("dtype") else f"{settings.family}."
+            raise InputError(f"{section}.network.{place}{error}") from error
 
     def steps(self, ipc: int) -> int:
         """Returns the optimisation steps of every student at a budget."""
@@ -187,9 +207,11 @@ class Context:
             **teacher,
         )
 
-    @functools.cached_property
+    @property
     def pool_images(self):
-        return jnp.asarray(self.pool.images)
+        if "pool" not in self.placed:
+            self.placed["pool"] = jnp.asarray(self.pool.images)
+        return self.placed["pool"]
 
     @functools.cached_property
     def mean(self):

@@ -133,6 +133,15 @@ class Evidence:
         )
 
 
+def asked_teachers(context: Context) -> tuple[str, ...]:
+    """Returns the teachers that students or selections ask; all without students."""
+    settings = context.settings
+    if not settings.regimes:
+        return ("teacher", *settings.committee)
+    names = [name for regime in settings.regimes for name in context.teachers(regime)]
+    return tuple(dict.fromkeys(names + ["teacher"] * asks_teacher(context)))
+
+
 def subset_key(seed: int, ipc: int) -> jax.Array:
     """Returns the key of a seed's selections at a budget."""
     return jax.random.fold_in(jax.random.key(seed), ipc)

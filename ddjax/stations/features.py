@@ -16,8 +16,8 @@ import numpy as np
 from ddjax import losses, scores
 from ddjax.artifacts import Artifact, Cost, Draft
 from ddjax.models import Network
+from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context, progress_bar
-from ddjax.stations.teacher import Teacher
 from ddjax.stations.trace import trace_weights
 from ddjax.train import evaluate
 from ddjax.train.student import normalise
@@ -85,7 +85,7 @@ def features_station(
     layer = context.settings.select.layer
     if teacher is not None:
         models = [(teacher.network, teacher.variables)]
-        parents, label = {"teacher": teacher.artifact.address}, "features, teacher"
+        parents, label = {"teacher": teacher.address}, "features, teacher"
     else:
         models = [
             (context.student_network, trace_weights(context, trace, run))

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import pathlib
 import platform
 from typing import Any
 
@@ -14,12 +15,15 @@ import pandas as pd
 from ddjax import artifacts, report
 from ddjax.artifacts import Artifact, Cost
 from ddjax.report.statistics import FULL
+from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence
 from ddjax.stations.exports import write_exports
 from ddjax.stations.figures import draw
 from ddjax.stations.students import Outcome
 from ddjax.stations.surrogates import dcs_tables
+
+_FAILURE = ["network", "method", "ipc", "regime", "seed", "learning_rate"]
 
 
 def member_row(
@@ -35,6 +39,7 @@ def member_row(
     """
     member = outcome.member
     return {
+        "network": context.settings.student.network.name,
         "method": member.method,
         "ipc": member.ipc,
         "regime": regime,
@@ -71,18 +76,22 @@ def write(
     rows: list[dict[str, Any]],
     subsets: dict[int, Artifact],
     evidence: dict[int, Evidence],
+    teachers: dict[str, Teacher],
     notes: list[str],
 ) -> pd.DataFrame:
     """Writes everything that a run leaves for its reader.
 
     These are members.jsonl, summary.csv, dcs.csv, scores/*.csv, subsets/*.csv,
-    figures/*.png, manifest.json and report.html.
+    figures/*.png, manifest.json and report.html, and with `transfer`
+    architectures.csv, which has the students of all networks; all else but
+    members.jsonl is about the first network.
 
     Args:
       context: the run.
       rows: of `member_row`.
       subsets: budget -> artifact.
       evidence: budget -> what the selections looked at.
+      teachers: by name.
       notes: remarks on the validity of the results.
 
     Returns:
@@ -91,7 +100,8 @@ def write(
     folder = context.workdir.path
     lines = [json.dumps(_finite(row), allow_nan=False) for row in rows]
     artifacts.write_file(folder / "members.jsonl", ("\n".join(lines) + "\n").encode())
-    members = pd.DataFrame(rows)
+    everyone = pd.DataFrame(rows)
+    members = everyone[everyone["network"] == rows[0]["network"]]
     summary = report.with_label_effect(report.summarise(members), members)
     report.write_csv(summary, folder / "summary.csv")
     write_exports(context, members, subsets)
@@ -101,6 +111,109 @@ def write(
         text = table.round(4).to_csv(index=False)
         artifacts.write_file(folder / "dcs.csv", text.encode())
     figures = draw(context, members, summary, subsets, evidence, tables)
+    if context.settings.transfer:
+        networks = report.by_architecture(everyone)
+        report.write_csv(networks, folder / "architectures.csv")
+        drawn = report.architectures_figure(networks)
+        figures.insert(0, _picture(context, "Every network", drawn, "architectures"))
+    figures += learning_curves(context, teachers)
+    manifest = write_manifest(context, notes)
+    failures = everyone[everyone["status"] == "failed"]
+    report.write_html(
+        folder / "report.html",
+        title=f"{context.settings.name} on {context.source.name}",
+        summary=summary,
+        figures=figures,
+        settings=manifest["settings"],
+        costs=context.costs,
+        environment=manifest["environment"] | {"source": manifest["source"]},
+        failures=failures[_FAILURE].to_dict("records"),
+        notes=notes,
+    )
+    print()
+    print(report.console_table(summary))
+    for note in notes:
+        print(f"Note: {note}")
+    context.say(f"report: {os.path.relpath(folder / 'report.html')}")
+    return summary
+
+
+def write_teachers(
+    context: Context, teachers: dict[str, Teacher], notes: list[str]
+) -> pd.DataFrame:
+    """Writes what a run leaves that only trains teachers.
+
+    These are summary.csv with a row a teacher and snapshot, figures/teachers.png,
+    manifest.json and report.html.
+
+    Returns:
+      The summary: teacher, network, parameters, epoch, validation and test accuracy in
+      percent, and the bundle's folder.
+    """
+    folder, rows = context.workdir.path, []
+    for name, teacher in teachers.items():
+        artifact = teacher.artifact
+        described, info = artifact.manifest["settings"], artifact.info
+        last = str(described.get("recipe", {}).get("epochs", ""))
+        seen = info.get("snapshots", {}) | {last: info["accuracy"]}
+        rows += [
+            {
+                "teacher": name,
+                "network": described["network"],
+                "parameters": info["parameters"],
+                "epoch": epoch,
+                "validation_accuracy": accuracy["validation"],
+                "test_accuracy": accuracy["test"],
+                "bundle": os.path.relpath(artifact.path),
+            }
+            for epoch, accuracy in seen.items()
+        ]
+    summary = pd.DataFrame(rows)
+    artifacts.write_file(folder / "summary.csv", summary.to_csv(index=False).encode())
+    manifest = write_manifest(context, notes)
+    report.write_teachers_html(
+        folder / "report.html",
+        title=f"{context.settings.name} on {context.source.name}",
+        table=summary,
+        figures=learning_curves(context, teachers),
+        settings=manifest["settings"],
+        costs=context.costs,
+        environment=manifest["environment"] | {"source": manifest["source"]},
+        notes=notes,
+    )
+    print()
+    print(summary.to_string(index=False, float_format="%.2f"))
+    for note in notes:
+        print(f"Note: {note}")
+    context.say(f"report: {os.path.relpath(folder / 'report.html')}")
+    return summary
+
+
+def learning_curves(
+    context: Context, teachers: dict[str, Teacher]
+) -> list[tuple[str, pathlib.Path]]:
+    """Writes figures/teachers.png for the teachers that were trained, if any."""
+    trainings = {
+        name: teacher.artifact.arrays
+        for name, teacher in teachers.items()
+        if "validation" in teacher.artifact.arrays
+    }
+    if not trainings:
+        return []
+    figure = report.learning_curve_figure(trainings)
+    return [_picture(context, "Learning curves of the teachers", figure, "teachers")]
+
+
+def _picture(context: Context, caption: str, figure, name: str):
+    """Writes a figure; returns (caption, path)."""
+    path = context.workdir.path / "figures" / f"{name}.png"
+    path.parent.mkdir(exist_ok=True)
+    report.save_png(figure, path)
+    return caption, path
+
+
+def write_manifest(context: Context, notes: list[str]) -> dict[str, Any]:
+    """Writes manifest.json: what was run, on what, at which cost; and returns it."""
     manifest = {
         "settings": dataclasses.asdict(context.settings),
         "source": {
@@ -116,27 +229,9 @@ def write(
         "notes": notes,
         "costs": context.costs,
     }
-    artifacts.write_json(folder / "manifest.json", _finite(manifest))
-    failures = members[members["status"] == "failed"]
-    report.write_html(
-        folder / "report.html",
-        title=f"{context.settings.name} on {context.source.name}",
-        summary=summary,
-        figures=figures,
-        settings=manifest["settings"],
-        costs=context.costs,
-        environment=manifest["environment"] | {"source": manifest["source"]},
-        failures=failures[["method", "ipc", "regime", "seed", "learning_rate"]].to_dict(
-            "records"
-        ),
-        notes=notes,
-    )
-    print()
-    print(report.console_table(summary))
-    for note in notes:
-        print(f"Note: {note}")
-    context.say(f"report: {os.path.relpath(folder / 'report.html')}")
-    return summary
+    path = context.workdir.path / "manifest.json"
+    artifacts.write_json(path, _finite(manifest))
+    return manifest
 
 
 def environment() -> dict[str, Any]:
@@ -151,15 +246,23 @@ def environment() -> dict[str, Any]:
 
 
 def learning_rate_notes(
-    chosen: dict[tuple[str, int], dict[str, float]], rates: tuple[float, ...]
+    chosen: dict[tuple[str, int], dict[str, float]],
+    rates: tuple[float, ...],
+    network: str = "",
 ) -> list[str]:
-    """Returns remarks on choices at the edge of the grid of learning rates."""
+    """Returns remarks on choices at the edge of the grid of learning rates.
+
+    Args:
+      chosen: (regime, budget) -> of `tune`.
+      rates: the grid.
+      network: of `transfer`; "": the students'.
+    """
     if len(rates) < 2:
         return []
-    edges = {min(rates), max(rates)}
+    edges, who = {min(rates), max(rates)}, f"with {network} " if network else ""
     return [
         f"The learning rate {rate:g} chosen for {_what(method)} under {regime} labels "
-        f"at IPC {ipc} lies at the edge of the grid; a wider grid may do better."
+        f"{who}at IPC {ipc} lies at the edge of the grid; a wider grid may do better."
         for (regime, ipc), rates_by in chosen.items()
         for method, rate in rates_by.items()
         if rate in edges

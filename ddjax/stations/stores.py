@@ -13,8 +13,8 @@ import numpy as np
 
 from ddjax.artifacts import Artifact, Cost, Draft, digest
 from ddjax.labels import LabelStore, codecs, labeller
+from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context, progress_bar
-from ddjax.stations.teacher import Teacher
 
 _FIT_LABELS = 20_000  # labels that a codec with parameters is fitted to
 _FINEST = "fp32"
@@ -81,8 +81,7 @@ class Stores:
             "source": context.source.digest,
             "classes": list(context.source.classes),
             "teachers": {
-                name: self.teachers[name].artifact.address
-                for name in context.teachers(regime)
+                name: self.teachers[name].address for name in context.teachers(regime)
             },
             "recipe": recipe,
             "recipe_digest": digest(recipe),

@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddjax import losses
 from ddjax.artifacts import Artifact, Cost, Draft, digest
+from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context, hparams, progress_bar
 from ddjax.stations.stores import Stores
-from ddjax.stations.teacher import Teacher
-from ddjax.train import student, sweep
+from ddjax.train import evaluate, student, sweep
 from ddjax.train.members import Members
 
 
@@ -72,6 +71,7 @@ class Students:
         context: Context,
         teachers: dict[str, Teacher],
         fixed_labels: Artifact | None = None,
+        name: str = "",
     ):
         """Keeps what all groups share.
 
@@ -79,7 +79,9 @@ class Students:
           context: the run.
           teachers: by name, those that the soft regimes ask.
           fixed_labels: of the labels station, needed by `soft`.
+          name: of the entry of `transfer` whose network they have; "": the students'.
         """
+        self.name = name
         self.context = context
         self.teachers = teachers
         self.fixed_labels = fixed_labels
@@ -93,7 +95,7 @@ class Students:
         if self.context.labels(regime).regime == "soft":
             return parents | {"labels": self.fixed_labels.address}
         for name in self.context.teachers(regime):
-            parents[name] = self.teachers[name].artifact.address
+            parents[name] = self.teachers[name].address
         return parents
 
     def recipe(self, regime: str) -> dict[str, Any]:
@@ -222,7 +224,8 @@ class Students:
         bounds = np.linspace(0, len(members), count + 1).round().astype(int)
         outcomes = []
         for index, (first, stop) in enumerate(zip(bounds, bounds[1:], strict=False)):
-            name = f"{label}, {regime}, IPC {members[0].ipc}"
+            who = f"{label}, {self.name}" if self.name else label
+            name = f"{who}, {regime}, IPC {members[0].ipc}"
             if count > 1:
                 name += f", group {index + 1} of {count}"
             outcomes += self._train_group(name, regime, members[first:stop], read_test)
@@ -319,19 +322,10 @@ class Students:
         if read_test:
             splits["test"] = context.test
         for name, split in splits.items():
-            seen = runner.ask(judge, states, count, split.images, split.labels)
+            seen = runner.ask(evaluate.judge, states, count, split.images, split.labels)
             arrays[f"{name}_accuracy"] = 100.0 * seen["correct"].mean(axis=-1)
             arrays[f"{name}_loss"] = seen["loss"].mean(axis=-1, dtype=np.float64)
             failed |= ~np.isfinite(arrays[f"{name}_loss"])
         for name in splits:
             arrays[f"{name}_accuracy"][failed] = arrays[f"{name}_loss"][failed] = np.nan
         return arrays
-
-
-def judge(network, variables, images, labels) -> dict[str, jax.Array]:
-    """Returns the cross-entropy of images and whether they are right, [B] each."""
-    logits, _ = network.apply(variables, images)
-    return {
-        "loss": losses.cross_entropy(logits, labels),
-        "correct": jnp.argmax(logits, axis=-1) == labels,
-    }

@@ -1,7 +1,8 @@
-"""The teacher: trained with hard labels on the pool, or loaded."""
+"""The teacher: trained with hard labels on the pool, read from a file, or loaded."""
 
 import dataclasses
 import pathlib
+import shutil
 import time
 from typing import Any
 
@@ -9,30 +10,25 @@ import jax
 import numpy as np
 
 from ddjax import artifacts, models
-from ddjax.artifacts import Artifact, Draft
+from ddjax.artifacts import Artifact, Cost, Draft
 from ddjax.errors import InputError
 from ddjax.labels import teacher_logits
 from ddjax.models import Network
+from ddjax.stations.bundle import (
+    WEIGHTS,
+    Teacher,
+    class_order,
+    fit,
+    open_bundle,
+    reorder,
+    section_of,
+    snapshot_folder,
+)
 from ddjax.stations.context import Context, hparams, progress_bar
 from ddjax.train import checkpoint, evaluate, student, sweep
 from ddjax.train.members import Members
 
-_WEIGHTS = "weights"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Teacher:
-    """A trained teacher.
-
-    Attributes:
-      network: its network.
-      variables: its weights.
-      artifact: its folder and manifest: class order, recipe, seed, accuracies.
-    """
-
-    network: Network
-    variables: Any
-    artifact: Artifact
+_POINTS = 20  # of the learning curve, at most
 
 
 def teacher_station(context: Context, name: str = "teacher") -> Teacher:
@@ -43,24 +39,60 @@ def teacher_station(context: Context, name: str = "teacher") -> Teacher:
       name: `teacher`, or a member of the settings' `committee`.
     """
     settings = context.teacher_settings(name)
-    if settings.path:
+    if settings.path and not settings.is_file:
         return load_teacher(context, name)
-    section = "teacher" if name == "teacher" else f"committee.{name}"
+    artifact = (_imported if settings.is_file else _trained)(context, name)
+    return open_bundle(artifact, context.source, settings, section_of(name))
+
+
+def check_teacher(context: Context, name: str) -> Network:
+    """Checks a teacher that is to be trained or loaded, before any compute.
+
+    Returns:
+      Its network.
+
+    Raises:
+      InputError: see `load_teacher`, `read_weights` and `ddjax.models.create`.
+    """
+    settings = context.teacher_settings(name)
+    if settings.is_file:
+        return read_weights(context, name)[0]
+    if settings.path:
+        return load_teacher(context, name).network
     network = context.teacher_network(name)
-    steps = -(-settings.epochs * len(context.pool) // settings.batch_size)
+    jax.eval_shape(network.init, jax.random.key(0))
+    return network
+
+
+def load_teacher(context: Context, name: str = "teacher") -> Teacher:
+    """Returns the teacher in the bundle at its settings' `path`.
+
+    Raises:
+      InputError: it is damaged, or see `open_bundle`.
+    """
+    settings = context.teacher_settings(name)
+    artifact = artifacts.load(pathlib.Path(settings.path), "teacher")
+    return open_bundle(artifact, context.source, settings, section_of(name))
+
+
+def _trained(context: Context, name: str) -> Artifact:
+    """Returns the bundle of a teacher that is trained on the pool."""
+    settings, section = context.teacher_settings(name), section_of(name)
+    network, count = context.teacher_network(name), len(context.pool)
+    steps = _steps(settings, count, settings.epochs)
+    recipe = dataclasses.asdict(settings)
+    for key in ("path", "remap", "epoch", "classes", "mean", "std", "network", "seed"):
+        del recipe[key]
     described = {
         "network": settings.network.name,
         "options": settings.network.options(),
-        "recipe": {
-            name: value
-            for name, value in dataclasses.asdict(settings).items()
-            if name not in ("path", "network", "optimizer")
-        }
-        | {"optimizer": settings.optimizer.used()},
+        "recipe": recipe | {"optimizer": settings.optimizer.used()},
         "augment": dataclasses.asdict(context.recipe("hard")),
         "steps": steps,
-        "seed": 0,
+        "seed": settings.seed,
     }
+    parents = {"data": context.data_digest}
+    partial = context.workdir.partial_folder("teacher", described, parents)
 
     def make(folder: pathlib.Path) -> Draft:
         program = context.program(
@@ -68,8 +100,8 @@ def teacher_station(context: Context, name: str = "teacher") -> Teacher:
         )
         runner = sweep.Runner(program, context.device_pool(), "loop", context.compiled)
         members = Members(
-            np.zeros(1, np.int32),
-            [np.arange(len(context.pool), dtype=np.int32)],
+            np.array([settings.seed], np.int32),
+            [np.arange(count, dtype=np.int32)],
             hparams(
                 settings.optimizer,
                 steps,
@@ -78,108 +110,178 @@ def teacher_station(context: Context, name: str = "teacher") -> Teacher:
                 temperature=1.0,
             ),
         )
+        epochs = {_steps(settings, count, e): e for e in _points(settings)}
+        kept = partial / "snapshots"
+
+        def measure(states: list[Any], carried: Any) -> tuple[dict, None]:
+            examples = context.validation
+            seen = runner.ask(
+                evaluate.judge, states, 1, examples.images, examples.labels
+            )
+            epoch = epochs.get(int(np.asarray(states[0]["step"])[0]))
+            place = kept / snapshot_folder(epoch or 0)
+            if epoch in settings.snapshots and not place.exists():
+                kept.mkdir(parents=True, exist_ok=True)
+                checkpoint.save_tree(place, _weights(program, states[0]))
+            return {"accuracy": 100.0 * seen["correct"].mean(axis=-1)}, carried
+
         with progress_bar(name, steps) as bar:
-            (state,), _ = runner.train(members, steps, progress=bar.update)
-        trained = student.evaluated_variables(program, state)
-        variables = jax.tree.map(lambda a: np.asarray(a[0]), trained)
-        accuracies = {
-            split: float(
-                evaluate.accuracy(
-                    teacher_logits(
-                        network, variables, examples.images, context.mean, context.std
-                    ),
-                    examples.labels,
-                )
+            (state,), record = runner.train(
+                members,
+                steps,
+                stops=tuple(epochs),
+                measure=measure,
+                folder=partial / "state",
+                checkpoint_seconds=context.settings.sweep.checkpoint_seconds,
+                progress=bar.update,
             )
-            for split, examples in (
-                ("validation", context.validation),
-                ("test", context.test),
-            )
-        }
+        variables = _weights(program, state)
+        accuracies = _accuracies(context, network, variables)
         if not np.isfinite(accuracies["validation"]):
             raise InputError(
                 f"{section}.learning_rate: found {settings.learning_rate}, with which "
                 "the teacher's training diverged; choose a smaller one"
             )
-        checkpoint.save_tree(folder / _WEIGHTS, variables)
-        return Draft(
-            arrays={},
-            info={
-                "classes": list(context.source.classes),
-                "image_shape": list(network.image_shape),
-                "mean": list(context.source.mean),
-                "std": list(context.source.std),
-                "accuracy": accuracies,
-            },
-            cost=runner.take_cost(),
+        checkpoint.save_tree(folder / WEIGHTS, variables)
+        snapshots = {}
+        for epoch in settings.snapshots:
+            place = folder / snapshot_folder(epoch)
+            shutil.copytree(kept / place.name, place)
+            weights = checkpoint.load_tree(place, variables)
+            snapshots[str(epoch)] = _accuracies(context, network, weights)
+        sums, counts = np.asarray(state["curve"])[0]
+        with np.errstate(invalid="ignore"):
+            curve = {"loss": sums / counts}
+        curve["epochs"] = np.array(list(epochs.values()), np.int32)
+        curve["validation"] = record["accuracy"][:, 0]
+        info = _info(context, network, context.source.classes)
+        info |= {"accuracy": accuracies, "snapshots": snapshots}
+        return Draft(curve, info, runner.take_cost())
+
+    return context.station("teacher", name, described, parents, make)
+
+
+def _steps(settings, count: int, epochs: int) -> int:
+    """Steps of a number of epochs, rounded up."""
+    return -(-epochs * count // settings.batch_size)
+
+
+def _points(settings) -> list[int]:
+    """Epochs after which the validation split is looked at; the last is one."""
+    count = min(settings.epochs, _POINTS)
+    even = np.linspace(0, settings.epochs, count + 1).round().astype(int)[1:]
+    return sorted({*even.tolist(), *settings.snapshots})
+
+
+def _weights(program: student.Program, state: dict[str, Any]) -> Any:
+    """Returns the variables of the only member of a part, on the host."""
+    trained = student.evaluated_variables(program, state)
+    return jax.tree.map(lambda a: np.asarray(a[0]), trained)
+
+
+def _accuracies(context: Context, network: Network, variables: Any) -> dict[str, float]:
+    """Returns split -> accuracy in percent, NaN where a logit is not finite."""
+    return {
+        split: float(
+            evaluate.accuracy(
+                teacher_logits(
+                    network, variables, examples.images, context.mean, context.std
+                ),
+                examples.labels,
+            )
         )
+        for split, examples in (
+            ("validation", context.validation),
+            ("test", context.test),
+        )
+    }
 
-    artifact = context.station(
-        "teacher", name, described, {"data": context.data_digest}, make
-    )
-    return Teacher(network, _load_weights(artifact, network), artifact)
+
+def _info(context: Context, network: Network, classes) -> dict[str, Any]:
+    """Returns what a bundle's manifest says about its weights."""
+    shapes = jax.eval_shape(network.init, jax.random.key(0))["params"]
+    source = context.source
+    return {
+        "classes": list(classes),
+        "image_shape": list(network.image_shape),
+        "mean": list(source.mean),
+        "std": list(source.std),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(shapes)),
+        "source": {"name": source.name, "digest": source.digest},
+    }
 
 
-def load_teacher(context: Context, name: str = "teacher") -> Teacher:
-    """Returns the teacher at its settings' `path`, checked against the source.
+def read_weights(
+    context: Context, name: str
+) -> tuple[Network, Any, list[str], dict[str, list[float]]]:
+    """Reads the file of PyTorch weights at a teacher's `path`, before any compute.
+
+    Returns:
+      (network, variables, classes in the file's order, {"mean": ..., "std": ...})
 
     Raises:
-      InputError: it is damaged, or its classes, their order or its image size differ
-        from the source's.
+      InputError: a file is missing or damaged, its weights are not those of the
+        network, or its classes do not fit the source's.
     """
-    path = pathlib.Path(context.teacher_settings(name).path)
-    key = "teacher" if name == "teacher" else f"committee.{name}"
-    artifact = artifacts.load(path, "teacher")
-    source = context.source
-    for what, found, expected in (
-        ("classes", artifact.info["classes"], list(source.classes)),
-        ("image shape", artifact.info["image_shape"], list(source.shape)),
-        ("channel means", artifact.info["mean"], list(source.mean)),
-        ("channel deviations", artifact.info["std"], list(source.std)),
-    ):
-        if found != expected:
+    settings, section = context.teacher_settings(name), section_of(name)
+    path, source = pathlib.Path(settings.path), context.source
+    try:
+        lines = pathlib.Path(settings.classes).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{section}.classes: cannot read {settings.classes!r} as text ({error})"
+        ) from error
+    classes = [line.strip() for line in lines if line.strip()]
+    class_order(classes, source.classes, settings.remap, section, path)
+    pixels = {}
+    for key in ("mean", "std"):
+        pixels[key] = list(getattr(settings, key) or getattr(source, key))
+        if len(pixels[key]) != source.shape[2]:
             raise InputError(
-                f"{key}.path {path}: the teacher's {what} are {found}, "
-                f"the source's are {expected}"
+                f"{section}.{key}: found {pixels[key]}, allowed is one number for each "
+                f"of the {source.shape[2]} channels"
             )
-    described = artifact.manifest["settings"]
-    network = models.network(
-        described["network"],
-        source.num_classes,
-        source.shape,
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in described["options"].items()
-        },
+    shape, options = source.shape, settings.network.options()
+    network = models.network(settings.network.name, len(classes), shape, **options)
+    variables = models.from_torch(
+        settings.network.name, path, len(classes), shape[0], **options
     )
-    return Teacher(network, _load_weights(artifact, network), artifact)
+    wanted = jax.eval_shape(network.init, jax.random.key(0))
+    if jax.tree.map(np.shape, variables) != jax.tree.map(np.shape, wanted):
+        raise InputError(
+            f"{section}.path {path}: its weights are for images of another number of "
+            f"channels than the source's {shape[2]}"
+        )
+    return network, variables, classes, pixels
 
 
-def _load_weights(artifact: Artifact, network: Network) -> Any:
-    like = jax.eval_shape(network.init, jax.random.key(0))
-    return checkpoint.load_tree(artifact.path / _WEIGHTS, like)
-
-
-def labels_station(context: Context, teacher: Teacher) -> Artifact:
-    """Returns the fixed labels of the pool: array `logits` [N,C] float32."""
+def _imported(context: Context, name: str) -> Artifact:
+    """Returns the bundle of a teacher whose weights are in a file of PyTorch."""
+    settings = context.teacher_settings(name)
+    network, variables, classes, pixels = read_weights(context, name)
+    described = {
+        "network": settings.network.name,
+        "options": settings.network.options(),
+        "weights": artifacts.digest(pathlib.Path(settings.path).read_bytes()),
+        "classes": classes,
+        **pixels,
+        "remap": settings.remap,
+    }
 
     def make(folder: pathlib.Path) -> Draft:
-        del folder
         start = time.perf_counter()
-        logits = teacher_logits(
-            teacher.network,
-            teacher.variables,
-            context.pool_images,
-            context.mean,
-            context.std,
+        checkpoint.save_tree(folder / WEIGHTS, variables)
+        info = _info(context, network, classes) | pixels
+        fitted, order = fit(
+            network, info, context.source, settings.remap, section_of(name), folder
         )
-        return Draft(
-            arrays={"logits": np.asarray(logits), "ids": context.pool.ids},
-            info={"classes": list(context.source.classes), "precision": "highest"},
-            cost=artifacts.Cost(
-                seconds=time.perf_counter() - start, forward_passes=len(context.pool)
-            ),
-        )
+        ordered = variables
+        if order is not None:
+            ordered = reorder(variables, network.head, order)
+        info["accuracy"] = _accuracies(context, fitted, ordered)
+        images = len(context.validation) + len(context.test)
+        seconds = time.perf_counter() - start
+        return Draft({}, info, Cost(seconds=seconds, forward_passes=images))
 
-    parents = {"data": context.data_digest, "teacher": teacher.artifact.address}
-    return context.station("labels", "fixed labels", {}, parents, make)
+    parents = {"data": context.data_digest}
+    return context.station("teacher", name, described, parents, make)

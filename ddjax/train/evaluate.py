@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ddjax import losses
 from ddjax.models import Network
 from ddjax.train.student import normalise
 
@@ -77,3 +78,21 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """
     correct = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
     return jnp.where(jnp.isfinite(logits).all(), 100.0 * correct, jnp.nan)
+
+
+def judge(
+    network: Network, variables: Any, images: jax.Array, labels: jax.Array
+) -> dict[str, jax.Array]:
+    """Returns the cross-entropy of images and whether they are right, [B] each.
+
+    Args:
+      network: the network.
+      variables: its variables.
+      images: [B,H,W,K] float32, normalised.
+      labels: [B] int32.
+    """
+    logits, _ = network.apply(variables, images)
+    return {
+        "loss": losses.cross_entropy(logits, labels),
+        "correct": jnp.argmax(logits, axis=-1) == labels,
+    }

@@ -19,6 +19,7 @@ from ddjax.train.supervision import Supervision
 
 CURVE_POINTS = 50
 _INIT = 0x1417
+_DROP = 0xD409
 
 
 class Pool(NamedTuple):
@@ -246,7 +247,8 @@ def init_student(program: Program, seed: jax.Array) -> dict[str, Any]:
 
     Returns:
       A dict of pytrees: `variables`, `moments`, `curve` ([2, CURVE_POINTS], sums and
-      counts of step losses along the training), `step` and, with `ema`, `average`.
+      counts of step losses along the training), `step`, `seed` and, with `ema`,
+      `average`.
     """
     key = jax.random.fold_in(jax.random.key(seed), _INIT)
     variables = program.network.init(key)
@@ -256,18 +258,19 @@ def init_student(program: Program, seed: jax.Array) -> dict[str, Any]:
         "moments": _moments(program, HParams(0.0, 1.0)).init(params),
         "curve": jnp.zeros((2, CURVE_POINTS), jnp.float32),
         "step": jnp.zeros((), jnp.int32),
+        "seed": jnp.asarray(seed, jnp.int32),
     }
     if program.ema:
         state["average"] = params
     return state
 
 
-def _gradients(program, variables, batch, pool, hparams):
+def _gradients(program, variables, batch, pool, hparams, key):
     """Returns the batch's mean loss, the updated variables and the gradients."""
 
-    def loss_fn(params, batch):
+    def loss_fn(params, batch, key):
         logits, updated = program.network.apply(
-            variables | {"params": params}, batch.shown, train=True
+            variables | {"params": params}, batch.shown, train=True, key=key
         )
         return program.objective(logits, batch, pool, hparams).mean(), updated
 
@@ -275,16 +278,16 @@ def _gradients(program, variables, batch, pool, hparams):
     params = variables["params"]
     count = program.batch_size // (program.micro_batch or program.batch_size)
     if count == 1:
-        (loss, updated), grads = grad_fn(params, batch)
+        (loss, updated), grads = grad_fn(params, batch, key)
         return loss, updated, grads
 
     def add(sums, part):
-        (loss, _), grads = grad_fn(params, part)
+        (loss, _), grads = grad_fn(params, *part)
         return jax.tree.map(jnp.add, sums, (loss, grads)), None
 
     parts = jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[1:]), batch)
     zeros = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
-    sums, _ = jax.lax.scan(add, zeros, parts)
+    sums, _ = jax.lax.scan(add, zeros, (parts, jax.random.split(key, count)))
     loss, grads = jax.tree.map(lambda a: a / count, sums)
     return loss, variables, grads
 
@@ -312,7 +315,10 @@ def train_step(
     variables, step = state["variables"], state["step"]
     params = variables["params"]
 
-    loss, updated, grads = _gradients(program, variables, batch, pool, hparams)
+    # For dropout; a network without it leaves the key unused.
+    key = jax.random.fold_in(jax.random.key(state["seed"]), _DROP)
+    key = jax.random.fold_in(key, step)
+    loss, updated, grads = _gradients(program, variables, batch, pool, hparams, key)
     if program.clip:
         norm = optax.tree.norm(grads)
         scale = jnp.minimum(1.0, hparams.clip / jnp.maximum(norm, 1e-12))
@@ -339,6 +345,7 @@ def train_step(
         .at[:, point]
         .add(jnp.stack([loss, jnp.ones_like(loss)])),
         "step": step + 1,
+        "seed": state["seed"],
     }
     if program.ema:
         # The average of the first steps would else be dominated by the initial

@@ -1,0 +1,176 @@
+"""What is checked before any compute: settings against names, data and the device."""
+
+import jax
+import numpy as np
+
+from ddjax import data, mesh, models, select
+from ddjax.errors import InputError
+from ddjax.labels import REGIMES, codecs
+from ddjax.report.statistics import FULL, RANDOM
+from ddjax.settings import Settings
+from ddjax.stations.bundle import section_of
+from ddjax.stations.context import Context
+from ddjax.stations.evidence import asked_teachers, needs_of, scoring_regimes
+from ddjax.stations.imports import imported_features, read_imported
+from ddjax.stations.teacher import check_teacher
+from ddjax.stations.trace import snapshot_steps
+
+
+def check_names(settings: Settings) -> None:
+    """Checks every name that stands for a piece of code.
+
+    Raises:
+      InputError: an unknown source, network, method or regime; lists the known ones.
+    """
+    data.check_name(settings.data.source)
+    known = (
+        ("regimes", settings.regimes, tuple(settings.labels)),
+        ("augment.cutmix_regimes", settings.augment.cutmix_regimes, REGIMES),
+        (
+            "select.methods",
+            settings.select.methods,
+            (*select.METHODS, *settings.select.imported),
+        ),
+        ("student.network.name", (settings.student.network.name,), models.MODELS),
+        *(
+            (f"transfer.{name}.network.name", (other.network.name,), models.MODELS)
+            for name, other in settings.transfer.items()
+        ),
+        ("teacher.network.name", (settings.teacher.network.name,), models.MODELS),
+        *(
+            (f"committee.{name}.network.name", (teacher.network.name,), models.MODELS)
+            for name, teacher in settings.committee.items()
+        ),
+    )
+    for key, names, allowed in known:
+        for name in names:
+            if name not in allowed:
+                raise InputError(
+                    f"{key}: found {name!r}, allowed is one of {', '.join(allowed)}"
+                )
+    if len(set(settings.regimes)) < len(settings.regimes):
+        raise InputError(
+            f"regimes: found {settings.regimes}, allowed is each of "
+            f"{', '.join(settings.labels)} at most once"
+        )
+    if settings.student.network.name in settings.transfer:
+        raise InputError(
+            f"transfer.{settings.student.network.name}: found the name of the "
+            "students' network, by which results would be mixed up; choose another one"
+        )
+    for name in settings.select.imported:
+        taken = (*select.METHODS, FULL, "ids")  # the last names an array of artifacts
+        if name in taken or not name.isidentifier():
+            raise InputError(
+                f"select.imported.{name}: found a name that is taken or no file can "
+                "have, allowed are letters, digits and _, and not a selection's name"
+            )
+    if RANDOM not in settings.select.methods:
+        raise InputError(
+            f"select.methods: found {settings.select.methods}, which lacks "
+            f"{RANDOM!r}, the selection that all others are compared with"
+        )
+
+
+def check(context: Context) -> None:
+    """Checks the settings against the data and the device, before any compute.
+
+    Raises:
+      InputError: see the message; nothing has been written.
+    """
+    settings, asked = context.settings, asked_teachers(context)
+    mesh.check_memory(context.pool.images.nbytes, "data.pool")
+    for name in asked:
+        check_teacher(context, name)
+    for name in dict.fromkeys(("teacher", *asked)):
+        teacher, section = context.teacher_settings(name), section_of(name)
+        if not teacher.path:
+            key = f"{section}.batch_size"
+            _check_batch(key, teacher.batch_size, len(context.pool))
+    if not settings.regimes:
+        return
+    counts = np.bincount(context.pool.labels, minlength=context.source.num_classes)
+    smallest = int(counts.argmin())
+    for ipc in settings.select.ipcs:
+        if ipc > counts[smallest]:
+            raise InputError(
+                f"select.ipcs: found {ipc}, but class "
+                f"{context.source.classes[smallest]!r} has {counts[smallest]} training "
+                "images after the validation split"
+            )
+    least = min(settings.select.ipcs) * context.source.num_classes
+    _check_batch("student.batch_size", settings.student.batch_size, least)
+    for name, other in settings.transfer.items():
+        _check_batch(f"transfer.{name}.batch_size", other.batch_size, least)
+    _check_selections(context, int(counts.min()))
+    for regime in settings.regimes:
+        context.recipe(regime)
+        codec = context.labels(regime).codec
+        if codec:
+            codecs.parse(codec).check(context.source.num_classes)
+    jax.eval_shape(context.student_network.init, jax.random.key(0))
+    for name in settings.transfer:
+        try:
+            network = context.with_student(name).student_network
+        except InputError as error:  # It stands in for the students' network.
+            message = str(error).replace("student.", f"transfer.{name}.", 1)
+            raise InputError(message) from error
+        jax.eval_shape(network.init, jax.random.key(0))
+
+
+def _check_batch(key: str, found: int, allowed: int) -> None:
+    if found > allowed:
+        raise InputError(
+            f"{key}: found {found}, allowed is at most the {allowed} images it "
+            "trains on"
+        )
+
+
+def _check_selections(context: Context, smallest: int) -> None:
+    """Checks what selections ask for; `smallest` is the size of the smallest class."""
+    settings = context.settings.select
+    for regime in scoring_regimes(context):
+        labels = context.settings.labels.get(regime)
+        if labels is None or labels.regime != regime:
+            raise InputError(
+                f"labels.{regime}: found {labels}, allowed is the plain regime, with "
+                "which scoring runs are trained"
+            )
+    if scoring_regimes(context):
+        for ipc in settings.ipcs:
+            snapshot_steps(
+                context.steps(ipc),
+                context.settings.student.batch_size,
+                len(context.pool),
+                select.snapshots_needed(settings),
+            )
+    kept = smallest - int(settings.drop_hardest * smallest)
+    if "d2" in settings.methods:
+        if settings.neighbors >= kept:
+            raise InputError(
+                f"select.neighbors: found {settings.neighbors}, allowed is less than "
+                f"the {kept} images that the smallest class keeps after "
+                "select.drop_hardest"
+            )
+        if max(settings.ipcs) > kept:
+            raise InputError(
+                f"select.drop_hardest: found {settings.drop_hardest}, which leaves "
+                f"{kept} images of the smallest class to d2, allowed is what leaves "
+                f"the {max(settings.ipcs)} of select.ipcs"
+            )
+    if "features" in needs_of(context):
+        network = context.student_network
+        if settings.features == "teacher":
+            network = check_teacher(context, "teacher")
+        if settings.layer and settings.layer not in network.layers:
+            raise InputError(
+                f"select.layer: found {settings.layer!r}, allowed is one of "
+                f"{', '.join(network.layers)}"
+            )
+    if settings.features.endswith(".npy"):
+        imported_features(context)
+    for name in settings.methods:
+        if name in settings.imported:
+            for ipc in settings.ipcs:
+                for seed in context.settings.protocol.seeds:
+                    read_imported(context, name, ipc, seed)

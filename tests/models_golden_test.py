@@ -1,0 +1,108 @@
+"""Every network against PyTorch: kept outputs, and live where torch is installed.
+
+The weights are drawn from the names of the tensors, so that the tests also hold the
+names, and that every tensor of a `state_dict` is read.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from golden import fill
+from golden.cases import BATCH, CASES, CLASSES, Case
+from golden.outputs import FOLDER, Outputs, outputs, path, read
+
+from ddjax import models
+
+# Largest difference, relative to the largest number of the reference; running
+# statistics tensor by tensor, relative to their root mean square.
+TOLERANCES = {"eval_logits": 1e-4, "train_logits": 1e-3, "statistics": 1e-3}
+# Where an activation is nearer to zero than its rounding, its ReLU may pass a gradient
+# on one side and none on the other. That moves the gradients of an image, of all images
+# where norms tie them, by a few percent: in half of the cases there is such a number
+# among the millions, and PyTorch's own single and double precision differ as much. So
+# most numbers have to agree, and the others roughly.
+GRADIENT, MOST, ROUGHLY = 1e-3, 0.5, 0.1
+
+# These are compared with the convolutions that users get on a CPU, and have no others.
+OWN_LOWERING = ("convnet", "mlp", "resnet_ap10", "resnet18")
+
+
+def _compare(found, expected):
+    for name, tolerance in TOLERANCES.items():
+        a, b = getattr(found, name), getattr(expected, name)
+        assert a.shape == b.shape, name
+        scale = np.abs(b[:, :1]) if name == "statistics" else np.abs(b).max()
+        error = (np.abs(a - b) / scale).max(initial=0)
+        assert error <= tolerance, f"{name}: off by {error:.1e}"
+    a, b = found.input_gradient, expected.input_gradient
+    error = np.abs(a - b) / np.abs(b).max()
+    assert np.quantile(error, MOST) <= GRADIENT, f"gradient: {np.median(error):.1e}"
+    assert error.max() <= ROUGHLY, f"gradient: off by {error.max():.1e}"
+
+
+@functools.lru_cache(maxsize=len(CASES))
+def _ours(case: Case) -> Outputs:
+    """Returns what ddjax makes of a case with PyTorch's weights."""
+    _, state = read(case)
+    options = dict(case.options)
+    shape = (case.size, case.size, case.channels)
+    # Deep networks compile twice as fast with XLA's convolutions; that all lowerings
+    # agree is shown elsewhere.
+    fast = {} if case.network.startswith(OWN_LOWERING) else {"lowering": "direct"}
+    net = models.network(case.network, CLASSES, shape, **options, **fast)
+    variables = models.from_torch(case.network, state, CLASSES, case.size, **options)
+
+    @jax.jit
+    def run(variables, images, labels):
+        def loss(images):
+            logits, updated = net.apply(variables, images, train=True)
+            own = jax.nn.log_softmax(logits)[jnp.arange(BATCH), labels]
+            return -own.mean(), (logits, updated.get("batch_stats", {}))
+
+        found, gradient = jax.value_and_grad(loss, has_aux=True)(images)
+        return net.apply(variables, images)[0], found[1], gradient
+
+    results = run(variables, fill.images(case), fill.labels())
+    eval_logits, (train_logits, statistics), gradient = jax.device_get(results)
+    updated = models.to_torch(case.network, {"batch_stats": statistics})
+    for key in updated:
+        if key.endswith("num_batches_tracked"):
+            assert updated[key] == state[key] + 1
+    return outputs(eval_logits, train_logits, gradient, updated)
+
+
+def _marked(cases):
+    """The cases, all but the first of each network marked as slow."""
+    seen = set()
+    for case in cases:
+        first = case.network not in seen and not case.network.startswith("resnet101")
+        seen.add(case.network)
+        yield pytest.param(case, marks=[] if first else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize("case", list(_marked(CASES)), ids=str)
+def test_outputs_equal_those_kept_of_pytorch(case):
+    _compare(_ours(case), read(case)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_outputs_equal_those_of_pytorch_here(case):
+    for library in ("torch", "torchvision"):
+        pytest.importorskip(library)
+    from golden import make
+
+    expected, state = make.run(case)
+    kept = read(case)[1]
+    shapes = [{key: tensor.shape for key, tensor in s.items()} for s in (state, kept)]
+    assert shapes[0] == shapes[1]
+    _compare(_ours(case), expected)
+
+
+def test_every_case_has_a_small_file_and_every_file_a_case():
+    files = list(FOLDER.glob("*.npz"))
+    assert sorted(files) == sorted(path(case) for case in CASES)
+    assert sum(file.stat().st_size for file in files) < 1.5e6

@@ -1,0 +1,163 @@
+"""MobileNetV2: its size, its stems, its block and what it refuses."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax import lax
+
+from ddjax import models
+from ddjax.errors import InputError
+from ddjax.models.layers import Dropout, Layers
+from ddjax.models.mobilenet import InvertedResidual
+from ddjax.models.options import rate, small_stem
+
+
+@functools.cache
+def _trace(size):
+    """Variables, logits and the layers called, in a pass of training; no numbers."""
+    net = models.create("mobilenet_v2", 1000, size, dtype="bfloat16")
+    calls = {}
+
+    def look(call, args, kwargs, context):
+        result = call(*args, **kwargs)
+        if context.method_name == "__call__":
+            layer = context.module
+            calls["/".join(layer.path)] = layer, result.shape, result.dtype
+        return result
+
+    images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
+    with nn.intercept_methods(look):
+        logits, variables = jax.eval_shape(
+            lambda key, x: net.init_with_output(key, x, True), jax.random.key(0), images
+        )
+    return variables, logits, calls
+
+
+def _random(shapes):
+    """Numbers that keep activations near one, some beyond 6; variances positive."""
+    rng = np.random.default_rng(0)
+
+    def draw(leaf):
+        if leaf.ndim == 1:
+            return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
+        return rng.normal(size=leaf.shape).astype(np.float32)
+
+    return jax.tree.map(draw, shapes)
+
+
+def _conv_norm(x, variables, conv, norm, stride=1):
+    params, stats = variables["params"], variables["batch_stats"]
+    kernel = params[conv]["kernel"]
+    pad = kernel.shape[0] // 2
+    x = lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        [(pad, pad), (pad, pad)],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1] // kernel.shape[2],
+    )
+    scale, bias, mean, var = (
+        tree[norm][key].reshape(1, 1, 1, -1)
+        for tree, key in (
+            (params, "scale"),
+            (params, "bias"),
+            (stats, "mean"),
+            (stats, "var"),
+        )
+    )
+    return (x - mean) / jnp.sqrt(var + 1e-5) * scale + bias
+
+
+def test_mobilenet_has_the_tensors_of_torchvision():
+    shapes = _trace(64)[0]
+    params = shapes["params"]
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 3_504_872
+    assert len(jax.tree.leaves(shapes)) == 314
+    assert params["features.0.0"]["kernel"].shape == (3, 3, 3, 32)
+    assert params["features.1"]["conv.0.0"]["kernel"].shape == (3, 3, 1, 32)
+    assert params["features.1"]["conv.1"]["kernel"].shape == (1, 1, 32, 16)
+    assert params["features.17"]["conv.3"]["scale"].shape == (320,)
+    assert params["features.18.1"]["bias"].shape == (1280,)
+    assert params["classifier.1"]["kernel"].shape == (1280, 1000)
+
+
+@pytest.mark.parametrize(
+    ("size", "sides"),
+    [(64, [64, 32, 16, 8, 8, 4, 4]), (65, [33, 17, 9, 5, 5, 3, 3])],
+)
+def test_mobilenet_divides_small_images_by_16_and_others_by_32(size, sides):
+    _, logits, calls = _trace(size)
+    names = [f"features.{i}" for i in (1, 3, 6, 10, 13, 16, 17)]
+    maps = [calls[name] for name in names]
+    assert [shape[1] for _, shape, _ in maps] == sides
+    assert [shape[3] for _, shape, _ in maps] == [16, 24, 32, 64, 96, 160, 320]
+    assert {dtype for *_, dtype in maps} == {jnp.dtype("bfloat16")}
+    assert (logits.shape, logits.dtype) == ((2, 1000), jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("expansion", "features", "stride"), [(1, 4, 1), (6, 4, 2), (6, 5, 1)]
+)
+def test_inverted_residual_equals_its_layers_one_by_one(expansion, features, stride):
+    block = InvertedResidual(features, expansion, stride, Layers())
+    x = np.random.default_rng(1).normal(size=(2, 5, 5, 4)).astype(np.float32)
+    shapes = jax.eval_shape(lambda k: block.init(k, x, False), jax.random.key(0))
+    variables = _random(shapes)
+
+    def reference(variables):
+        relu6 = lambda y: jnp.clip(y, 0, 6)  # noqa: E731
+        y, i = x, 0
+        if expansion > 1:
+            y, i = relu6(_conv_norm(y, variables, "conv.0.0", "conv.0.1")), 1
+        names = f"conv.{i}.0", f"conv.{i}.1"
+        y = relu6(_conv_norm(y, variables, *names, stride))
+        y = _conv_norm(y, variables, f"conv.{i + 1}", f"conv.{i + 2}")
+        return y + x if (features, stride) == (4, 1) else y
+
+    found = jax.jit(lambda v: block.apply(v, x, False))(variables)
+    expected = jax.jit(reference)(variables)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_mobilenet_drops_features_and_starts_its_head_as_torchvision():
+    calls = _trace(64)[2]
+    drops = [c for c in calls.values() if isinstance(c[0], Dropout)]
+    ((drop, shape, _),) = drops
+    assert (drop.rate, drop.train, drop.dims, shape) == (0.2, True, None, (2, 1280))
+    head = calls["classifier.1"][0]
+    kernel = head.kernel_init(jax.random.key(0), (1280, 10))
+    # 12800 normal draws: relative standard error of the deviation 0.6 %.
+    np.testing.assert_allclose(kernel.std(), 0.01, rtol=0.04)
+    assert not np.any(head.bias_init(jax.random.key(0), (10,)))
+
+
+def test_the_stem_is_small_up_to_64_px_unless_told():
+    found = [small_stem(s, n) for s in ("auto", "small", "large") for n in (64, 65)]
+    assert found == [True, False, True, True, False, False]
+
+
+def test_a_rate_is_a_number_below_one():
+    assert [rate("r", v) for v in (0, 0.5, np.float32(0.25))] == [0, 0.5, 0.25]
+    for value in (1, -0.1, float("nan"), True, "0.5", None):
+        with pytest.raises(InputError, match=r"^r: found .*at least 0 and below 1"):
+            rate("r", value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stem": "tiny"}, r"^stem: found 'tiny', allowed: auto, small, large"),
+        ({"dropout": 1.0}, r"^dropout: found 1.0, allowed is a number"),
+        ({"dtype": "float16"}, r"^dtype: found 'float16', allowed: float32"),
+        ({"lowering": "fast"}, r"^lowering: found 'fast', allowed: auto"),
+        ({"norm": "batch"}, r"^norm: .*mobilenet_v2 has no such option"),
+    ],
+)
+def test_mobilenet_refuses_a_wrong_option_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        models.create("mobilenet_v2", 10, 32, **options)

@@ -1,0 +1,156 @@
+"""ShuffleNetV2 x0.5: its size, its stems and its block."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax import lax
+
+from ddjax import models
+from ddjax.errors import InputError
+from ddjax.models.conv import Conv
+from ddjax.models.layers import Layers
+from ddjax.models.shufflenet import Block
+
+
+@functools.cache
+def _trace(size):
+    """Variables, logits and the layers called, in a pass of training; no numbers."""
+    net = models.create("shufflenet_v2_x0_5", 1000, size, dtype="bfloat16")
+    calls = {}
+
+    def look(call, args, kwargs, context):
+        result = call(*args, **kwargs)
+        if context.method_name == "__call__":
+            layer = context.module
+            calls["/".join(layer.path)] = layer, result.shape, result.dtype
+        return result
+
+    images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
+    with nn.intercept_methods(look):
+        logits, variables = jax.eval_shape(
+            lambda key, x: net.init_with_output(key, x, True), jax.random.key(0), images
+        )
+    return variables, logits, calls
+
+
+def _random(shapes):
+    """Numbers that keep activations near one; variances are positive."""
+    rng = np.random.default_rng(0)
+
+    def draw(leaf):
+        if leaf.ndim == 1:
+            return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
+        return rng.normal(size=leaf.shape).astype(np.float32)
+
+    return jax.tree.map(draw, shapes)
+
+
+def _image(x_C):
+    return x_C.reshape(1, 1, 1, -1)
+
+
+def _conv_norm(x, variables, branch, i, stride=1):
+    params, stats = variables["params"], variables["batch_stats"]
+    kernel, norm = params[f"{branch}.{i}"]["kernel"], f"{branch}.{i + 1}"
+    pad = kernel.shape[0] // 2
+    x = lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        [(pad, pad), (pad, pad)],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1] // kernel.shape[2],
+    )
+    x = (x - _image(stats[norm]["mean"])) / jnp.sqrt(_image(stats[norm]["var"]) + 1e-5)
+    return x * _image(params[norm]["scale"]) + _image(params[norm]["bias"])
+
+
+def test_shufflenet_has_the_tensors_of_torchvision():
+    shapes = _trace(64)[0]
+    params = shapes["params"]
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 1_366_792
+    assert len(jax.tree.leaves(shapes)) == 338
+    assert params["conv1.0"]["kernel"].shape == (3, 3, 3, 24)
+    assert params["stage2.0"]["branch1.0"]["kernel"].shape == (3, 3, 1, 24)
+    assert params["stage2.0"]["branch1.2"]["kernel"].shape == (1, 1, 24, 24)
+    assert params["stage3.7"]["branch2.3"]["kernel"].shape == (3, 3, 1, 48)
+    assert params["stage4.3"]["branch2.6"]["scale"].shape == (96,)
+    assert params["conv5.1"]["bias"].shape == (1024,)
+    assert params["fc"]["kernel"].shape == (1024, 1000)
+
+
+@pytest.mark.parametrize(
+    ("size", "sides"), [(64, [64, 32, 16, 8]), (65, [33, 9, 5, 3])]
+)
+def test_shufflenet_divides_small_images_by_8_and_others_by_32(size, sides):
+    _, logits, calls = _trace(size)
+    names = ("conv1.0", "stage2.3", "stage3.7", "stage4.3")
+    maps = [calls[name] for name in names]
+    assert [shape[1] for _, shape, _ in maps] == sides
+    assert [shape[3] for _, shape, _ in maps] == [24, 48, 96, 192]
+    assert {dtype for *_, dtype in maps} == {jnp.dtype("bfloat16")}
+    assert (logits.shape, logits.dtype) == ((2, 1000), jnp.float32)
+
+
+@pytest.mark.parametrize(("features", "stride"), [(6, 1), (8, 2), (6, 2)])
+def test_shuffle_block_equals_its_layers_one_by_one(features, stride):
+    block = Block(features, stride, Layers())
+    x = np.random.default_rng(1).normal(size=(2, 5, 5, 6)).astype(np.float32)
+    shapes = jax.eval_shape(lambda k: block.init(k, x, False), jax.random.key(0))
+    variables = _random(shapes)
+
+    def reference(variables):
+        first, second = x[..., :3], x[..., 3:]
+        if stride == 2:
+            first = _conv_norm(x, variables, "branch1", 0, 2)
+            first = jax.nn.relu(_conv_norm(first, variables, "branch1", 2))
+            second = x
+        second = jax.nn.relu(_conv_norm(second, variables, "branch2", 0))
+        second = _conv_norm(second, variables, "branch2", 3, stride)
+        second = jax.nn.relu(_conv_norm(second, variables, "branch2", 5))
+        y = jnp.concatenate((first, second), -1)
+        # The shuffle of PyTorch, channels first.
+        y = jnp.moveaxis(y, 3, 1)
+        batch, _, height, width = y.shape
+        y = y.reshape(batch, 2, features // 2, height, width).swapaxes(1, 2)
+        return jnp.moveaxis(y.reshape(batch, features, height, width), 1, 3)
+
+    found = jax.jit(lambda v: block.apply(v, x, False))(variables)
+    expected = jax.jit(reference)(variables)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_shufflenet_starts_as_pytorch_default():
+    layers = [layer for layer, *_ in _trace(64)[2].values()]
+    layers = [layer for layer in layers if isinstance(layer, Conv | nn.Dense)]
+    assert len(layers) == 1 + 3 * 5 + 13 * 3 + 1 + 1
+    # Uniform, not Kaiming normal as in other networks.
+    for init in {layer.kernel_init for layer in layers}:
+        largest = abs(init(jax.random.key(0), (3, 3, 1, 4096))).max()
+        np.testing.assert_allclose(largest, 1 / 3, rtol=1e-3)
+
+
+def test_shufflenet_features_are_as_wide_as_the_last_map():
+    net = models.create("shufflenet_v2_x0_5", 10, 32)
+    images = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+    run = lambda key, x: net.init_with_output(key, x, features=True)[0]  # noqa: E731
+    logits, features = jax.eval_shape(run, jax.random.key(0), images)
+    assert (logits.shape, features.shape) == ((2, 10), (2, 1024))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stem": "tiny"}, r"^stem: found 'tiny', allowed: auto, small, large"),
+        ({"dtype": "float16"}, r"^dtype: found 'float16', allowed: float32"),
+        ({"lowering": "fast"}, r"^lowering: found 'fast', allowed: auto"),
+        ({"dropout": 0.1}, r"^dropout: .*shufflenet_v2_x0_5 has no such option"),
+    ],
+)
+def test_shufflenet_refuses_a_wrong_option_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        models.create("shufflenet_v2_x0_5", 10, 32, **options)
