@@ -74,13 +74,18 @@ def _ours(case: Case) -> Outputs:
     return outputs(eval_logits, train_logits, gradient, updated)
 
 
+# These take longest to compile.
+LONG = {"efficientnet_b0", "resnet34", "resnet50", "resnet101", "swin_v2_t", "vit_b_16"}
+
+
 def _marked(cases):
-    """The cases, all but the first of each network marked as slow."""
-    seen = set()
+    """The cases, marked as slow but for the first of each network that is not long."""
+    seen = set(LONG)
     for case in cases:
-        first = case.network not in seen and not case.network.startswith("resnet101")
+        yield pytest.param(
+            case, marks=[pytest.mark.slow] if case.network in seen else []
+        )
         seen.add(case.network)
-        yield pytest.param(case, marks=[] if first else [pytest.mark.slow])
 
 
 @pytest.mark.parametrize("case", list(_marked(CASES)), ids=str)
