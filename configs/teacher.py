@@ -16,12 +16,13 @@ learning curves.
 
 Variants, on 2 CPU cores without an accelerator:
 
-- `digits` (default): ConvNet-D2 width 32, half a minute.
+- `digits` (default): ConvNet-D2 width 32, 20 seconds, 98.9 % on test.
 - `fashion_mnist`: all of Fashion-MNIST at 28 px, a ConvNet-D3 of width 64 and a
   ResNet-18 of width 16, 8 and 5 epochs; half an hour or more.
 - `tiny_imagenet`, `imagenet`: the literature's teachers, ResNet-18 at 64 px with the
-  small stem and at 224 px; for an accelerator, not run so far. They read TFDS or a
-  folder: `--config.data.source=folder:PATH`.
+  small stem and at 224 px; for an accelerator, not run so far. Tiny-ImageNet is read
+  from the folder `tiny_imagenet` or `--config.data.source=folder:PATH`, ImageNet from
+  TFDS.
 - `smoke`: seconds; its accuracy means nothing.
 """
 
@@ -52,13 +53,14 @@ def get_config(variant: str = "digits"):
             teacher.learning_rate = 3e-3
     elif variant in ("tiny_imagenet", "imagenet"):
         config = settings.defaults()
-        config.data.source = f"tfds:{_TFDS[variant]}"
-        config.data.image_size = 64 if variant == "tiny_imagenet" else 224
+        tiny = variant == "tiny_imagenet"
+        config.data.source = "folder:tiny_imagenet" if tiny else "tfds:imagenet2012"
+        config.data.image_size = 64 if tiny else 224
         config.data.validation = 0.02
         config.augment.resized_crop = (0.08, 1.0)
         config.augment.flip = True
         config.teacher.network.name = "resnet18"
-        config.teacher.epochs = 50 if variant == "tiny_imagenet" else 90
+        config.teacher.epochs = 50 if tiny else 90
         config.teacher.snapshots = (5, 20)
         config.teacher.batch_size = 256
         config.teacher.learning_rate = 0.1
@@ -72,6 +74,3 @@ def get_config(variant: str = "digits"):
     config.name = f"teacher_{variant}"
     config.regimes = ()
     return config
-
-
-_TFDS = {"tiny_imagenet": "tiny_imagenet", "imagenet": "imagenet2012"}

@@ -94,7 +94,7 @@ def _travel(context: Context) -> pd.DataFrame:
         fixed_labels = labels_station(context, teachers["teacher"])
     students = Students(context, teachers, fixed_labels)
     others = {
-        name: Students(context.with_student(name), teachers, fixed_labels, name)
+        name: Students(context.with_student(name), teachers, fixed_labels)
         for name in settings.transfer
     }
     rows, evidence, subsets, chosen = [], {}, {}, {}
@@ -210,7 +210,7 @@ def tune(students: Students, regime: str, ipc: int) -> dict[str, float]:
     context, settings = students.context, students.context.settings
     protocol, rates = settings.protocol, settings.student.learning_rates
     methods = (RANDOM, FULL) if context.labels(regime).plain else (RANDOM,)
-    section = f"transfer.{students.name}" if students.name else "student"
+    section = context.section
     if len(rates) == 1:
         return dict.fromkeys(methods, rates[0])
     seeds = protocol.seeds[: protocol.search_seeds]

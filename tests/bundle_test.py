@@ -5,12 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+import runs
 import tiny
 from runs import sharing_executables
 from safetensors.numpy import load_file, save_file
 
 from ddjax import experiment, models
-from ddjax.artifacts import Workdir
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations.fixed_labels import labels_station
@@ -55,14 +55,12 @@ def sources(tmp_path_factory):
 def opened(sources, tmp_path_factory):
     """Opens a context of a source in the module's folder."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    with Workdir(folder, {"experiment": "bundles"}) as workdir:
 
-        def place(source="own", **changes):
-            config = tiny.config(sources[source], **GOOD | changes)
-            context = experiment.open_context(from_config(config))
-            context.workdir = workdir
-            return context
+    def make(source="own", **changes):
+        config = tiny.config(sources[source], **GOOD | changes)
+        return experiment.open_context(from_config(config))
 
+    with runs.opening(folder, make) as place:
         yield place
 
 

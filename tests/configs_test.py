@@ -48,10 +48,14 @@ def test_there_are_configs():
 @pytest.mark.parametrize(
     "path, variant", ALL, ids=lambda value: getattr(value, "stem", value)
 )
-def test_variant_is_accepted(path, variant):
+def test_variant_is_accepted(path, variant, tmp_path, monkeypatch):
     config = load(path).get_config(variant)
     assert isinstance(config, ml_collections.ConfigDict) and config.is_locked
     settings = from_config(config)
+    kind, _, folder = settings.data.source.partition(":")
+    if kind == "folder":  # The user's own, which has to be there.
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / folder).mkdir()
     experiment.check_names(settings)
     assert variant in settings.name
 

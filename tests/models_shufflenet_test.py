@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import mobile
 import numpy as np
 import pytest
 from flax import linen as nn
@@ -15,38 +16,8 @@ from ddjax.models.conv import Conv
 from ddjax.models.layers import Layers
 from ddjax.models.shufflenet import Block
 
-
-@functools.cache
-def _trace(size):
-    """Variables, logits and the layers called, in a pass of training; no numbers."""
-    net = models.create("shufflenet_v2_x0_5", 1000, size, dtype="bfloat16")
-    calls = {}
-
-    def look(call, args, kwargs, context):
-        result = call(*args, **kwargs)
-        if context.method_name == "__call__":
-            layer = context.module
-            calls["/".join(layer.path)] = layer, result.shape, result.dtype
-        return result
-
-    images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
-    with nn.intercept_methods(look):
-        logits, variables = jax.eval_shape(
-            lambda key, x: net.init_with_output(key, x, True), jax.random.key(0), images
-        )
-    return variables, logits, calls
-
-
-def _random(shapes):
-    """Numbers that keep activations near one; variances are positive."""
-    rng = np.random.default_rng(0)
-
-    def draw(leaf):
-        if leaf.ndim == 1:
-            return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
-        return rng.normal(size=leaf.shape).astype(np.float32)
-
-    return jax.tree.map(draw, shapes)
+_trace = functools.partial(mobile.trace, "shufflenet_v2_x0_5")
+_random = mobile.random
 
 
 def _image(x_C):

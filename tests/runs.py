@@ -6,6 +6,7 @@ import json
 import pytest
 
 from ddjax import experiment
+from ddjax.artifacts import Workdir
 from ddjax.stations.context import open_context
 
 SECONDS = {"train_seconds", "find_seconds"}  # the fields that measure time
@@ -47,3 +48,16 @@ def sharing_executables():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "open_context", opened)
         yield
+
+
+@contextlib.contextmanager
+def opening(folder, make):
+    """Yields a function that makes a context and gives it the folder, held open."""
+    with Workdir(folder, {"experiment": "test"}) as workdir:
+
+        def place(*arguments, **changes):
+            context = make(*arguments, **changes)
+            context.workdir = workdir
+            return context
+
+        yield place

@@ -5,10 +5,11 @@ import json
 
 import numpy as np
 import pytest
+import runs
 import tiny
 
 from ddjax import data, experiment
-from ddjax.artifacts import Cost, Workdir
+from ddjax.artifacts import Cost
 from ddjax.data.source import Examples
 from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM
@@ -52,13 +53,7 @@ def opened(source, folder):
         context.compiled = COMPILED
         return context
 
-    with Workdir(folder, {"experiment": "stations"}) as workdir:
-
-        def place(**changes):
-            context = make(**changes)
-            context.workdir = workdir
-            return context
-
+    with runs.opening(folder, make) as place:
         yield place
 
 
@@ -159,8 +154,6 @@ def test_subsets_change_with_what_they_hang_on(opened, context, evidence, subset
 
 class Judge:
     """Stands for `Students`: gives every member accuracies instead of training it."""
-
-    name = ""
 
     def __init__(self, context, accuracies):
         """accuracies: member -> (validation, test)."""

@@ -1,11 +1,13 @@
 """Teachers that are trained: what is kept of them, and runs of nothing else."""
 
+import functools
 import json
 
 import jax
 import numpy as np
 import pandas as pd
 import pytest
+import runs
 import tiny
 from runs import created, sharing_executables
 
@@ -46,13 +48,7 @@ def open_run(source, **changes):
 @pytest.fixture(scope="module")
 def opened(source, folder):
     """Opens a context with changed settings in the module's folder."""
-    with Workdir(folder, {"experiment": "teachers"}) as workdir:
-
-        def place(**changes):
-            context = open_run(source, **changes)
-            context.workdir = workdir
-            return context
-
+    with runs.opening(folder, functools.partial(open_run, source)) as place:
         yield place
 
 

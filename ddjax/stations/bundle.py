@@ -91,9 +91,9 @@ def open_bundle(
             )
         folder = snapshot_folder(settings.epoch)
         address = f"{artifact.address}@{settings.epoch}"
+    fitted, order = fit(network, info, source, settings.remap, section, artifact.path)
     like = jax.eval_shape(network.init, jax.random.key(0))
     variables = checkpoint.load_tree(artifact.path / folder, like)
-    fitted, order = fit(network, info, source, settings.remap, section, artifact.path)
     if order is not None:
         variables = reorder(variables, network.head, order)
         address += f"/{artifacts.digest(order)}"

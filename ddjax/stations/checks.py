@@ -108,14 +108,8 @@ def check(context: Context) -> None:
         codec = context.labels(regime).codec
         if codec:
             codecs.parse(codec).check(context.source.num_classes)
-    jax.eval_shape(context.student_network.init, jax.random.key(0))
-    for name in settings.transfer:
-        try:
-            network = context.with_student(name).student_network
-        except InputError as error:  # It stands in for the students' network.
-            message = str(error).replace("student.", f"transfer.{name}.", 1)
-            raise InputError(message) from error
-        jax.eval_shape(network.init, jax.random.key(0))
+    for judge in (context, *map(context.with_student, settings.transfer)):
+        jax.eval_shape(judge.student_network.init, jax.random.key(0))
 
 
 def _check_batch(key: str, found: int, allowed: int) -> None:

@@ -32,6 +32,7 @@ class Context:
       settings: the checked settings.
       source: the loaded source.
       pool, validation, test: its three splits; selections see the pool only.
+      transfer: the entry of `transfer` whose network its students have; "": theirs.
       workdir: where artifacts go.
       costs: one row a station, in the order in which they were reached.
       compiled: executables shared by the run's runners.
@@ -43,6 +44,7 @@ class Context:
     pool: Examples
     validation: Examples
     test: Examples
+    transfer: str = ""
     workdir: Workdir | None = None
     costs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     compiled: dict[Any, Any] = dataclasses.field(default_factory=dict)
@@ -62,7 +64,12 @@ class Context:
 
     @functools.cached_property
     def student_network(self) -> Network:
-        return self._network("student", self.settings.student.network)
+        return self._network(self.section, self.settings.student.network)
+
+    @property
+    def section(self) -> str:
+        """The settings' section of the students' network and learning rates."""
+        return f"transfer.{self.transfer}" if self.transfer else "student"
 
     def with_student(self, name: str) -> "Context":
         """Returns the same run with the network of an entry of `transfer`."""
@@ -76,7 +83,7 @@ class Context:
             optimizer=dataclasses.replace(student.optimizer, zeta=zeta),
         )
         settings = dataclasses.replace(self.settings, student=student)
-        return dataclasses.replace(self, settings=settings)
+        return dataclasses.replace(self, settings=settings, transfer=name)
 
     def teacher_settings(self, name: str) -> Teacher:
         """Returns the settings of `teacher` or of a member of the committee."""

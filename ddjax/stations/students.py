@@ -71,7 +71,6 @@ class Students:
         context: Context,
         teachers: dict[str, Teacher],
         fixed_labels: Artifact | None = None,
-        name: str = "",
     ):
         """Keeps what all groups share.
 
@@ -79,9 +78,7 @@ class Students:
           context: the run.
           teachers: by name, those that the soft regimes ask.
           fixed_labels: of the labels station, needed by `soft`.
-          name: of the entry of `transfer` whose network they have; "": the students'.
         """
-        self.name = name
         self.context = context
         self.teachers = teachers
         self.fixed_labels = fixed_labels
@@ -224,7 +221,8 @@ class Students:
         bounds = np.linspace(0, len(members), count + 1).round().astype(int)
         outcomes = []
         for index, (first, stop) in enumerate(zip(bounds, bounds[1:], strict=False)):
-            who = f"{label}, {self.name}" if self.name else label
+            other = self.context.transfer
+            who = f"{label}, {other}" if other else label
             name = f"{who}, {regime}, IPC {members[0].ipc}"
             if count > 1:
                 name += f", group {index + 1} of {count}"
