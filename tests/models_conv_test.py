@@ -16,6 +16,8 @@ CASES = [
     (1, 1, 0, (3, 4), 3),
     (1, 2, 0, (5, 6), 3),
     (7, 2, 3, (9, 8), 3),
+    (11, 4, 2, (15, 18), 3),
+    (4, 4, 0, (8, 9), 2),
 ]
 # Sums of up to 400 float32 products of order one, added in another order.
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -150,8 +152,8 @@ def test_conv_auto_uses_winograd_on_cpu_where_it_pays():
 @pytest.mark.parametrize(
     "case",
     [
-        {"channels": 63},
-        {"outputs": 63},
+        {"channels": 15},
+        {"outputs": 15},
         {"stride": 2},
         {"size": 1},
         {"size": 5},

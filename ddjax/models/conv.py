@@ -25,7 +25,7 @@ LOWERINGS = ("auto", "winograd", "patches", "direct")
 # side; below it the products would be too thin.
 _WIDE = 8
 # From this many input and output channels on, products saved outweigh transforms.
-_VERY_WIDE = 64
+_VERY_WIDE = 16
 
 
 def conv(
@@ -64,7 +64,7 @@ def conv(
     exact = images_BHWC.dtype == jnp.float32
     if lowering == "winograd" and size == 3 and stride == 1 and exact:
         return conv3x3(images_BHWC, kernel_HWCO, padding)
-    return _patches(images_BHWC, kernel_HWCO, stride, padding)
+    return _patches(images_BHWC, kernel_HWCO, stride, padding, images_BHWC.shape[1:3])
 
 
 def _direct(images_BHWC, kernel_HWCO, stride, padding, depthwise):
@@ -78,7 +78,7 @@ def _direct(images_BHWC, kernel_HWCO, stride, padding, depthwise):
     )
 
 
-# As with `_unit_stride` below, the gradient is written as sums of shifted images too.
+# As with `_patches` below, the gradient is written as sums of shifted images too.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _depthwise(images_BHWC, kernel_HW1C, stride, padding):
     sides = (padding, padding, 0)
@@ -132,28 +132,21 @@ def _taps(padded_BHWC, size, stride):
             yield (i, j), shifted
 
 
-def _patches(images_BHWC, kernel_HWCO, stride, padding):
-    if stride == 1:
-        return _unit_stride(images_BHWC, kernel_HWCO, padding)
-    lines_BHYK = _lines(images_BHWC, kernel_HWCO.shape[0], stride, padding)
-    return _product(lines_BHYK, kernel_HWCO, stride)
+def _lines(images_BHWC, width, stride, rows, columns):
+    """Pads, and puts the columns under the kernel side by side, K = width * C.
 
-
-def _lines(images_BHWC, size, stride, padding):
-    """Pads, and puts the columns under the kernel side by side, K = size * C.
-
-    A negative padding crops, which the gradient of a wide padding asks for.
+    Rows and columns are padded by (before, after); a negative number crops.
     """
-    sides = (padding, padding, 0)
-    images_BHWC = lax.pad(images_BHWC, _zero(images_BHWC), (_NONE, sides, sides, _NONE))
-    return jnp.concatenate(_shifts(images_BHWC, size, stride, axis=2), axis=-1)
+    sides = (_NONE, (*rows, 0), (*columns, 0), _NONE)
+    padded_BHWC = lax.pad(images_BHWC, _zero(images_BHWC), sides)
+    return jnp.concatenate(_shifts(padded_BHWC, width, stride, axis=2), axis=-1)
 
 
 def _product(lines_BHYK, kernel_HWCO, stride):
     """Sums the products of the kernel's rows with the lines under them."""
-    size, _, channels, outputs = kernel_HWCO.shape
-    rows = _shifts(lines_BHYK, size, stride, axis=1)
-    kernel_HKO = kernel_HWCO.reshape(size, size * channels, outputs)
+    height, width, channels, outputs = kernel_HWCO.shape
+    rows = _shifts(lines_BHYK, height, stride, axis=1)
+    kernel_HKO = kernel_HWCO.reshape(height, width * channels, outputs)
     if channels < _WIDE:
         rows = [jnp.concatenate(rows, axis=-1)]
         kernel_HKO = kernel_HKO.reshape(1, -1, outputs)
@@ -165,30 +158,64 @@ def _product(lines_BHYK, kernel_HWCO, stride):
 
 
 # Left to itself, the gradient of a slice is a padded copy a shift and a sum over all of
-# them, which costs more than the products. The gradient with respect to the images is
-# instead a convolution of the same kind, with the kernel turned round.
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _unit_stride(images_BHWC, kernel_HWCO, padding):
-    return _forward(images_BHWC, kernel_HWCO, padding)[0]
+# them, which costs more than the products. `_images_grad` is convolutions instead.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _patches(images_BHWC, kernel_HWCO, stride, padding, sides):
+    """`sides` are the height and width of the images, which the gradient needs."""
+    return _patches_forward(images_BHWC, kernel_HWCO, stride, padding, sides)[0]
 
 
-def _forward(images_BHWC, kernel_HWCO, padding):
-    lines_BHYK = _lines(images_BHWC, kernel_HWCO.shape[0], 1, padding)
-    return _product(lines_BHYK, kernel_HWCO, 1), (lines_BHYK, kernel_HWCO)
+def _patches_forward(images_BHWC, kernel_HWCO, stride, padding, sides):
+    del sides
+    pads = (padding, padding)
+    lines_BHYK = _lines(images_BHWC, len(kernel_HWCO), stride, pads, pads)
+    return _product(lines_BHYK, kernel_HWCO, stride), (lines_BHYK, kernel_HWCO)
 
 
-def _backward(padding, residuals, grad_BYXO):
+def _patches_backward(stride, padding, sides, residuals, grad_BYXO):
     lines_BHYK, kernel_HWCO = residuals
-    size, _, _, outputs = kernel_HWCO.shape
-    turned_HWOC = kernel_HWCO[::-1, ::-1].swapaxes(2, 3)
-    images_grad, _ = _forward(grad_BYXO, turned_HWOC, size - 1 - padding)
-    rows = _shifts(lines_BHYK, size, 1, axis=1)
-    grad = grad_BYXO.reshape(-1, outputs)
+    rows = _shifts(lines_BHYK, len(kernel_HWCO), stride, axis=1)
+    grad = grad_BYXO.reshape(-1, grad_BYXO.shape[-1])
     kernel_grad = [row.reshape(-1, row.shape[-1]).T @ grad for row in rows]
+    images_grad = _images_grad(grad_BYXO, kernel_HWCO, stride, padding, sides)
     return images_grad, jnp.stack(kernel_grad).reshape(kernel_HWCO.shape)
 
 
-_unit_stride.defvjp(_forward, _backward)
+_patches.defvjp(_patches_forward, _patches_backward)
+
+
+def _images_grad(grad_BYXO, kernel_HWCO, stride, padding, sides):
+    """Returns the gradient with respect to images [B, H, W, C] of `sides` (H, W).
+
+    Pixels whose row and column leave the same remainders when divided by the stride
+    meet the same part of the kernel, so each such part is a convolution at stride 1.
+    """
+    height, width = (-(-side // stride) for side in sides)
+
+    def part(remainder, length, outputs):
+        """Where the part starts in the kernel, and how far to pad the gradient."""
+        first, start = divmod(remainder + padding, stride)
+        taps = len(range(start, len(kernel_HWCO), stride))
+        return start, (taps - 1 - first, first + length - outputs)
+
+    def convolve(i, j):
+        top, rows = part(i, height, grad_BYXO.shape[1])
+        left, columns = part(j, width, grad_BYXO.shape[2])
+        turned = kernel_HWCO[top::stride, left::stride][::-1, ::-1].swapaxes(2, 3)
+        if turned.size == 0:  # a kernel smaller than the stride skips these pixels
+            shape = (len(grad_BYXO), height, width, turned.shape[3])
+            return jnp.zeros(shape, grad_BYXO.dtype)
+        return _product(_lines(grad_BYXO, turned.shape[1], 1, rows, columns), turned, 1)
+
+    if stride == 1:
+        return convolve(0, 0)
+    rows = [
+        jnp.stack([convolve(i, j) for j in range(stride)], axis=3)
+        for i in range(stride)
+    ]
+    whole_BHiWjC = jnp.stack(rows, axis=2)
+    shape = (len(grad_BYXO), height * stride, width * stride, -1)
+    return whole_BHiWjC.reshape(shape)[:, : sides[0], : sides[1]]
 
 
 _NONE = (0, 0, 0)  # no padding along an axis

@@ -71,6 +71,7 @@ class Layers:
         kernel_init: nn.initializers.Initializer = initializers.torch_kernel,
         bias_init: nn.initializers.Initializer | None = None,
         use_bias: bool = True,
+        dot_general: Callable[..., jax.Array] | None = None,
     ) -> nn.Dense:
         """Returns a dense layer; it starts as `torch.nn.Linear` unless told otherwise.
 
@@ -80,6 +81,7 @@ class Layers:
           name: the layer's name.
           kernel_init, bias_init: initialisers; None is PyTorch's.
           use_bias: whether there is a bias.
+          dot_general: stands in for `lax.dot_general`.
         """
         return nn.Dense(
             features,
@@ -87,6 +89,7 @@ class Layers:
             dtype=self.dtype,
             kernel_init=kernel_init,
             bias_init=bias_init or initializers.torch_bias(fan_in),
+            dot_general=dot_general,
             name=name,
         )
 

@@ -3,8 +3,11 @@
 Letters: B batch, H W image, C channels, D features.
 """
 
+import functools
+
 import jax
 from flax import linen as nn
+from jax import lax
 
 from ddjax.models import options
 from ddjax.models.layers import Layers, answer, check_layers, flatten
@@ -58,9 +61,26 @@ class MLP(nn.Module):
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         del train  # The same in both modes.
         x_BD = flatten(images_BHWC)
+        dot = None
+        if self.hidden:
+            dot = functools.partial(_dot_pixels, shape_HWC=images_BHWC.shape[1:])
+            x_BD = images_BHWC.reshape(x_BD.shape)
         for i, units in enumerate(self.hidden):
-            layer = self.layers.dense(units, x_BD.shape[1], f"fc_{i + 1}")
+            layer = self.layers.dense(
+                units, x_BD.shape[1], f"fc_{i + 1}", dot_general=dot
+            )
             x_BD = nn.relu(layer(x_BD))
+            dot = None
         name = f"fc_{len(self.hidden) + 1}"
         head = self.layers.dense(self.num_classes, x_BD.shape[1], name)
         return answer(head(x_BD), x_BD, features)
+
+
+def _dot_pixels(x_BD, kernel_DO, dims, *, shape_HWC, **options):
+    """Multiplies with a kernel in PyTorch's order, channels outermost.
+
+    It turns the kernel round instead of a batch of images, which are more numbers.
+    """
+    height, width, channels = shape_HWC
+    kernel = kernel_DO.reshape(channels, height, width, -1).transpose(1, 2, 0, 3)
+    return lax.dot_general(x_BD, kernel.reshape(kernel_DO.shape), dims, **options)
