@@ -27,27 +27,36 @@ TOLERANCES = {"eval_logits": 1e-4, "train_logits": 1e-3, "statistics": 1e-3}
 GRADIENT, MOST, ROUGHLY = 1e-3, 0.5, 0.1
 
 
+def _compare_one(name, found, expected):
+    assert found.shape == expected.shape, name
+    scale = np.abs(expected[:, :1]) if name == "statistics" else np.abs(expected).max()
+    error = (np.abs(found - expected) / scale).max(initial=0)
+    assert error <= TOLERANCES[name], f"{name}: off by {error:.1e}"
+
+
 def _compare(found, expected):
-    for name, tolerance in TOLERANCES.items():
-        a, b = getattr(found, name), getattr(expected, name)
-        assert a.shape == b.shape, name
-        scale = np.abs(b[:, :1]) if name == "statistics" else np.abs(b).max()
-        error = (np.abs(a - b) / scale).max(initial=0)
-        assert error <= tolerance, f"{name}: off by {error:.1e}"
+    for name in TOLERANCES:
+        _compare_one(name, getattr(found, name), getattr(expected, name))
     a, b = found.input_gradient, expected.input_gradient
     error = np.abs(a - b) / np.abs(b).max()
     assert np.quantile(error, MOST) <= GRADIENT, f"gradient: {np.median(error):.1e}"
     assert error.max() <= ROUGHLY, f"gradient: off by {error.max():.1e}"
 
 
-@functools.lru_cache(maxsize=len(CASES))
-def _ours(case: Case) -> Outputs:
-    """Returns what ddjax makes of a case with PyTorch's weights."""
+def _network(case: Case):
+    """Returns a case's network and PyTorch's weights for it, there and here."""
     _, state = read(case)
     options = dict(case.options)
     shape = (case.size, case.size, case.channels)
     net = models.network(case.network, CLASSES, shape, **options)
     variables = models.from_torch(case.network, state, CLASSES, case.size, **options)
+    return net, state, variables
+
+
+@functools.lru_cache(maxsize=len(CASES))
+def _ours(case: Case) -> Outputs:
+    """Returns what ddjax makes of a case with PyTorch's weights."""
+    net, state, variables = _network(case)
 
     @jax.jit
     def run(variables, images, labels):
@@ -68,18 +77,23 @@ def _ours(case: Case) -> Outputs:
     return outputs(eval_logits, train_logits, gradient, updated)
 
 
+FIRST = list({case.network: case for case in reversed(CASES)}.values())
 # These take longest to compile.
 LONG = {"efficientnet_b0", "resnet34", "resnet50", "resnet101", "swin_v2_t", "vit_b_16"}
 
 
 def _marked(cases):
     """The cases, marked as slow but for the first of each network that is not long."""
-    seen = set(LONG)
     for case in cases:
-        yield pytest.param(
-            case, marks=[pytest.mark.slow] if case.network in seen else []
-        )
-        seen.add(case.network)
+        quick = case in FIRST and case.network not in LONG
+        yield pytest.param(case, marks=[] if quick else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize("case", [c for c in FIRST if c.network in LONG], ids=str)
+def test_logits_equal_those_kept_of_pytorch(case):
+    net, _, variables = _network(case)
+    logits = jax.jit(lambda v, x: net.apply(v, x)[0])(variables, fill.images(case))
+    _compare_one("eval_logits", np.asarray(logits), read(case)[0].eval_logits)
 
 
 @pytest.mark.parametrize("case", list(_marked(CASES)), ids=str)
