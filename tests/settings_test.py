@@ -209,6 +209,15 @@ def test_labels_bad_input(changes, message):
     assert str(error.value).startswith(message)
 
 
+def test_a_committee_s_teacher_is_named_in_what_is_refused():
+    config = settings.defaults()
+    settings.add_teacher(config, "small")
+    config.committee.small.optimizer.momentum = 2.0
+    message = "^committee.small.optimizer.momentum: found 2.0"
+    with pytest.raises(InputError, match=message):
+        settings.from_config(config)
+
+
 def test_add_teacher_makes_a_committee():
     config = settings.defaults()
     settings.add_teacher(config, "small")

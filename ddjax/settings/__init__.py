@@ -179,6 +179,9 @@ class Settings:
     sweep: Sweep = Sweep()
 
     def __post_init__(self):
+        self.teacher.check("teacher")
+        for name, teacher in self.committee.items():
+            teacher.check(f"committee.{name}")
         for name, transfer in self.transfer.items():
             transfer.check(f"transfer.{name}")
         for name, labels in self.labels.items():

@@ -37,35 +37,38 @@ class Teacher:
         """Whether `path` is a file of PyTorch weights."""
         return self.path.endswith(_WEIGHTS)
 
-    def __post_init__(self):
-        checks.finite("teacher.epochs", self.epochs, 1)
-        checks.finite("teacher.batch_size", self.batch_size, 1)
-        checks.positive("teacher.learning_rate", self.learning_rate)
-        checks.finite("teacher.label_smoothing", self.label_smoothing, 0, 1)
-        checks.finite("teacher.seed", self.seed, 0, 2**31 - 1)
+    def check(self, section: str) -> None:
+        """Raises InputError where a value makes no sense; `section` is its prefix."""
+        checks.finite(f"{section}.epochs", self.epochs, 1)
+        checks.finite(f"{section}.batch_size", self.batch_size, 1)
+        checks.positive(f"{section}.learning_rate", self.learning_rate)
+        checks.finite(f"{section}.label_smoothing", self.label_smoothing, 0, 1)
+        checks.finite(f"{section}.seed", self.seed, 0, 2**31 - 1)
         for epoch in self.snapshots:
-            checks.finite("teacher.snapshots", epoch, 1, self.epochs)
+            checks.finite(f"{section}.snapshots", epoch, 1, self.epochs)
         once = len(set(self.snapshots)) == len(self.snapshots)
         allowed = "every epoch once"
-        checks.require(once, "teacher.snapshots", self.snapshots, allowed)
+        checks.require(once, f"{section}.snapshots", self.snapshots, allowed)
         if self.epoch and not self.path:
             known = (*self.snapshots, self.epochs)
-            allowed = f"0 or one of {', '.join(map(str, known))} of teacher.snapshots"
-            checks.require(self.epoch in known, "teacher.epoch", self.epoch, allowed)
+            allowed = f"0 or one of {', '.join(map(str, known))} of {section}.snapshots"
+            checks.require(self.epoch in known, f"{section}.epoch", self.epoch, allowed)
         if self.is_file:
             checks.require(
                 self.classes != "",
-                "teacher.classes",
+                f"{section}.classes",
                 self.classes,
                 "a text file with a class name a line, in the order of the weights in "
-                "teacher.path: a wrong order is the most common way to a bad teacher",
+                f"{section}.path: a wrong order is the most common way to bad teachers",
             )
         for key in ("classes", "mean", "std"):
             found = getattr(self, key)
-            allowed = "nothing unless teacher.path is a file of PyTorch weights"
-            checks.require(self.is_file or not found, f"teacher.{key}", found, allowed)
+            allowed = f"nothing unless {section}.path is a file of PyTorch weights"
+            checks.require(
+                self.is_file or not found, f"{section}.{key}", found, allowed
+            )
         for value in self.mean:
-            checks.finite("teacher.mean", value)
+            checks.finite(f"{section}.mean", value)
         for value in self.std:
-            checks.positive("teacher.std", value)
-        self.optimizer.check("teacher.optimizer")
+            checks.positive(f"{section}.std", value)
+        self.optimizer.check(f"{section}.optimizer")
