@@ -1,6 +1,7 @@
-"""The road: source, teacher, trace, subsets, students, results, report."""
+"""The road: source, teacher, trace, subsets, images, students, results, report."""
 
 import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,15 +16,10 @@ from ddjax.stations import results
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.checks import check, check_names
 from ddjax.stations.context import Context, open_context
-from ddjax.stations.evidence import (
-    Evidence,
-    asked_teachers,
-    gather,
-    method_of,
-    scoring_regimes,
-    subset_key,
-)
+from ddjax.stations.evidence import Evidence, gather, subset_key
 from ddjax.stations.fixed_labels import labels_station
+from ddjax.stations.images import READ, make_image_sets, read_image_sets
+from ddjax.stations.needs import asked_teachers, method_of, scoring_regimes
 from ddjax.stations.students import Member, Outcome, Students
 from ddjax.stations.subsets import judged, search_windows, subset_of, subsets_station
 from ddjax.stations.teacher import teacher_station
@@ -88,45 +84,74 @@ def _take_teachers(context: Context) -> tuple[dict[str, Teacher], list[str]]:
 def _travel(context: Context) -> pd.DataFrame:
     settings = context.settings
     context.say(_plan(context))
-    (teachers, notes), fixed_labels = _take_teachers(context), None
+    teachers, notes = _take_teachers(context)
     trained = dict.fromkeys((*settings.regimes, *scoring_regimes(context)))
-    if any(context.labels(regime).regime == "soft" for regime in trained):
-        fixed_labels = labels_station(context, teachers["teacher"])
-    students = Students(context, teachers, fixed_labels)
-    others = {
-        name: Students(context.with_student(name), teachers, fixed_labels)
-        for name in settings.transfer
-    }
-    rows, evidence, subsets, chosen = [], {}, {}, {}
+    own = _judges(context, teachers, trained)
+    rows, evidence, subsets, chosen, sets = [], {}, {}, {}, {}
+    if context.images is not None:
+        notes += [f"{settings.images}: {note}" for note in context.images.notes]
     for ipc in settings.select.ipcs:
-        rates = {regime: tune(students, regime, ipc) for regime in trained}
+        rates = {regime: tune(own[""], regime, ipc) for regime in trained}
         chosen |= {(regime, ipc): found for regime, found in rates.items()}
         whole = {regime: rates[regime][FULL] for regime in scoring_regimes(context)}
-        evidence[ipc] = gather(context, students, ipc, whole)
+        evidence[ipc] = gather(context, own[""], ipc, whole)
         subsets[ipc] = subsets_station(context, evidence[ipc])
+        sets[ipc] = {
+            name: make_image_sets(context, name, evidence[ipc], teachers)
+            for name in settings.distill
+        }
+        if context.images is not None:
+            sets[ipc][READ] = read_image_sets(context)
+        judges = {"": own} | {
+            name: _judges(made.context, teachers, settings.regimes)
+            for name, made in sets[ipc].items()
+        }
         for regime in settings.regimes:
-            picks = _pick(students, regime, rates[regime], evidence[ipc], subsets[ipc])
-            rows += _compare(students, regime, ipc, rates[regime], picks)
-            for name, judges in others.items():
-                found = tune(judges, regime, ipc)
-                more = _compare(judges, regime, ipc, found, picks)
-                rows += [row | {"network": name} for row in more]
-                notes += results.learning_rate_notes(
-                    {(regime, ipc): found},
-                    judges.context.settings.student.learning_rates,
-                    name,
-                )
+            picks = {
+                "": _pick(own[""], regime, rates[regime], evidence[ipc], subsets[ipc])
+            } | {
+                name: [Pick(name, None, made.positions, made.cost)]
+                for name, made in sets[ipc].items()
+            }
+            for network, students in own.items():
+                found = tune(students, regime, ipc) if network else rates[regime]
+                for images, picked in picks.items():
+                    judge = judges[images][network]
+                    label = f"students of {images}" if images else "students"
+                    more = _compare(label, judge, regime, ipc, found, picked)
+                    if network:
+                        more = [row | {"network": network} for row in more]
+                    rows += more
+                if network:
+                    notes += results.learning_rate_notes(
+                        {(regime, ipc): found},
+                        students.context.settings.student.learning_rates,
+                        network,
+                    )
     notes += results.learning_rate_notes(chosen, settings.student.learning_rates)
     if settings.protocol.select_on == "test":
         notes.append("Learning rates and windows were chosen on the test split.")
-    return results.write(context, rows, subsets, evidence, teachers, notes)
+    return results.write(context, rows, subsets, sets, evidence, teachers, notes)
+
+
+def _judges(
+    context: Context, teachers: dict[str, Teacher], regimes: Iterable[str]
+) -> dict[str, Students]:
+    """Returns the students of a pool, by entry of `transfer`; "": the first network."""
+    fixed_labels = None
+    if any(context.labels(regime).regime == "soft" for regime in regimes):
+        fixed_labels = labels_station(context, teachers["teacher"])
+    judges = {"": Students(context, teachers, fixed_labels)}
+    for name in context.settings.transfer:
+        judges[name] = Students(context.with_student(name), teachers, fixed_labels)
+    return judges
 
 
 class Pick(NamedTuple):
-    """What a selection chose for a budget.
+    """What a selection chose for a budget, or a method made for it.
 
     Attributes:
-      method: the selection, or FULL.
+      method: the selection, the image set, or FULL.
       start: where its window starts, None without one.
       positions: seed -> positions in the pool.
       found: what it cost to find.
@@ -169,6 +194,7 @@ def _pick(
 
 
 def _compare(
+    label: str,
     students: Students,
     regime: str,
     ipc: int,
@@ -189,7 +215,7 @@ def _compare(
         for seed, positions in pick.positions.items()
     ]
     found = {pick.method: pick.found for pick in picks}
-    outcomes = students.train("students", regime, members, read_test=True)
+    outcomes = students.train(label, regime, members, read_test=True)
     return [
         results.member_row(
             students.context, regime, outcome, found[outcome.member.method]
@@ -266,13 +292,21 @@ def _plan(context: Context) -> str:
     if not settings.regimes:
         return f"{images}; teachers only: {', '.join(asked_teachers(context))}"
     methods, ipcs = settings.select.methods, settings.select.ipcs
-    plain = sum(context.labels(regime).plain for regime in settings.regimes)
-    count = len(methods) * len(settings.regimes) + plain  # full data: plain ones only
+    seeds, regimes = settings.protocol.seeds, settings.regimes
+    plain = sum(context.labels(regime).plain for regime in regimes)
+    made = len(settings.distill) + (context.images is not None)
+    compared = len(methods) + made
+    count = compared * len(regimes) + plain  # full data: plain ones only
     networks = 1 + len(settings.transfer)
-    students = count * len(ipcs) * len(settings.protocol.seeds) * networks
-    return (
-        f"{images}; {len(methods)} selections x IPC {', '.join(map(str, ipcs))} x "
-        f"{', '.join(settings.regimes)} x {len(settings.protocol.seeds)} seeds"
-        f"{f' x {networks} networks' if networks > 1 else ''}: "
-        f"{students} students, full data included"
-    )
+    students = count * len(ipcs) * len(seeds) * networks
+    crossed = [
+        f"{len(methods)} selections",
+        f"IPC {', '.join(map(str, ipcs))}",
+        ", ".join(regimes),
+        f"{len(seeds)} seeds",
+    ]
+    if made:
+        crossed[0] += f" and {made} kinds of made images"
+    if networks > 1:
+        crossed.append(f"{networks} networks")
+    return f"{images}; {' x '.join(crossed)}: {students} students, full data included"

@@ -44,6 +44,68 @@ def smoke() -> ConfigDict:
     return config
 
 
+# Variants of `judged` -> number of classes.
+JUDGED = {
+    "digits": 10,
+    "fashion_mnist": 10,
+    "cifar10": 10,
+    "cifar100": 100,
+    "tiny_imagenet": 200,
+    "imagenet": 1000,
+    "smoke": 10,
+}
+
+
+def judged(variant: str) -> ConfigDict:
+    """A source and its usual network, to judge images under a protocol at IPC 10.
+
+    `digits`, `fashion_mnist` and `smoke` as above, at full size; `cifar10`, `cifar100`
+    and `imagenet` from TFDS, `tiny_imagenet` from the folder of that name, with the
+    ResNet-18 that the literature takes at that size.
+
+    Raises:
+      ValueError: an unknown variant.
+    """
+    if variant not in JUDGED:
+        raise ValueError(
+            f"variant {variant!r}: unknown, allowed are {', '.join(JUDGED)}"
+        )
+    if variant in ("digits", "smoke"):
+        config = digits() if variant == "digits" else smoke()
+    elif variant == "fashion_mnist":
+        config = fashion_mnist()
+        config.data.image_size = 0
+    else:
+        config = settings.defaults()
+        places = {
+            "tiny_imagenet": "folder:tiny_imagenet",
+            "imagenet": "tfds:imagenet2012",
+        }
+        config.data.source = places.get(variant, f"tfds:{variant}")
+        config.data.image_size = 224 if variant == "imagenet" else 0
+        config.data.validation = 0.02
+        for network in (config.student.network, config.teacher.network):
+            network.name = "resnet18"
+            if variant != "imagenet":
+                network.resnet.stem = "small"
+    config.augment.pad, config.augment.cutmix = 0, 0.0
+    config.select.methods, config.select.ipcs = ("random",), (10,)
+    return config
+
+
+def named_protocol(config: ConfigDict, protocol: str, variant: str) -> ConfigDict:
+    """Finishes a protocol's config: its name, and what has to fit the source.
+
+    A batch is at most the whole subset, and `smoke` trains next to nothing.
+    """
+    config.name = f"{protocol}_{variant}"
+    images = min(config.select.ipcs) * JUDGED[variant]
+    config.student.batch_size = min(config.student.batch_size, images)
+    if variant == "smoke":
+        config.student.epochs = 5
+    return config
+
+
 def _networks(config: ConfigDict, depth: int) -> None:
     for network in (config.student.network, config.teacher.network):
         network.name = f"convnet_d{depth}"

@@ -1,6 +1,7 @@
 """Augmentation against per-pixel NumPy references, and the rules of its draws."""
 
 import collections
+import dataclasses
 import math
 import random
 
@@ -11,6 +12,7 @@ import pytest
 
 from ddjax.data import augment
 from ddjax.data.augment import Draw, Recipe
+from ddjax.data.recipe import Dsa
 from ddjax.errors import InputError
 
 HEIGHT, WIDTH = 8, 24
@@ -210,7 +212,7 @@ def test_view_differs_with_seed_epoch_and_id(recipe):
 
 def test_draw_holds_what_the_recipe_asks_for_and_render_shows_it():
     image, numbers = _images(1)[0].astype(np.float32), (2, 3, 55)
-    assert augment.draw(Recipe(), *numbers, HEIGHT, WIDTH) == (None, None, None)
+    assert augment.draw(Recipe(), *numbers, HEIGHT, WIDTH) == (None,) * 5
     recipe = Recipe(pad=2, cutmix=1.0)
     drawn = augment.draw(recipe, *numbers, HEIGHT, WIDTH)
     assert drawn.window == augment.crop_offset(recipe, *numbers)
@@ -337,3 +339,15 @@ def test_recipe_is_hashable_from_a_list():
     recipe = Recipe(resized_crop=[0.5, 1.0])
     assert recipe == Recipe(resized_crop=(0.5, 1.0))
     assert hash(recipe) == hash(Recipe(resized_crop=(0.5, 1.0)))
+
+
+def test_recipe_used_tells_later_fields_only_where_they_are_on():
+    # Artifacts' addresses are made of it: those of older runs must stay.
+    old = {"pad": 2, "resized_crop": None, "flip": True, "cutmix": 1.0}
+    recipe = Recipe(pad=2, flip=True, cutmix=1.0)
+    assert recipe.used() == old
+    shuffled = dataclasses.replace(recipe, patch_shuffle=2)
+    assert shuffled.used() == old | {"patch_shuffle": 2}
+    dsa = {"operations": ("crop",), "mean": (0.5,), "std": (0.2,)}
+    off = {"pad": 0, "resized_crop": None, "flip": False, "cutmix": 0.0}
+    assert Recipe(dsa=Dsa(**dsa)).used() == off | {"dsa": dsa}

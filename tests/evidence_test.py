@@ -10,13 +10,9 @@ from ddjax import losses
 from ddjax.artifacts import Cost, Workdir
 from ddjax.settings import from_config
 from ddjax.stations.context import open_context
-from ddjax.stations.evidence import (
-    asks_teacher,
-    gather,
-    needs_of,
-    scoring_regimes,
-)
+from ddjax.stations.evidence import gather
 from ddjax.stations.fixed_labels import labels_station
+from ddjax.stations.needs import asks_teacher, needs_of, scoring_regimes
 from ddjax.stations.students import Students
 from ddjax.stations.teacher import teacher_station
 from ddjax.stations.trace import trace_of, trace_weights

@@ -12,6 +12,7 @@ from ddjax.data.exchange import (
     write_scores,
     write_subset,
 )
+from ddjax.data.image_set import ImageSet, read_image_set, write_image_set
 from ddjax.data.source import Examples, Source, from_arrays
 from ddjax.data.split import split_validation, thin
 from ddjax.errors import InputError
@@ -19,15 +20,18 @@ from ddjax.errors import InputError
 __all__ = [
     "SOURCES",
     "Examples",
+    "ImageSet",
     "Source",
     "check_name",
     "from_arrays",
     "load",
     "read_features",
+    "read_image_set",
     "read_scores",
     "read_subset",
     "split_validation",
     "thin",
+    "write_image_set",
     "write_scores",
     "write_subset",
 ]

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from ddjax.data.cutmix import Box, cutmix, cutmix_box, cutmix_draw
+from ddjax.data.dsa import DsaDraw, apply_dsa, draw_dsa
+from ddjax.data.patch_shuffle import Strips, destination, draw_strips
 from ddjax.data.recipe import CROP, FLIP, Recipe, to_integer, view_key
 
 __all__ = [
@@ -43,11 +45,15 @@ class Draw(NamedTuple):
         `resized_crop_window`.
       flip: [] bool.
       box: what CutMix replaces.
+      strips: where patch shuffle puts them.
+      dsa: what DSA does.
     """
 
     window: tuple[jax.Array, ...] | None
     flip: jax.Array | None
     box: Box | None
+    strips: Strips | None = None
+    dsa: DsaDraw | None = None
 
 
 def draw(
@@ -64,7 +70,11 @@ def draw(
       recipe: the augmentation.
       seed, epoch, example_id: [] int32.
       height, width: of the image, in pixels; static.
+
+    Raises:
+      InputError: the image is too small for the recipe.
     """
+    recipe.check(height, width)
     at = (seed, epoch, example_id)
     window = None
     if recipe.resized_crop is not None:
@@ -73,11 +83,15 @@ def draw(
         window = crop_offset(recipe, *at)
     flip = flip_coin(*at) if recipe.flip else None
     box = cutmix_box(recipe, *at, height, width) if recipe.cutmix else None
-    return Draw(window, flip, box)
+    strips = draw_strips(recipe, *at) if recipe.patch_shuffle else None
+    dsa = draw_dsa(recipe.dsa, *at, height, width) if recipe.dsa else None
+    return Draw(window, flip, box, strips, dsa)
 
 
 def render(recipe: Recipe, drawn: Draw, image_HWC: jax.Array) -> jax.Array:
-    """The view of an image with given parameters: cropped and mirrored, not yet mixed.
+    """The view of an image with given parameters, not yet mixed.
+
+    It is shuffled, then cropped, then mirrored; or augmented by DSA.
 
     Args:
       recipe: the augmentation.
@@ -85,18 +99,35 @@ def render(recipe: Recipe, drawn: Draw, image_HWC: jax.Array) -> jax.Array:
       image_HWC: [H,W,C] uint8 or float in [0, 255].
 
     Returns:
-      [H,W,C] float32 in [0, 255]. A resized crop is not rounded to whole values.
+      [H,W,C] float32 in [0, 255], which DSA's changes of colour may leave. A resized
+      crop is not rounded to whole values.
     """
+    if recipe.dsa is not None:
+        return apply_dsa(recipe.dsa, drawn.dsa, image_HWC)
     height, width, _ = image_HWC.shape
     rows, columns = jnp.arange(height), jnp.arange(width)
     if recipe.flip:
         columns = jnp.where(drawn.flip, columns[::-1], columns)
+    down, across = jnp.arange(height), jnp.arange(width)
+    if recipe.patch_shuffle:
+        down = destination(drawn.strips.rows, height)
+        across = destination(drawn.strips.columns, width)
     if recipe.resized_crop is not None:
         y0, x0, crop_height, crop_width = drawn.window
         return _resample(
             image_HWC,
-            _interpolation(rows, y0, crop_height),
-            _interpolation(columns, x0, crop_width),
+            _interpolation(rows, y0, crop_height, down),
+            _interpolation(columns, x0, crop_width, across),
+        )
+    if recipe.patch_shuffle:
+        if recipe.pad:
+            y0, x0 = drawn.window
+            rows, columns = rows + y0 - recipe.pad, columns + x0 - recipe.pad
+        # A row without a 1, of a pixel outside the image, gives black.
+        return _resample(
+            image_HWC,
+            (rows[:, None] == down[None, :]).astype(jnp.float32),
+            (columns[:, None] == across[None, :]).astype(jnp.float32),
         )
     if recipe.pad:
         sides = (recipe.pad, recipe.pad)
@@ -124,7 +155,7 @@ def view(
       image_HWC: [H,W,C] uint8 or float in [0, 255].
 
     Returns:
-      [H,W,C] float32 in [0, 255].
+      [H,W,C] float32, see `render`.
     """
     height, width, _ = image_HWC.shape
     drawn = draw(recipe, seed, epoch, example_id, height, width)
@@ -211,18 +242,18 @@ def flip_coin(seed: jax.Array, epoch: jax.Array, example_id: jax.Array) -> jax.A
 
 
 def _interpolation(
-    targets: jax.Array, start: jax.Array, length: jax.Array
+    targets: jax.Array, start: jax.Array, length: jax.Array, places: jax.Array
 ) -> jax.Array:
     """Bilinear weights along one axis, [target, source] float32.
 
     A target pixel's centre, mapped into the window start .. start+length-1 and clamped
     to its edge pixels, lies between two sources at most; the weight falls linearly with
-    the distance to them.
+    the distance to them. `places` says where each source pixel lies.
     """
     size = targets.shape[0]
     position = (targets + 0.5) * (length / size) - 0.5
     position = start + jnp.clip(position, 0, length - 1)
-    distance = jnp.abs(position[:, None] - jnp.arange(size)[None, :])
+    distance = jnp.abs(position[:, None] - places[None, :])
     return jnp.maximum(0.0, 1.0 - distance)
 
 

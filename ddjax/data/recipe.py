@@ -7,6 +7,7 @@ same in any order, at any batch size, for whoever asks.
 import dataclasses
 import math
 from numbers import Integral, Real
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,38 @@ from ddjax.errors import InputError
 
 # One stream of random numbers for each purpose. Teacher labels are stored for views
 # drawn from these streams: never renumber them.
-CROP, FLIP, CUTMIX = range(3)
+CROP, FLIP, CUTMIX, SHUFFLE, DSA = range(5)
+
+DSA_OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dsa:
+    """The augmentation DSA; static and hashable.
+
+    Attributes:
+      operations: those among which each view draws one, of `DSA_OPERATIONS`.
+      mean, std: one number a channel, of pixels in [0, 1]; DSA is defined on pixels
+        that are normalised by them.
+
+    Raises:
+      InputError: no operation, an unknown one, or one twice.
+    """
+
+    operations: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            # A list from a config would not be hashable.
+            object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+        found = self.operations
+        if not found or len(set(found)) < len(found) or set(found) - {*DSA_OPERATIONS}:
+            raise InputError(
+                f"augment.dsa: found {found!r}, allowed is () or some of "
+                f"{', '.join(DSA_OPERATIONS)}, each once"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,15 +61,21 @@ class Recipe:
         of such an area is resized to the image's size. None: off.
       flip: mirror left and right with probability 1/2.
       cutmix: alpha of the Beta(alpha, alpha) distribution of CutMix; 0: off.
+      patch_shuffle: strips that the image is cut in along both axes before they are
+        permuted, 2 or more; what follows is done to the shuffled image. 0: off.
+      dsa: in place of all others but CutMix. None: off.
 
     Raises:
-      InputError: a value out of its range, or both kinds of crop at once.
+      InputError: a value out of its range, both kinds of crop at once, or DSA beside
+        what it is in place of.
     """
 
     pad: int = 0
     resized_crop: tuple[float, float] | None = None
     flip: bool = False
     cutmix: float = 0.0
+    patch_shuffle: int = 0
+    dsa: Dsa | None = None
 
     def __post_init__(self):
         if not isinstance(self.pad, Integral) or self.pad < 0:
@@ -63,6 +101,38 @@ class Recipe:
                 f"augment.cutmix: found {self.cutmix!r}, allowed is a finite "
                 "number >= 0"
             )
+        factor = self.patch_shuffle
+        if not isinstance(factor, Integral) or factor < 0 or factor == 1:
+            raise InputError(
+                f"augment.patch_shuffle: found {factor!r}, allowed is 0 or an integer "
+                ">= 2"
+            )
+        for name in ("pad", "resized_crop", "flip", "patch_shuffle"):
+            if self.dsa is not None and getattr(self, name):
+                raise InputError(
+                    f"augment.dsa: found {self.dsa.operations!r} beside augment.{name} "
+                    f"= {getattr(self, name)!r}, allowed is DSA without it"
+                )
+
+    def check(self, height: int, width: int) -> None:
+        """Raises InputError where images are too small to be cut in strips."""
+        if self.patch_shuffle > min(height, width):
+            raise InputError(
+                f"augment.patch_shuffle: found {self.patch_shuffle}, allowed is at "
+                f"most the shorter side of the images, which have {height} x {width} "
+                "pixels"
+            )
+
+    def used(self) -> dict[str, Any]:
+        """Returns the fields as a dict, those that came later only where they are on.
+
+        Addresses of artifacts are made of it: the old ones stay what they were.
+        """
+        fields = dataclasses.asdict(self)
+        for name in ("patch_shuffle", "dsa"):
+            if not fields[name]:
+                del fields[name]
+        return fields
 
 
 def view_key(

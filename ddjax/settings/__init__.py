@@ -16,6 +16,7 @@ import ml_collections
 
 from ddjax.errors import InputError
 from ddjax.settings import checks
+from ddjax.settings.distill import Distill
 from ddjax.settings.labels import REGIMES, Labels
 from ddjax.settings.network import Network, named
 from ddjax.settings.optimizer import Optimizer
@@ -57,6 +58,12 @@ class Augment:
     flip: bool = False
     cutmix: float = 0.0  # alpha of the Beta distribution; 0: off
     cutmix_regimes: tuple[str, ...] = ("soft_kd",)  # where CutMix is applied
+    patch_shuffle: int = 0  # strips along both axes, permuted before all else; 0: off
+    # Where it is applied; a teacher trains as `hard` does.
+    patch_shuffle_regimes: tuple[str, ...] = ("soft_kd",)
+    # One of these a view, with no other but CutMix: color, crop, cutout, flip, scale,
+    # rotate; (): off.
+    dsa: tuple[str, ...] = ()
 
     def __post_init__(self):
         checks.require(
@@ -65,6 +72,8 @@ class Augment:
             self.resized_crop,
             "() or (lowest, highest) area",
         )
+        for regime in self.patch_shuffle_regimes:
+            checks.one_of("augment.patch_shuffle_regimes", regime, REGIMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +184,14 @@ class Settings:
     student: Student = Student(epochs=100)
     transfer: dict[str, Transfer] = dataclasses.field(default_factory=dict)
     select: Select = Select()
+    # Image sets that are made and judged beside the selections, by name.
+    distill: dict[str, Distill] = dataclasses.field(default_factory=dict)
+    # Path of an image set that is judged too, see ddjax.data.read_image_set. It says
+    # what select.ipcs is.
+    images: str = ""
+    images_mean: tuple[float, ...] = ()  # by which its floats were normalised; (): not
+    images_std: tuple[float, ...] = ()
+    images_resize: bool = False  # accept images of another size
     protocol: Protocol = Protocol()
     sweep: Sweep = Sweep()
 
@@ -184,6 +201,11 @@ class Settings:
             teacher.check(f"committee.{name}")
         for name, transfer in self.transfer.items():
             transfer.check(f"transfer.{name}")
+        for name, entry in self.distill.items():
+            entry.check(f"distill.{name}")
+            for teacher in entry.teachers:
+                key = f"distill.{name}.teachers"
+                checks.one_of(key, teacher, ("teacher", *self.committee))
         for name, labels in self.labels.items():
             labels.check(f"labels.{name}")
             for teacher in labels.committee:
@@ -254,6 +276,20 @@ def add_transfer(
     """
     with config.unlocked():
         config.transfer[entry] = _plain(Transfer(named(name or entry, **options)))
+
+
+def add_distillation(
+    config: ml_collections.ConfigDict, name: str, method: str = ""
+) -> None:
+    """Adds an image set to `distill`, with default settings.
+
+    Args:
+      config: of `defaults`; changed in place.
+      name: of the entry.
+      method: of ddjax.distill.METHODS; "": the entry's name.
+    """
+    with config.unlocked():
+        config.distill[name] = _plain(Distill(method=method or name))
 
 
 def add_selection(config: ml_collections.ConfigDict, name: str, **changes: Any) -> None:

@@ -3,15 +3,16 @@
 import jax
 import numpy as np
 
-from ddjax import data, mesh, models, select
+from ddjax import data, distill, mesh, models, select
 from ddjax.errors import InputError
 from ddjax.labels import REGIMES, codecs
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Settings
 from ddjax.stations.bundle import section_of
 from ddjax.stations.context import Context
-from ddjax.stations.evidence import asked_teachers, needs_of, scoring_regimes
+from ddjax.stations.images import READ, start_of
 from ddjax.stations.imports import imported_features, read_imported
+from ddjax.stations.needs import asked_teachers, needs_of, scoring_regimes
 from ddjax.stations.teacher import check_teacher
 from ddjax.stations.trace import snapshot_steps
 
@@ -42,6 +43,11 @@ def check_names(settings: Settings) -> None:
             for name, teacher in settings.committee.items()
         ),
     )
+    for name, entry in settings.distill.items():
+        known += ((f"distill.{name}.method", (entry.method,), distill.METHODS),)
+        if entry.difficulty:
+            key = f"distill.{name}.difficulty"
+            known += ((key, (entry.difficulty,), select.SCORES),)
     for key, names, allowed in known:
         for name in names:
             if name not in allowed:
@@ -58,6 +64,13 @@ def check_names(settings: Settings) -> None:
             f"transfer.{settings.student.network.name}: found the name of the "
             "students' network, by which results would be mixed up; choose another one"
         )
+    for name in settings.distill:
+        taken = (*select.METHODS, *settings.select.imported, FULL, READ)
+        if name in taken or not name.isidentifier():
+            raise InputError(
+                f"distill.{name}: found a name that is taken or no file can have, "
+                "allowed are letters, digits and _, and not a selection's name"
+            )
     for name in settings.select.imported:
         taken = (*select.METHODS, FULL, "ids")  # the last names an array of artifacts
         if name in taken or not name.isidentifier():
@@ -103,6 +116,7 @@ def check(context: Context) -> None:
     for name, other in settings.transfer.items():
         _check_batch(f"transfer.{name}.batch_size", other.batch_size, least)
     _check_selections(context, int(counts.min()))
+    _check_image_sets(context)
     for regime in settings.regimes:
         context.recipe(regime)
         codec = context.labels(regime).codec
@@ -118,6 +132,24 @@ def _check_batch(key: str, found: int, allowed: int) -> None:
             f"{key}: found {found}, allowed is at most the {allowed} images it "
             "trains on"
         )
+
+
+def _check_image_sets(context: Context) -> None:
+    """Checks what the entries of `distill` ask for, but for images and teachers."""
+    for name, entry in context.settings.distill.items():
+        start_of(context, name)
+        if distill.METHODS[entry.method].section != "recover":
+            continue
+        for teacher in entry.teachers:
+            variables = jax.eval_shape(
+                check_teacher(context, teacher).init, jax.random.key(0)
+            )
+            if "batch_stats" not in variables:
+                raise InputError(
+                    f"distill.{name}.teachers: found {teacher!r}, which has no batch "
+                    "norm, allowed are teachers with it, whose running statistics "
+                    f"{entry.method} matches"
+                )
 
 
 def _check_selections(context: Context, smallest: int) -> None:

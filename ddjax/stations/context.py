@@ -14,6 +14,8 @@ import tqdm
 from ddjax import data, models
 from ddjax.artifacts import Artifact, Draft, Workdir, digest
 from ddjax.data.augment import Recipe
+from ddjax.data.image_set import ImageSet
+from ddjax.data.recipe import Dsa
 from ddjax.data.source import Examples, Source
 from ddjax.errors import InputError
 from ddjax.labels import Objective
@@ -33,6 +35,8 @@ class Context:
       source: the loaded source.
       pool, validation, test: its three splits; selections see the pool only.
       transfer: the entry of `transfer` whose network its students have; "": theirs.
+      images: the image set that was read, with the same number of images a class.
+      made: addresses of the image sets that are its pool; (): the source's images.
       workdir: where artifacts go.
       costs: one row a station, in the order in which they were reached.
       compiled: executables shared by the run's runners.
@@ -45,6 +49,8 @@ class Context:
     validation: Examples
     test: Examples
     transfer: str = ""
+    made: tuple[str, ...] = ()
+    images: ImageSet | None = None
     workdir: Workdir | None = None
     costs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     compiled: dict[Any, Any] = dataclasses.field(default_factory=dict)
@@ -54,13 +60,12 @@ class Context:
     @functools.cached_property
     def data_digest(self) -> str:
         """Identifies the three splits."""
-        return digest(
-            {
-                "source": self.source.digest,
-                "pool": digest(self.pool.ids),
-                "validation": digest(self.validation.ids),
-            }
-        )
+        splits = {
+            "source": self.source.digest,
+            "pool": digest(self.pool.ids),
+            "validation": digest(self.validation.ids),
+        }
+        return digest(splits | {"made": self.made} if self.made else splits)
 
     @functools.cached_property
     def student_network(self) -> Network:
@@ -84,6 +89,15 @@ class Context:
         )
         settings = dataclasses.replace(self.settings, student=student)
         return dataclasses.replace(self, settings=settings, transfer=name)
+
+    def with_pool(self, pool: Examples, made: tuple[str, ...]) -> "Context":
+        """Returns the same run with made images to train on.
+
+        Args:
+          pool: the images.
+          made: addresses of the artifacts that hold them.
+        """
+        return dataclasses.replace(self, pool=pool, made=made, placed={})
 
     def teacher_settings(self, name: str) -> Teacher:
         """Returns the settings of `teacher` or of a member of the committee."""
@@ -149,12 +163,20 @@ class Context:
     def recipe(self, regime: str) -> Recipe:
         """Returns the augmentation of a regime."""
         augment, regime = self.settings.augment, self.labels(regime).regime
-        return Recipe(
+        shuffles = regime in augment.patch_shuffle_regimes
+        dsa = None
+        if augment.dsa:
+            dsa = Dsa(augment.dsa, self.source.mean, self.source.std)
+        recipe = Recipe(
             pad=augment.pad,
             resized_crop=augment.resized_crop or None,
             flip=augment.flip,
             cutmix=augment.cutmix if regime in augment.cutmix_regimes else 0.0,
+            patch_shuffle=augment.patch_shuffle if shuffles else 0,
+            dsa=dsa,
         )
+        recipe.check(*self.source.shape[:2])
+        return recipe
 
     def program(
         self,
@@ -284,7 +306,34 @@ def open_context(settings: Settings) -> Context:
     if chosen.pool:
         train = data.thin(train, chosen.pool, seed=0)
     pool, validation = data.split_validation(train, chosen.validation, seed=0)
-    return Context(settings, source, pool, validation, source.test)
+    images = _read_images(settings, source) if settings.images else None
+    if images is not None:
+        budget = (len(images.labels) // source.num_classes,)
+        select = dataclasses.replace(settings.select, ipcs=budget)
+        settings = dataclasses.replace(settings, select=select)
+    return Context(settings, source, pool, validation, source.test, images=images)
+
+
+def _read_images(settings: Settings, source: Source) -> ImageSet:
+    try:
+        found = data.read_image_set(
+            settings.images,
+            source.classes,
+            source.shape,
+            settings.images_mean or None,
+            settings.images_std or None,
+            settings.images_resize,
+        )
+    except InputError as error:
+        raise InputError(f"images: {error}") from error
+    counts = np.bincount(found.labels, minlength=source.num_classes)
+    if counts.min() < counts.max():
+        raise InputError(
+            f"images: {settings.images} has from {counts.min()} to {counts.max()} "
+            "images a class, allowed is the same number of each, which is the budget "
+            "of the selections beside it"
+        )
+    return found
 
 
 def hparams(

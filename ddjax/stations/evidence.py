@@ -14,37 +14,9 @@ from ddjax.stations.features import (
     last_layer_station,
 )
 from ddjax.stations.imports import file_digests, imported_features, read_imported
+from ddjax.stations.needs import needs_of, scoring_regimes
 from ddjax.stations.students import Students
 from ddjax.stations.trace import trace_of, trace_station
-
-
-def method_of(context: Context, name: str) -> select.Method:
-    """Returns a selection of the settings by its name."""
-    if name in context.settings.select.imported:
-        return select.imported(name, context.settings.select)
-    return select.METHODS[name]
-
-
-def needs_of(context: Context) -> set[str]:
-    """Returns what any of the settings' selections needs, see `select.NEEDS`."""
-    names = context.settings.select.methods
-    return {need for name in names for need in method_of(context, name).needs}
-
-
-def scoring_regimes(context: Context) -> tuple[str, ...]:
-    """Returns the label regimes of the scoring runs that are needed."""
-    needs, settings = needs_of(context), context.settings.select
-    hard = needs & {"traces", "gradients", "grand"}
-    if "features" in needs and settings.features == "trace":
-        hard |= {"features"}
-    return ("hard",) * bool(hard) + ("soft",) * ("soft_traces" in needs)
-
-
-def asks_teacher(context: Context) -> bool:
-    """Returns whether a selection needs the teacher, whatever the students' labels."""
-    features = context.settings.select.features == "teacher"
-    needs = needs_of(context)
-    return "soft_traces" in needs or ("features" in needs and features)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,15 +103,6 @@ class Evidence:
             settings=settings.select,
             **found,
         )
-
-
-def asked_teachers(context: Context) -> tuple[str, ...]:
-    """Returns the teachers that students or selections ask; all without students."""
-    settings = context.settings
-    if not settings.regimes:
-        return ("teacher", *settings.committee)
-    names = [name for regime in settings.regimes for name in context.teachers(regime)]
-    return tuple(dict.fromkeys(names + ["teacher"] * asks_teacher(context)))
 
 
 def subset_key(seed: int, ipc: int) -> jax.Array:

@@ -1,11 +1,14 @@
-"""Scores and subsets as files that other programs and later runs can read."""
+"""Scores, subsets and images as files that other programs and later runs can read."""
+
+import shutil
 
 import pandas as pd
 
 from ddjax import data
 from ddjax.artifacts import Artifact
 from ddjax.stations.context import Context
-from ddjax.stations.evidence import method_of
+from ddjax.stations.images import ImageSets
+from ddjax.stations.needs import method_of
 from ddjax.stations.subsets import chosen_start, scores_of, subset_of
 
 
@@ -40,3 +43,27 @@ def write_exports(
                     stem = f"{name}_{regime}" if regime else name
                     path = folder / "subsets" / f"{stem}_{end}"
                     data.write_subset(path, ids[positions])
+
+
+def write_images(context: Context, sets: dict[int, dict[str, ImageSets]]) -> None:
+    """Writes each made image set as PNG: `images/NAME_ipcI_seedS/CLASS/*.png`.
+
+    Args:
+      context: the run.
+      sets: budget -> entry of `distill` -> its image sets.
+    """
+    for ipc, entries in sets.items():
+        for name in context.settings.distill:
+            made = entries[name]
+            written = set()
+            for seed, positions in made.positions.items():
+                if positions[0] in written:  # a set that several seeds share
+                    continue
+                written.add(positions[0])
+                folder = context.workdir.path / "images" / f"{name}_ipc{ipc}_seed{seed}"
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.parent.mkdir(exist_ok=True)
+                chosen = made.context.pool.take(positions)
+                data.write_image_set(
+                    chosen.images, chosen.labels, context.source.classes, folder
+                )

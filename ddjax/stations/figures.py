@@ -3,12 +3,14 @@
 import pathlib
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ddjax import report, select
 from ddjax.artifacts import Artifact
 from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence
+from ddjax.stations.images import ImageSets
 from ddjax.stations.subsets import chosen_start, scores_of, subset_of
 
 _FEW = 12  # up to so many selections can be told apart in one panel
@@ -20,6 +22,7 @@ def draw(
     members: pd.DataFrame,
     summary: pd.DataFrame,
     subsets: dict[int, Artifact],
+    sets: dict[int, dict[str, ImageSets]],
     evidence: dict[int, Evidence],
     tables: dict[tuple[str, int], pd.DataFrame],
 ) -> list[tuple[str, pathlib.Path]]:
@@ -30,6 +33,7 @@ def draw(
       members: one row a student.
       summary: of `report.summarise`.
       subsets: budget -> artifact.
+      sets: budget -> entry of `distill` -> its image sets.
       evidence: budget -> what the selections looked at.
       tables: of `dcs_tables`.
 
@@ -42,7 +46,9 @@ def draw(
         caption = "What foretells the test loss of a subset (DCS)"
         drawn.append((caption, report.dcs_figure(tables), "dcs"))
     for ipc, artifact in subsets.items():
-        drawn += _of_subsets(context, members, artifact, evidence[ipc], styles)
+        drawn += _of_subsets(
+            context, members, artifact, sets[ipc], evidence[ipc], styles
+        )
     folder = context.workdir.path / "figures"
     folder.mkdir(exist_ok=True)
     figures = []
@@ -63,7 +69,7 @@ def _of_results(context, summary, styles) -> list[tuple[str, Any, str]]:
         return drawn
     accuracy = report.accuracy_figure(summary, styles)
     drawn = [("Accuracy against images per class", accuracy, "accuracy")]
-    methods = context.settings.select.methods
+    methods = (*context.settings.select.methods, *context.settings.distill)
     if len(methods) <= _FEW:
         gaps = report.gap_figure(summary, styles)
         drawn.append(("Quality gap to random", gaps, "gap"))
@@ -76,7 +82,7 @@ def _of_results(context, summary, styles) -> list[tuple[str, Any, str]]:
     return drawn
 
 
-def _of_subsets(context, members, subsets, evidence, styles):
+def _of_subsets(context, members, subsets, sets, evidence, styles):
     """What the selections of a budget chose, as (caption, figure, name)."""
     settings, ipc = context.settings, evidence.ipc
     regime = settings.regimes[0]
@@ -102,9 +108,23 @@ def _of_subsets(context, members, subsets, evidence, styles):
         figure = report.overlap_figure(positions, len(context.pool))
         caption = f"Images that selections share, IPC {ipc}, first seed"
         drawn.append((caption, figure, f"overlap_ipc{ipc}"))
-    sheet = report.contact_sheet(
-        context.pool.images, context.pool.labels, positions, context.source.classes
-    )
-    caption = f"Chosen images, IPC {ipc}, first seed"
-    drawn.append((caption, sheet, f"images_ipc{ipc}"))
+    sheet = _sheet(context, positions, sets)
+    verb = "Chosen and made" if sets else "Chosen"
+    drawn.append((f"{verb} images, IPC {ipc}, first seed", sheet, f"images_ipc{ipc}"))
     return drawn
+
+
+def _sheet(context, positions, sets):
+    """The images of every method's first subset or set."""
+    images, labels = [context.pool.images], [context.pool.labels]
+    shown, first = dict(positions), len(context.pool)
+    seed = context.settings.protocol.seeds[0]
+    for name, made in sets.items():
+        chosen = made.context.pool.take(made.positions[seed])
+        images.append(chosen.images)
+        labels.append(chosen.labels)
+        shown[name] = first + np.arange(len(chosen))
+        first += len(chosen)
+    return report.contact_sheet(
+        np.concatenate(images), np.concatenate(labels), shown, context.source.classes
+    )

@@ -18,8 +18,9 @@ from ddjax.report.statistics import FULL
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence
-from ddjax.stations.exports import write_exports
+from ddjax.stations.exports import write_exports, write_images
 from ddjax.stations.figures import draw
+from ddjax.stations.images import ImageSets
 from ddjax.stations.students import Outcome
 from ddjax.stations.surrogates import dcs_tables
 
@@ -38,6 +39,7 @@ def member_row(
       found: what its subset cost to find.
     """
     member = outcome.member
+    subset = artifacts.digest(context.pool.ids[member.positions])
     return {
         "network": context.settings.student.network.name,
         "method": member.method,
@@ -60,7 +62,7 @@ def member_row(
         "label_bytes": outcome.label_bytes,
         "label_disk_bytes": outcome.label_disk_bytes,
         "images": len(member.positions),
-        "subset": artifacts.digest(context.pool.ids[member.positions]),
+        "subset": artifacts.digest([*context.made, subset]) if context.made else subset,
         "curve": [round(float(value), 5) for value in outcome.curve],
     }
 
@@ -75,6 +77,7 @@ def write(
     context: Context,
     rows: list[dict[str, Any]],
     subsets: dict[int, Artifact],
+    sets: dict[int, dict[str, ImageSets]],
     evidence: dict[int, Evidence],
     teachers: dict[str, Teacher],
     notes: list[str],
@@ -90,6 +93,7 @@ def write(
       context: the run.
       rows: of `member_row`.
       subsets: budget -> artifact.
+      sets: budget -> entry of `distill` -> its image sets.
       evidence: budget -> what the selections looked at.
       teachers: by name.
       notes: remarks on the validity of the results.
@@ -105,12 +109,13 @@ def write(
     summary = report.with_label_effect(report.summarise(members), members)
     report.write_csv(summary, folder / "summary.csv")
     write_exports(context, members, subsets)
+    write_images(context, sets)
     tables = dcs_tables(context, members, subsets, evidence)
     if tables:
         table = pd.concat(tables, names=["regime", "ipc"]).reset_index([0, 1])
         text = table.round(4).to_csv(index=False)
         artifacts.write_file(folder / "dcs.csv", text.encode())
-    figures = draw(context, members, summary, subsets, evidence, tables)
+    figures = draw(context, members, summary, subsets, sets, evidence, tables)
     if context.settings.transfer:
         networks = report.by_architecture(everyone)
         report.write_csv(networks, folder / "architectures.csv")

@@ -74,7 +74,7 @@ class Stores:
     def _views(self, regime, ipc, seed, positions) -> dict[str, Any]:
         """Returns what determines a subset's labels before they are encoded."""
         context, labels = self.context, self.context.labels(regime)
-        recipe = dataclasses.asdict(context.recipe(regime))
+        recipe = context.recipe(regime).used()
         views = {
             "epochs": labels.pool(ipc) or context.passes(ipc, len(positions)),
             "subset": digest(context.pool.ids[positions]),

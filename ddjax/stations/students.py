@@ -113,7 +113,7 @@ class Students:
             "regime": labels.regime,
             "network": {"name": network.name, **network.options()},
             "student": recipe,
-            "augment": dataclasses.asdict(self.context.recipe(regime)),
+            "augment": self.context.recipe(regime).used(),
         }
         return described if labels.plain else described | {"labels": labels.used()}
 

@@ -10,7 +10,8 @@ import pandas as pd
 from ddjax import select
 from ddjax.artifacts import Artifact, Cost, Draft
 from ddjax.stations.context import Context, progress_bar
-from ddjax.stations.evidence import Evidence, method_of
+from ddjax.stations.evidence import Evidence
+from ddjax.stations.needs import method_of
 from ddjax.stations.students import Member, Students
 
 _CANDIDATE = "{method}@{start:g}"

@@ -87,7 +87,7 @@ def _trained(context: Context, name: str) -> Artifact:
         "network": settings.network.name,
         "options": settings.network.options(),
         "recipe": recipe | {"optimizer": settings.optimizer.used()},
-        "augment": dataclasses.asdict(context.recipe("hard")),
+        "augment": context.recipe("hard").used(),
         "steps": steps,
         "seed": settings.seed,
     }

@@ -1,0 +1,30 @@
+"""The protocol of DC, DSA, DM and MTT: hard labels, DSA, 1,000 epochs.
+
+SGD 0.01, momentum 0.9, weight decay 5e-4, one step (x0.1) at half, batch 256; DC alone
+trains for 300 epochs and without augmentation, MTT with a learned rate. They decay all
+tensors, here biases and norms are not decayed.
+
+Source: VICO-UoE/DatasetCondensation and GeorgeCazenavette/mtt-distillation.
+
+    python -m ddjax.main --config=configs/protocols/dc.py \\
+        --config.images=PATH
+
+Without `--config.images` random subsets are judged alone. Variants are those of
+`presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
+`tiny_imagenet`, `imagenet`, `smoke`.
+"""
+
+from ddjax import presets
+
+
+def get_config(variant: str = "digits"):
+    config = presets.judged(variant)
+    config.student.epochs = 1000
+    config.student.batch_size = 256
+    config.student.learning_rates = (0.01,)
+    config.student.optimizer.name = "sgd"
+    config.student.optimizer.weight_decay = 0.0005
+    config.student.optimizer.schedule = "step"
+    config.regimes = ("hard",)
+    config.augment.dsa = ("color", "crop", "cutout", "flip", "scale", "rotate")
+    return presets.named_protocol(config, "dc", variant)

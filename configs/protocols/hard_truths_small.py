@@ -1,0 +1,29 @@
+"""The small-scale protocol of "Hard Truths": hard labels, DSA.
+
+SGD 0.01 with a step at half of 300 epochs, batch 256. Momentum 0.9 and weight decay
+5e-4 are not sure: the notes on its Table 4 differ.
+
+Source: arXiv 2604.18811, Table 4.
+
+    python -m ddjax.main --config=configs/protocols/hard_truths_small.py \\
+        --config.images=PATH
+
+Without `--config.images` random subsets are judged alone. Variants are those of
+`presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
+`tiny_imagenet`, `imagenet`, `smoke`.
+"""
+
+from ddjax import presets
+
+
+def get_config(variant: str = "digits"):
+    config = presets.judged(variant)
+    config.student.epochs = 300
+    config.student.batch_size = 256
+    config.student.learning_rates = (0.01,)
+    config.student.optimizer.name = "sgd"
+    config.student.optimizer.weight_decay = 0.0005
+    config.student.optimizer.schedule = "step"
+    config.regimes = ("hard",)
+    config.augment.dsa = ("color", "crop", "cutout", "flip", "scale", "rotate")
+    return presets.named_protocol(config, "hard_truths_small", variant)

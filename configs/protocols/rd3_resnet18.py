@@ -1,0 +1,33 @@
+"""RD3's unified protocol for a ResNet-18 as student.
+
+Source: RD3, "Rectified Decoupled Dataset Distillation", and ndhg1213/RD3: one ResNet-18
+as teacher, epoch-wise soft labels of the views that the student sees, KL, AdamW, patch
+shuffle, random resized crops of at least half of the image, flip, CutMix. It does not
+say the temperature (a figure says that gains stop above 20), the weight decay (here
+0.01), nor how hard labels meet CutMix (here they do not: `augment.cutmix_regimes`).
+Patch shuffle is for soft labels only too, since our teachers train as `hard` does.
+Batch 50, 400 epochs, cosine with zeta 1.
+
+    python -m ddjax.main --config=configs/protocols/rd3_resnet18.py \\
+        --config.images=PATH
+
+Without `--config.images` random subsets are judged alone. Variants are those of
+`presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
+`tiny_imagenet`, `imagenet`, `smoke`.
+"""
+
+from ddjax import presets
+
+
+def get_config(variant: str = "digits"):
+    config = presets.judged(variant)
+    config.augment.resized_crop = (0.5, 1.0)
+    config.augment.flip = True
+    config.augment.cutmix = 1.0
+    config.augment.patch_shuffle = 2
+    config.student.epochs = 400
+    config.student.batch_size = 50
+    config.student.learning_rates = (0.001,)
+    config.student.scale_by_t2 = False
+    config.regimes = ("hard", "soft_kd")
+    return presets.named_protocol(config, "rd3_resnet18", variant)

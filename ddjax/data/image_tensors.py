@@ -1,0 +1,338 @@
+"""An image set as arrays: .npz, and the .pt files of the DC, DM and MTT family.
+
+Letters: M images, H height, W width, K channels, C classes.
+"""
+
+import io
+import pickle
+import re
+import warnings
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddjax.artifacts import write_file
+from ddjax.data import class_names, image_files, source
+from ddjax.errors import InputError
+
+SUFFIXES = (".npz", ".pt", ".pth")
+_PAIRS = (("images_best.pt", "labels_best.pt"), ("images.pt", "labels.pt"))
+
+
+def held_by(folder: Path) -> bool:
+    """Whether a folder has a file of images as MTT, DATM and DD-Ranking call it."""
+    return any((folder / images).is_file() for images, _ in _PAIRS)
+
+
+def read(
+    path: Path,
+    classes: Sequence[str],
+    shape: tuple[int, int, int],
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    resize: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Read images and labels from arrays.
+
+    ".npz" has images [M,H,W,K] and labels, [M] integers or [M,C] soft labels, and may
+    have soft_labels [M,C] and class_names. ".pt" or ".pth" is what `torch.save` wrote,
+    for which PyTorch must be installed; only tensors are read, so it can run no code:
+
+    - {"data": [[images, labels], ...]}, one pair an experiment: DC, DSA, DM. The first
+      pair is taken.
+    - images_best.pt beside labels_best.pt: MTT, DATM; images.pt beside labels.pt:
+      DD-Ranking; either of these or their folder is PATH. Without the labels, images
+      are class after class, as DD-Ranking takes them.
+
+    Images of .pt files are [M,K,H,W]. Floats are normalised, unless all of them lie in
+    [0, 1], or mean and std are None, or the file is an images_zca_*.pt: then they are
+    pixels in [0, 1]. Soft labels that are not distributions are scores of a softmax, as
+    DATM keeps them.
+
+    Args:
+      path: the file, or the folder of .pt files.
+      classes: the source's class names in label order.
+      shape: (H, W, K) of the source's images.
+      mean: [K] by which normalised floats were made; None: floats are pixels.
+      std: [K] as mean.
+      resize: whether images of another size are brought to it.
+
+    Returns:
+      Images [M,H,W,K] uint8, labels [M] as found, soft labels [M,C] float32 or None,
+      whose rows sum to 1, and remarks on what was assumed.
+
+    Raises:
+      InputError: the file is missing, damaged, of another layout or holds more than
+        tensors, or an array has another shape or kind.
+
+    Source: layouts as written by VICO-UoE/DatasetCondensation (main.py, main_DM.py),
+    GeorgeCazenavette/mtt-distillation (distill.py), and read by NUS-HPC-AI-Lab/
+    DD-Ranking (demo_soft.py, demo_hard.py, hard_label_eval.py). MTT's runs with ZCA
+    keep whitened images, which only its own whitening turns into pixels: of these take
+    images_zca_*.pt, which MTT has turned back and never normalised.
+    """
+    if path.suffix == ".npz":
+        found, notes = _read_npz(path), ()
+        channel_axis = 3
+    else:
+        found, notes = _read_torch(path, len(classes))
+        channel_axis = 1
+        if path.name.startswith("images_zca"):
+            mean = std = None
+    images_MHWK, more = _channels_last(found["images"], channel_axis, shape, path)
+    notes += more
+    images_MHWK, more = _to_levels(images_MHWK, mean, std, path)
+    notes += more
+    size = images_MHWK.shape[1:3]
+    notes += image_files.check_sizes({size: len(images_MHWK)}, shape, resize, str(path))
+    if size != shape[:2]:
+        images_MHWK = source.resize(images_MHWK, shape[0])
+    label_of, more = range(len(classes)), ()
+    if "class_names" in found:
+        names = found["class_names"].tolist()
+        label_of, more = class_names.match(names, classes, f"{path}: class_names")
+    notes += more
+    labels_M, soft_MC, more = _labels(found, len(images_MHWK), label_of, path)
+    notes += more
+    return images_MHWK, labels_M, soft_MC, notes
+
+
+def write_npz(
+    path: Path,
+    images_MHWK: np.ndarray,
+    labels_M: np.ndarray,
+    classes: Sequence[str],
+) -> None:
+    """Write images, labels and class_names; the file is whole or not there.
+
+    Args:
+      path: the file, of suffix ".npz".
+      images_MHWK: [M,H,W,K] uint8.
+      labels_M: [M] integers.
+      classes: class names in label order.
+    """
+    file = io.BytesIO()
+    names = np.array(list(classes), dtype=str)
+    np.savez(
+        file, images=images_MHWK, labels=labels_M.astype(np.int32), class_names=names
+    )
+    write_file(path, file.getvalue())
+
+
+def _read_npz(path):
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: missing, damaged, or not an .npz file")
+    wanted = ("images", "labels", "soft_labels", "class_names")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = sorted(archive.files)
+            found = {name: archive[name] for name in wanted if name in names}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    if "images" not in found or not found.keys() & {"labels", "soft_labels"}:
+        raise InputError(
+            f"{path}: found the arrays {names}, expected images and labels or "
+            "soft_labels"
+        )
+    names = found.get("class_names")
+    if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
+        raise InputError(
+            f"{path}: class_names has shape {names.shape} of {names.dtype}, expected "
+            "[C] strings"
+        )
+    return found
+
+
+def _read_torch(path, num_classes):
+    if path.is_dir():
+        names = next(pair for pair in _PAIRS if (path / pair[0]).is_file())
+        images_path, labels_path = (path / name for name in names)
+    else:
+        name = re.sub("^images(_zca)?", "labels", path.name)
+        images_path, labels_path = path, path.with_name(name)
+    held = _load(images_path)
+    if _is_tensor(held):
+        images = _array(held)
+        if labels_path != images_path and labels_path.is_file():
+            labels, notes = _load(labels_path), ()
+            if not _is_tensor(labels):
+                raise InputError(f"{labels_path}: found {_kind(labels)}, not a tensor")
+            return {"images": images, "labels": _array(labels)}, notes
+        if images.ndim == 0 or len(images) == 0 or len(images) % num_classes:
+            raise InputError(
+                f"{images_path}: found images of shape {list(images.shape)} and no "
+                f"labels beside them, and they cannot be as many of each of "
+                f"{num_classes} classes"
+            )
+        ipc = len(images) // num_classes
+        labels = np.repeat(np.arange(num_classes), ipc)
+        return {"images": images, "labels": labels}, (
+            f"no labels are beside {images_path.name}: images were taken as class "
+            f"after class, {ipc} each",
+        )
+    pairs = held.get("data") if isinstance(held, Mapping) else None
+    first = pairs[0] if isinstance(pairs, list | tuple) and pairs else None
+    if (
+        not isinstance(first, list | tuple)
+        or len(first) != 2
+        or not all(map(_is_tensor, first))
+    ):
+        raise InputError(
+            f"{images_path}: found {_kind(held)}, expected a tensor of images, or "
+            "{'data': [[images, labels], ...]}"
+        )
+    notes = ()
+    if len(pairs) > 1:
+        notes = (f"the file holds {len(pairs)} image sets, the first was taken",)
+    return {"images": _array(first[0]), "labels": _array(first[1])}, notes
+
+
+def _load(path):
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(
+            f"{path}: only PyTorch can read it; install that (pip install torch), or "
+            "save images and labels as .npz"
+        ) from error
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    # DC and DM keep accuracies beside the images: float64 scalars of NumPy, which
+    # hold nothing but a number.
+    scalar = np.float64(0).__reduce__()[0]
+    numbers = [
+        *((scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+        np.dtype,
+        type(np.dtype(np.float64)),
+    ]
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(numbers):
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        reason = "is damaged, or holds more than tensors"
+        if named:
+            reason = f"holds {named[1]}, and reading that could run code"
+        raise InputError(f"{path}: is refused, since it {reason}") from error
+    except Exception as error:  # Of many kinds, depending on where the damage is.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: is no readable PyTorch file ({reason})") from error
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "detach")
+
+
+def _array(tensor):
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def _kind(value):
+    if isinstance(value, Mapping):
+        return f"a mapping with {class_names.shown(sorted(map(str, value)))}"
+    return type(value).__name__
+
+
+def _channels_last(images, channel_axis, shape, path):
+    if images.ndim == 3 and shape[2] == 1:
+        return images[..., None], ()
+    for axis in (channel_axis, 4 - channel_axis):
+        if images.ndim == 4 and len(images) and images.shape[axis] == shape[2]:
+            notes = ()
+            if axis != channel_axis:
+                order = "[M,H,W,K]" if axis == 3 else "[M,K,H,W]"
+                notes = (f"images of shape {list(images.shape)} taken as {order}",)
+            return np.moveaxis(images, axis, 3), notes
+    raise InputError(
+        f"{path}: images have shape {list(images.shape)}, expected [M,K,H,W] or "
+        f"[M,H,W,K] with K = {shape[2]} channels, as the source has"
+    )
+
+
+def _to_levels(images_MHWK, mean, std, path):
+    """uint8 images of the same shape, and remarks."""
+    if images_MHWK.dtype == np.uint8:
+        return images_MHWK, ()
+    if images_MHWK.dtype.kind != "f":
+        raise InputError(
+            f"{path}: images have dtype {images_MHWK.dtype}, expected uint8 or float"
+        )
+    values = images_MHWK.astype(np.float32)
+    if not np.isfinite(values).all():
+        bad = ~np.isfinite(values).all(axis=(1, 2, 3))
+        raise InputError(
+            f"{path}: {bad.sum()} of {len(bad)} images have values that are not "
+            f"finite, the first is at position {bad.argmax()}"
+        )
+    low, high = float(values.min()), float(values.max())
+    span = f"images have values of {low:.4g} to {high:.4g}"
+    if mean is None or std is None or (low >= 0 and high <= 1):
+        notes = (f"{span}, taken as pixels in [0, 1], not normalised",)
+    else:
+        mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+        values = values * std + mean
+        notes = (
+            f"{span}, taken as normalised by mean {_listed(mean)} and std "
+            f"{_listed(std)}",
+        )
+    levels = np.rint(values * 255)
+    outside = int(((levels < 0) | (levels > 255)).sum())
+    if outside:
+        share = 100 * outside / levels.size
+        notes += (
+            f"{outside} of {levels.size} values ({share:.3g} %) lay outside [0, 1] and "
+            "were clipped",
+        )
+    return levels.clip(0, 255).astype(np.uint8), notes
+
+
+def _listed(values):
+    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
+
+
+def _labels(found, count, label_of, path):
+    """Labels of the source [M], soft labels [M,C] or None, remarks."""
+    labels, soft, notes = found.get("labels"), found.get("soft_labels"), ()
+    if labels is not None and labels.ndim == 2 and soft is None:
+        labels, soft = None, labels
+    if soft is not None:
+        expected = (count, len(label_of))
+        if soft.shape != expected or soft.dtype.kind not in "iuf":
+            raise InputError(
+                f"{path}: soft labels have shape {list(soft.shape)} of {soft.dtype}, "
+                f"expected {list(expected)} numbers: a row for each image, a column "
+                "for each class"
+            )
+        soft, notes = _distributions(soft, path)
+    if labels is None:
+        labels = soft.argmax(axis=1)
+        notes += ("there are only soft labels: each image's class is the likeliest",)
+    if labels.shape != (count,):
+        raise InputError(
+            f"{path}: labels have shape {list(labels.shape)}, expected [{count}]: one "
+            "for each image"
+        )
+    labels = class_names.relabel(labels, label_of, str(path))
+    if soft is not None:
+        soft = soft[:, np.argsort(label_of)]
+    return labels, soft, notes
+
+
+def _distributions(soft_MC, path):
+    soft_MC = soft_MC.astype(np.float32)
+    if not np.isfinite(soft_MC).all():
+        raise InputError(f"{path}: soft labels have values that are not finite")
+    # Halves that were rounded to float16 sum to 1 within about 1e-3.
+    if (soft_MC >= 0).all() and np.allclose(soft_MC.sum(axis=1), 1, atol=2e-3, rtol=0):
+        return soft_MC, ()
+    scores = np.exp(soft_MC - soft_MC.max(axis=1, keepdims=True))
+    return scores / scores.sum(axis=1, keepdims=True), (
+        "soft labels do not sum to 1: taken as scores before a softmax, which was "
+        "applied at temperature 1",
+    )

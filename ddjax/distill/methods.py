@@ -1,0 +1,75 @@
+"""The named methods that make images, and what each of them reads."""
+
+import dataclasses
+from collections.abc import Callable
+
+from ddjax.distill.ca2d import ca2d
+from ddjax.distill.cda import cda
+from ddjax.distill.dwa import dwa
+from ddjax.distill.lpld import lpld
+from ddjax.distill.pca import pca
+from ddjax.distill.rded import rded
+from ddjax.distill.sre2l import sre2l
+from ddjax.distill.sre2lpp import sre2lpp
+from ddjax.distill.task import Distilled, Task
+from ddjax.settings import Distill
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A named method.
+
+    Attributes:
+      distill: (task, section of the settings) -> the image set; those of "recover" take
+        the image set to start from besides.
+      section: which section of `settings.Distill` it reads, "patches" or "recover".
+      difficulty: the score, of select.SCORES, that it orders the pool by unless the
+        settings name another one; "": it does not.
+      asks_teacher: whether it looks through a teacher.
+      init: what a method of the section "recover" starts from unless the settings say.
+    """
+
+    distill: Callable[..., Distilled]
+    section: str
+    difficulty: str = ""
+    asks_teacher: bool = True
+    init: str = ""
+
+    def sections(self, settings: Distill) -> tuple[str, ...]:
+        """Returns the names of the sections of its settings that it reads."""
+        if self.section == "recover" and (settings.recover.init or self.init) == "rded":
+            return ("patches", "recover")
+        return (self.section,)
+
+    def make(
+        self, task: Task, settings: Distill, start: Distilled | None = None
+    ) -> Distilled:
+        """Makes an image set; one that is descended on may start from RDED's images.
+
+        Args:
+          task: what is to be distilled.
+          settings: of the image set.
+          start: images that were read to start from.
+
+        Raises:
+          InputError: see the method.
+        """
+        if self.section == "patches":
+            return self.distill(task, settings.patches)
+        if "patches" in self.sections(settings):
+            start = rded(task, settings.patches)
+        made = self.distill(task, settings.recover, start)
+        spent = start.cost + made.cost if start else made.cost
+        return dataclasses.replace(made, cost=spent)
+
+
+METHODS = {
+    "ca2d": Method(ca2d, "patches", difficulty="cad"),
+    "cda": Method(cda, "recover"),
+    "dwa": Method(dwa, "recover"),
+    "lpld": Method(lpld, "recover"),
+    "pca": Method(pca, "patches", difficulty="el2n", asks_teacher=False),
+    "rded": Method(rded, "patches"),
+    "sre2l": Method(sre2l, "recover"),
+    "sre2lpp": Method(sre2lpp, "recover", init="rded"),
+}

@@ -1,0 +1,224 @@
+"""Made and read image sets on the whole road: from settings to results."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+import runs
+import tiny
+
+from ddjax import data, distill, experiment, settings
+from ddjax.artifacts import Cost, Workdir
+from ddjax.errors import InputError
+from ddjax.settings import from_config
+from ddjax.stations import images
+from ddjax.stations.context import open_context
+from ddjax.stations.evidence import Evidence
+
+IPC = 2
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return tiny.write(tmp_path_factory.mktemp("source") / "tiny.npz")
+
+
+def config(source, *entries, **changes):
+    """A config with entries of `distill`, named after their methods."""
+    made = tiny.config(source)
+    made.teacher.network.name = "convnet_d1"
+    made.teacher.network.convnet.width = 4
+    made.teacher.network.convnet.norm = "batch"
+    made.select.methods = ("random",)
+    made.regimes = ("hard",)
+    for entry in entries:
+        settings.add_distillation(made, entry)
+        made.distill[entry].patches.candidates = 6
+        made.distill[entry].recover.iterations = 2
+    made.update_from_flattened_dict(
+        {name.replace("__", "."): value for name, value in changes.items()}
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def run(source, tmp_path_factory):
+    """A run with two methods, one of which makes one set for all seeds."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    chosen = config(source, "ca2d", "sre2l", distill__sre2l__sets=1)
+    with runs.sharing_executables():
+        summary = experiment.run(from_config(chosen), folder)
+        yield folder, chosen, summary
+
+
+def test_every_method_is_a_row_beside_the_selections(run):
+    _, _, summary = run
+    assert set(summary["method"]) == {"random", "ca2d", "sre2l", "full"}
+    made = summary[summary["method"].isin(["ca2d", "sre2l"])]
+    assert (made["n"] == 2).all() and made["gap"].notna().all()
+
+
+def test_members_tell_image_sets_apart_and_what_they_cost(run):
+    folder, _, _ = run
+    members = pd.DataFrame(runs.rows_of(folder))
+    by = members.groupby(["method", "seed"])["subset"].unique()
+    assert len(set(map(str, by["ca2d"]))) == 2
+    assert len(set(map(str, by["sre2l"]))) == 1
+    assert str(by["sre2l", 0]) not in map(str, by["ca2d"])
+    cost = members.groupby("method")["find_passes"].unique().map(list)
+    # Two iterations for three classes' two images each.
+    assert cost["sre2l"] == [2 * 3 * IPC]
+    # Five crops of six candidates a class, and the scoring run that CAD reads.
+    assert cost["ca2d"][0] > 5 * 6 * 3 and cost["random"] == [0]
+
+
+def test_image_sets_are_written_once_each_and_read_back(run):
+    folder, _, _ = run
+    found = sorted(path.name for path in (folder / "images").iterdir())
+    assert found == ["ca2d_ipc2_seed0", "ca2d_ipc2_seed1", "sre2l_ipc2_seed0"]
+    read = data.read_image_set(
+        folder / "images" / found[0], tiny.CLASSES, (8, 8, 1), None, None
+    )
+    arrays = [
+        np.load(path.parent / "arrays.npz")["images"]
+        for path in folder.glob("artifacts/images-*/manifest.json")
+        if json.loads(path.read_text())["info"]["name"] == "ca2d"
+    ]
+    assert any(np.array_equal(read.images, array) for array in arrays)
+
+
+def test_a_second_run_makes_nothing_again(run):
+    folder, chosen, summary = run
+    before = runs.created(folder)
+    again = experiment.run(from_config(chosen), folder)
+    assert runs.created(folder) == before
+    pd.testing.assert_frame_equal(again, summary)
+
+
+def test_a_set_that_was_read_is_judged_at_its_own_budget(run, source, tmp_path):
+    folder, _, _ = run
+    path = folder / "images" / "ca2d_ipc2_seed0"
+    chosen = config(source, images=str(path), select__ipcs=(5,))
+    chosen.regimes = ("hard", "soft")
+    summary = experiment.run(from_config(chosen), tmp_path / "run")
+    assert set(summary["method"]) == {"random", images.READ, "full"}
+    assert set(summary["ipc"]) == {IPC}
+
+
+def test_unequal_classes_are_refused(source, tmp_path):
+    arrays = tiny.arrays(train=2)
+    shown, labels = arrays["x_train"][:-1, ..., None], arrays["y_train"][:-1]
+    np.savez(tmp_path / "set.npz", images=shown, labels=labels)
+    chosen = config(source, images=str(tmp_path / "set.npz"))
+    with pytest.raises(InputError, match="has from 1 to 2 images a class"):
+        open_context(from_config(chosen))
+
+
+@pytest.mark.parametrize(
+    "entries, changes, message",
+    [
+        (("sre2l",), {"teacher__network__name": "mlp"}, "has no batch norm"),
+        (("rded",), {"distill__rded__method": "ipc"}, "distill.rded.method: found"),
+        (
+            ("ca2d",),
+            {"distill__ca2d__difficulty": "hardness"},
+            "distill.ca2d.difficulty: found 'hardness', allowed is one of",
+        ),
+        (
+            ("rded",),
+            {"distill__rded__teachers": ("resnet",)},
+            "distill.rded.teachers: found 'resnet'",
+        ),
+        (("rded",), {"distill__rded__teachers": ()}, "rded.teachers: .* at least one"),
+        (("rded",), {"distill__rded__sets": -1}, "distill.rded.sets: found -1"),
+        (("rded",), {"images": "nowhere"}, "images: nowhere: there is no such file"),
+        (
+            ("cda",),
+            {"distill__cda__recover__init": "nowhere"},
+            "distill.cda.recover.init: nowhere: there is no such file",
+        ),
+    ],
+)
+def test_refused_before_anything_is_written(
+    source, tmp_path, entries, changes, message
+):
+    with pytest.raises(InputError, match=message):
+        experiment.run(
+            from_config(config(source, *entries, **changes)), tmp_path / "run"
+        )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["random", "full", "images", "a-b"])
+def test_an_entry_may_not_take_another_s_name(source, tmp_path, name):
+    chosen = config(source)
+    settings.add_distillation(chosen, name, "rded")
+    with pytest.raises(InputError, match=f"distill.{name}: found a name"):
+        experiment.run(from_config(chosen), tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def station(source, tmp_path_factory):
+    """Makes the image sets of a method that only counts and tells what it was given."""
+    tasks = []
+
+    def method(task, section, start=None):
+        tasks.append((task, section, start))
+        count = IPC * task.num_classes
+        return distill.Distilled(
+            images=np.full((count, 8, 8, 1), len(tasks), np.uint8),
+            labels=np.repeat(np.arange(task.num_classes, dtype=np.int32), IPC),
+            sources=np.zeros((count, 0), np.int32),
+            cost=Cost(seconds=2.0, train_passes=7),
+        )
+
+    def make(**changes):
+        chosen = from_config(config(source, "sre2l", **changes))
+        context = open_context(chosen)
+        context.workdir = place
+        tasks.clear()
+        evidence = Evidence(context, IPC, {}, {})
+        teachers = {"teacher": tiny_teacher}
+        made = images.make_image_sets(context, "sre2l", evidence, teachers)
+        return made, list(tasks)
+
+    @dataclasses.dataclass
+    class Teacher:
+        network: object = None
+        variables: object = dataclasses.field(default_factory=dict)
+        address: str = "teacher-0"
+
+    tiny_teacher = Teacher()
+    replaced = dataclasses.replace(distill.METHODS["sre2l"], distill=method)
+    folder = tmp_path_factory.mktemp("station") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(distill.METHODS, "sre2l", replaced)
+        with Workdir(folder, {"experiment": "test"}) as place:
+            yield make
+
+
+def test_each_seed_has_its_set_or_they_share(station):
+    made, tasks = station()
+    assert len(tasks) == 2 and made.cost.train_passes == 7
+    shown = {seed: made.context.pool.images[p] for seed, p in made.positions.items()}
+    assert (shown[0] == 1).all() and (shown[1] == 2).all()
+    keys = [np.asarray(jax.random.key_data(task.key)) for task, _, _ in tasks]
+    assert not np.array_equal(*keys)
+    shared, tasks = station(distill__sre2l__sets=1)
+    assert not tasks  # the first seed's set was made above
+    assert np.array_equal(*shared.positions.values())
+
+
+def test_images_to_start_from_are_read_and_part_of_the_address(station, tmp_path):
+    labels = np.repeat(np.arange(3), IPC)
+    for value in (5, 6):
+        shown = np.full((6, 8, 8, 1), value, np.uint8)
+        data.write_image_set(
+            shown, labels, tiny.CLASSES, tmp_path / f"{value}.npz", "npz"
+        )
+        path = str(tmp_path / f"{value}.npz")
+        _, tasks = station(distill__sre2l__recover__init=path)
+        assert [(start.images == value).all() for _, _, start in tasks] == [True] * 2
