@@ -79,7 +79,16 @@ def _ours(case: Case) -> Outputs:
 
 FIRST = list({case.network: case for case in reversed(CASES)}.values())
 # These take longest to compile.
-LONG = {"efficientnet_b0", "resnet34", "resnet50", "resnet101", "swin_v2_t", "vit_b_16"}
+LONG = {
+    "efficientnet_b0",
+    "mobilenet_v2",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "shufflenet_v2_x0_5",
+    "swin_v2_t",
+    "vit_b_16",
+}
 
 
 def _marked(cases):

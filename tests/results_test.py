@@ -107,7 +107,9 @@ def written(context, tmp_path_factory):
     with Workdir(folder, {"experiment": "results"}) as context.workdir:
         evidence = {2: Evidence(context, 2, {}, {})}
         subsets = {2: subsets_station(context, evidence[2])}
-        summary = results.write(context, rows, subsets, evidence, {}, ["A remark."])
+        summary = results.write(
+            context, rows, subsets, {2: {}}, evidence, {}, ["A remark."]
+        )
     return folder, summary
 
 
