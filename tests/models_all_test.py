@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
+from golden.cases import LONG
 
 from ddjax import models
 
@@ -34,8 +35,6 @@ NORMED = {
     *("resnet18", "resnet34", "resnet50", "resnet101", "wide_resnet_16_2"),
     *("mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x0_5"),
 }
-# These take longest to compile.
-LONG = {"alexnet", "efficientnet_b0", "resnet101", "swin_v2_t", "vgg11", "vit_b_16"}
 MEMBERS, BATCH, CLASSES = 2, 3, 7
 # Leaves with more numbers are those of all members, which saves gigabytes.
 LARGEST = 2**21

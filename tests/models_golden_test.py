@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from golden import fill
-from golden.cases import BATCH, CASES, CLASSES, Case
+from golden.cases import BATCH, CASES, CLASSES, LONG, Case
 from golden.outputs import FOLDER, Outputs, outputs, path, read
 
 from ddjax import models
@@ -78,17 +78,6 @@ def _ours(case: Case) -> Outputs:
 
 
 FIRST = list({case.network: case for case in reversed(CASES)}.values())
-# These take longest to compile.
-LONG = {
-    "efficientnet_b0",
-    "mobilenet_v2",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "shufflenet_v2_x0_5",
-    "swin_v2_t",
-    "vit_b_16",
-}
 
 
 def _marked(cases):

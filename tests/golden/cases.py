@@ -68,3 +68,17 @@ CASES = [
     *_cases("vit_b_16", [32, 64]),
     *_cases("swin_v2_t", [64, 96]),
 ]
+
+# Networks that take longest to compile.
+LONG = {
+    "alexnet",
+    "efficientnet_b0",
+    "mobilenet_v2",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "shufflenet_v2_x0_5",
+    "swin_v2_t",
+    "vgg11",
+    "vit_b_16",
+}
