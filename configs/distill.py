@@ -16,8 +16,9 @@ teacher with batch norm.
 Variants, on 2 CPU cores without an accelerator:
 
 - `digits` (default): ConvNet-D2 width 32 with batch norm, IPC 2 and 10, hard and
-  soft_kd labels.
-- `fashion_mnist`: Fashion-MNIST at 14 px, ConvNet-D3 width 32 with batch norm.
+  soft_kd labels; not run in full so far.
+- `fashion_mnist`: Fashion-MNIST at 14 px, ConvNet-D3 width 32 with batch norm; not run
+  in full so far.
 - `smoke`: seconds; its numbers mean nothing.
 """
 
