@@ -113,21 +113,17 @@ def _travel(context: Context) -> pd.DataFrame:
                 name: [Pick(name, None, made.positions, made.cost)]
                 for name, made in sets[ipc].items()
             }
-            for network, students in own.items():
-                found = tune(students, regime, ipc) if network else rates[regime]
-                for images, picked in picks.items():
-                    judge = judges[images][network]
-                    label = f"students of {images}" if images else "students"
-                    more = _compare(label, judge, regime, ipc, found, picked)
-                    if network:
-                        more = [row | {"network": network} for row in more]
-                    rows += more
-                if network:
-                    notes += results.learning_rate_notes(
-                        {(regime, ipc): found},
-                        students.context.settings.student.learning_rates,
-                        network,
-                    )
+            rows += _judge(judges, "", regime, ipc, rates[regime], picks)
+            for network in settings.transfer:
+                students = own[network]
+                found = tune(students, regime, ipc)
+                more = _judge(judges, network, regime, ipc, found, picks)
+                rows += [row | {"network": network} for row in more]
+                notes += results.learning_rate_notes(
+                    {(regime, ipc): found},
+                    students.context.settings.student.learning_rates,
+                    network,
+                )
     notes += results.learning_rate_notes(chosen, settings.student.learning_rates)
     if settings.protocol.select_on == "test":
         notes.append("Learning rates and windows were chosen on the test split.")
@@ -191,6 +187,32 @@ def _pick(
         whole = np.arange(len(context.pool), dtype=np.int32)
         picks.append(Pick(FULL, None, dict.fromkeys(seeds, whole), Cost()))
     return picks
+
+
+def _judge(
+    judges: dict[str, dict[str, Students]],
+    network: str,
+    regime: str,
+    ipc: int,
+    rates: dict[str, float],
+    picks: dict[str, list[Pick]],
+) -> list[dict]:
+    """Trains one network on what was chosen and made; one row a student.
+
+    Args:
+      judges: image set, "" for the source's images -> entry of `transfer` -> students.
+      network: entry of `transfer`; "": the first network.
+      regime: the students' labels.
+      ipc: the budget.
+      rates: of `tune`.
+      picks: image set -> subsets of it.
+    """
+    rows = []
+    for images, picked in picks.items():
+        label = f"students of {images}" if images else "students"
+        students = judges[images][network]
+        rows += _compare(label, students, regime, ipc, rates, picked)
+    return rows
 
 
 def _compare(

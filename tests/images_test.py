@@ -135,6 +135,25 @@ def test_unequal_classes_are_refused(source, tmp_path):
         (("rded",), {"distill__rded__teachers": ()}, "rded.teachers: .* at least one"),
         (("rded",), {"distill__rded__sets": -1}, "distill.rded.sets: found -1"),
         (("rded",), {"images": "nowhere"}, "images: nowhere: there is no such file"),
+        (("rded",), {"distill__rded__patches__candidates": 1}, "candidates: found 1"),
+        (("ca2d",), {"distill__ca2d__patches__pool": 1}, "patches.pool: found 1"),
+        (("pca",), {"distill__pca__patches__factor": 9}, "pca.patches.factor: found 9"),
+        (("pca",), {"distill__pca__patches__factor": 5}, "factor: found 5, .* not 50"),
+        (
+            ("sre2lpp",),
+            {"distill__sre2lpp__patches__candidates": 1},
+            "distill.sre2lpp.patches.candidates: found 1",
+        ),
+        (
+            ("sre2lpp",),
+            {"distill__sre2lpp__recover__prior": (50.0, 60.0)},
+            "distill.sre2lpp.recover.prior: found .* each of 1 teachers",
+        ),
+        (
+            ("cda",),
+            {"distill__cda__recover__area": 1.0},
+            "distill.cda.recover.area: found 1.0",
+        ),
         (
             ("cda",),
             {"distill__cda__recover__init": "nowhere"},
@@ -210,6 +229,16 @@ def test_each_seed_has_its_set_or_they_share(station):
     shared, tasks = station(distill__sre2l__sets=1)
     assert not tasks  # the first seed's set was made above
     assert np.array_equal(*shared.positions.values())
+
+
+def test_images_to_start_from_fit_the_budget(source, tmp_path):
+    path, shown = tmp_path / "set.npz", np.zeros((9, 8, 8, 1), np.uint8)
+    labels = np.repeat(np.arange(3), 3)
+    data.write_image_set(shown, labels, tiny.CLASSES, path, "npz")
+    chosen = config(source, "cda", distill__cda__recover__init=str(path))
+    message = "distill.cda.recover.init: found .* a set of 2 images .* has 3 to 3"
+    with pytest.raises(InputError, match=message):
+        experiment.run(from_config(chosen), tmp_path / "run")
 
 
 def test_images_to_start_from_are_read_and_part_of_the_address(station, tmp_path):

@@ -59,8 +59,9 @@ class Method:
         if "patches" in self.sections(settings):
             start = rded(task, settings.patches)
         made = self.distill(task, settings.recover, start)
-        spent = start.cost + made.cost if start else made.cost
-        return dataclasses.replace(made, cost=spent)
+        if start is None:
+            return made
+        return dataclasses.replace(made, cost=start.cost + made.cost)
 
 
 METHODS = {

@@ -31,3 +31,15 @@ class Distill:
         checks.require(once, f"{section}.teachers", self.teachers, allowed)
         self.patches.check(f"{section}.patches")
         self.recover.check(f"{section}.recover")
+        checks.require(
+            len(self.recover.prior) in (0, len(self.teachers)),
+            f"{section}.recover.prior",
+            self.recover.prior,
+            f"() or one accuracy for each of {len(self.teachers)} teachers",
+        )
+        checks.require(
+            self.method != "cda" or self.recover.area < 1,
+            f"{section}.recover.area",
+            self.recover.area,
+            "a number below 1, at which the curriculum of cda ends",
+        )

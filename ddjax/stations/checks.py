@@ -6,8 +6,9 @@ import numpy as np
 from ddjax import data, distill, mesh, models, select
 from ddjax.errors import InputError
 from ddjax.labels import REGIMES, codecs
+from ddjax.models import Network
 from ddjax.report.statistics import FULL, RANDOM
-from ddjax.settings import Settings
+from ddjax.settings import Distill, Settings, checks
 from ddjax.stations.bundle import section_of
 from ddjax.stations.context import Context
 from ddjax.stations.images import READ, start_of
@@ -93,8 +94,7 @@ def check(context: Context) -> None:
     """
     settings, asked = context.settings, asked_teachers(context)
     mesh.check_memory(context.pool.images.nbytes, "data.pool")
-    for name in asked:
-        check_teacher(context, name)
+    networks = {name: check_teacher(context, name) for name in asked}
     for name in dict.fromkeys(("teacher", *asked)):
         teacher, section = context.teacher_settings(name), section_of(name)
         if not teacher.path:
@@ -115,8 +115,8 @@ def check(context: Context) -> None:
     _check_batch("student.batch_size", settings.student.batch_size, least)
     for name, other in settings.transfer.items():
         _check_batch(f"transfer.{name}.batch_size", other.batch_size, least)
-    _check_selections(context, int(counts.min()))
-    _check_image_sets(context)
+    _check_selections(context, networks, int(counts.min()))
+    _check_image_sets(context, networks, int(counts.min()))
     for regime in settings.regimes:
         context.recipe(regime)
         codec = context.labels(regime).codec
@@ -134,16 +134,24 @@ def _check_batch(key: str, found: int, allowed: int) -> None:
         )
 
 
-def _check_image_sets(context: Context) -> None:
-    """Checks what the entries of `distill` ask for, but for images and teachers."""
+def _check_image_sets(
+    context: Context, networks: dict[str, Network], smallest: int
+) -> None:
+    """Checks what the entries of `distill` ask for.
+
+    Args:
+      context: the run.
+      networks: of the teachers that are asked.
+      smallest: images of the smallest class.
+    """
     for name, entry in context.settings.distill.items():
-        start_of(context, name)
-        if distill.METHODS[entry.method].section != "recover":
-            continue
-        for teacher in entry.teachers:
-            variables = jax.eval_shape(
-                check_teacher(context, teacher).init, jax.random.key(0)
-            )
+        method, start = distill.METHODS[entry.method], start_of(context, name)
+        if start is not None:
+            _check_start(context, f"distill.{name}.recover.init", entry, start)
+        if "patches" in method.sections(entry):
+            _check_patches(context, f"distill.{name}.patches", entry, smallest)
+        for teacher in entry.teachers if method.section == "recover" else ():
+            variables = jax.eval_shape(networks[teacher].init, jax.random.key(0))
             if "batch_stats" not in variables:
                 raise InputError(
                     f"distill.{name}.teachers: found {teacher!r}, which has no batch "
@@ -152,8 +160,46 @@ def _check_image_sets(context: Context) -> None:
                 )
 
 
-def _check_selections(context: Context, smallest: int) -> None:
-    """Checks what selections ask for; `smallest` is the size of the smallest class."""
+def _check_start(
+    context: Context, key: str, entry: Distill, start: distill.Distilled
+) -> None:
+    counts = np.bincount(start.labels)
+    for ipc in context.settings.select.ipcs:
+        checks.require(
+            (counts == ipc).all(),
+            key,
+            entry.recover.init,
+            f"a set of {ipc} images of every class, as select.ipcs asks for; it has "
+            f"{counts.min()} to {counts.max()}",
+        )
+
+
+def _check_patches(context: Context, key: str, entry: Distill, smallest: int) -> None:
+    settings, method = entry.patches, distill.METHODS[entry.method]
+    height, width, _ = context.source.shape
+    if height != width:
+        raise InputError(
+            f"data.source: found images of {height} x {width} pixels, allowed for "
+            f"{entry.method} are square ones; data.image_size makes them so"
+        )
+    checks.finite(f"{key}.factor", settings.factor, 1, height)
+    needed = max(context.settings.select.ipcs) * settings.factor**2
+    checks.require(
+        needed <= smallest,
+        f"{key}.factor",
+        settings.factor,
+        f"what takes at most the {smallest} images of the smallest class, not {needed}",
+    )
+    if method.asks_teacher:
+        checks.finite(f"{key}.candidates", settings.candidates, needed)
+        if method.difficulty and settings.pool:
+            checks.finite(f"{key}.pool", settings.pool, needed)
+
+
+def _check_selections(
+    context: Context, networks: dict[str, Network], smallest: int
+) -> None:
+    """Checks what selections ask for; arguments as of `_check_image_sets`."""
     settings = context.settings.select
     for regime in scoring_regimes(context):
         labels = context.settings.labels.get(regime)
@@ -187,7 +233,7 @@ def _check_selections(context: Context, smallest: int) -> None:
     if "features" in needs_of(context):
         network = context.student_network
         if settings.features == "teacher":
-            network = check_teacher(context, "teacher")
+            network = networks["teacher"]
         if settings.layer and settings.layer not in network.layers:
             raise InputError(
                 f"select.layer: found {settings.layer!r}, allowed is one of "

@@ -35,8 +35,8 @@ class Context:
       source: the loaded source.
       pool, validation, test: its three splits; selections see the pool only.
       transfer: the entry of `transfer` whose network its students have; "": theirs.
-      images: the image set that was read, with the same number of images a class.
       made: addresses of the image sets that are its pool; (): the source's images.
+      images: the image set that was read, with the same number of images a class.
       workdir: where artifacts go.
       costs: one row a station, in the order in which they were reached.
       compiled: executables shared by the run's runners.

@@ -47,7 +47,10 @@ def make_image_sets(
     """
     entry, seeds = context.settings.distill[name], context.settings.protocol.seeds
     rows = range(min(entry.sets or len(seeds), len(seeds)))
-    made = [images_station(context, name, evidence, teachers, row) for row in rows]
+    start = start_of(context, name)
+    made = [
+        images_station(context, name, evidence, teachers, row, start) for row in rows
+    ]
     images, labels = (
         np.concatenate([artifact.arrays[key] for artifact in made])
         for key in ("images", "labels")
@@ -88,6 +91,7 @@ def images_station(
     evidence: Evidence,
     teachers: dict[str, Teacher],
     row: int,
+    start: distill.Distilled | None,
 ) -> Artifact:
     """Returns one image set: arrays `images`, `labels` and `sources`, see `Distilled`.
 
@@ -97,6 +101,7 @@ def images_station(
       evidence: what selections of the budget look at.
       teachers: by name.
       row: position in `protocol.seeds` of the seed that draws the set.
+      start: of `start_of`.
     """
     entry, ipc = context.settings.distill[name], evidence.ipc
     method = distill.METHODS[entry.method]
@@ -114,7 +119,6 @@ def images_station(
     parents = {"data": context.data_digest}
     parents |= {who: teachers[who].address for who in asked}
     parents |= {need: evidence.found[need].address for need in needs_of_set(entry)}
-    start = start_of(context, name)
     if start is not None:
         settings["start"] = digest(start.images)
     partial = context.workdir.partial_folder("images", settings, parents)
