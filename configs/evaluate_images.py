@@ -15,8 +15,9 @@ are not used: the teacher's are, the same for everybody.
 
 Variants, on 2 CPU cores without an accelerator:
 
-- `digits` (default): scikit-learn's digits, ConvNet-D2 width 32; minutes.
-- `fashion_mnist`: Fashion-MNIST at 28 px, ConvNet-D3 width 32.
+- `digits` (default): scikit-learn's digits, ConvNet-D2 width 32; not run in full so
+  far.
+- `fashion_mnist`: Fashion-MNIST at 28 px, ConvNet-D3 width 32; not run in full so far.
 - `smoke`: seconds; its numbers mean nothing.
 
 Any other source and network are settings: `--config.data.source=folder:PATH`,

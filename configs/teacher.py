@@ -18,7 +18,8 @@ Variants, on 2 CPU cores without an accelerator:
 
 - `digits` (default): ConvNet-D2 width 32, 20 seconds, 98.9 % on test.
 - `fashion_mnist`: all of Fashion-MNIST at 28 px, a ConvNet-D3 of width 64 and a
-  ResNet-18 of width 16, 8 and 6 epochs; 91.7 and 92.4 % on test, about an hour.
+  ResNet-18 of width 16, 8 and 6 epochs; 91.7 and 92.4 % on test, 72 minutes
+  beside other work.
 - `tiny_imagenet`, `imagenet`: the literature's teachers, ResNet-18 at 64 px with the
   small stem and at 224 px; for an accelerator, not run so far. Tiny-ImageNet is read
   from the folder `tiny_imagenet` or `--config.data.source=folder:PATH`, ImageNet from

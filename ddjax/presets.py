@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from ddjax import settings
+from ddjax.settings import DSA_OPERATIONS
 
 
 def digits() -> ConfigDict:
@@ -59,9 +60,9 @@ JUDGED = {
 def judged(variant: str) -> ConfigDict:
     """A source and its usual network, to judge images under a protocol at IPC 10.
 
-    `digits`, `fashion_mnist` and `smoke` as above, at full size; `cifar10`, `cifar100`
-    and `imagenet` from TFDS, `tiny_imagenet` from the folder of that name, with the
-    ResNet-18 that the literature takes at that size.
+    `digits`, `smoke` and, at its own 28 px, `fashion_mnist` as above; `cifar10`,
+    `cifar100` and `imagenet` from TFDS, `tiny_imagenet` from the folder of that name,
+    with the ResNet-18 that the literature takes at that size.
 
     Raises:
       ValueError: an unknown variant.
@@ -91,6 +92,38 @@ def judged(variant: str) -> ConfigDict:
     config.augment.pad, config.augment.cutmix = 0, 0.0
     config.select.methods, config.select.ipcs = ("random",), (10,)
     return config
+
+
+def fkd_student(config: ConfigDict, batch_size: int) -> None:
+    """The student that SRe2L, CDA, DWA and D4M train on a teacher's labels of views.
+
+    KL at temperature 20 without its square, AdamW 1e-3, weight decay 0.01, crops of
+    0.08 of the area on, flip, CutMix, 300 epochs, cosine to 0.
+    """
+    config.augment.resized_crop = (0.08, 1.0)
+    config.augment.flip = True
+    config.augment.cutmix = 1.0
+    config.student.epochs = 300
+    config.student.batch_size = batch_size
+    config.student.learning_rates = (1e-3,)
+    config.student.scale_by_t2 = False
+    config.regimes = ("soft_kd",)
+
+
+def dsa_student(config: ConfigDict, epochs: int) -> None:
+    """The student of dataset condensation: hard labels, DSA.
+
+    SGD 0.01, momentum 0.9, weight decay 5e-4, a tenth of the rate from half of the
+    epochs on, batch 256.
+    """
+    config.augment.dsa = DSA_OPERATIONS
+    config.student.epochs = epochs
+    config.student.batch_size = 256
+    config.student.learning_rates = (1e-2,)
+    config.student.optimizer.name = "sgd"
+    config.student.optimizer.weight_decay = 5e-4
+    config.student.optimizer.schedule = "step"
+    config.regimes = ("hard",)
 
 
 def named_protocol(config: ConfigDict, protocol: str, variant: str) -> ConfigDict:

@@ -15,12 +15,5 @@ from ddjax import presets
 
 def get_config(variant: str = "digits"):
     config = presets.judged(variant)
-    config.augment.resized_crop = (0.08, 1.0)
-    config.augment.flip = True
-    config.augment.cutmix = 1.0
-    config.student.epochs = 300
-    config.student.batch_size = 1024
-    config.student.learning_rates = (0.001,)
-    config.student.scale_by_t2 = False
-    config.regimes = ("soft_kd",)
+    presets.fkd_student(config, batch_size=1024)
     return presets.named_protocol(config, "d4m", variant)

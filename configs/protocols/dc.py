@@ -19,12 +19,5 @@ from ddjax import presets
 
 def get_config(variant: str = "digits"):
     config = presets.judged(variant)
-    config.student.epochs = 1000
-    config.student.batch_size = 256
-    config.student.learning_rates = (0.01,)
-    config.student.optimizer.name = "sgd"
-    config.student.optimizer.weight_decay = 0.0005
-    config.student.optimizer.schedule = "step"
-    config.regimes = ("hard",)
-    config.augment.dsa = ("color", "crop", "cutout", "flip", "scale", "rotate")
+    presets.dsa_student(config, epochs=1000)
     return presets.named_protocol(config, "dc", variant)

@@ -13,6 +13,7 @@ Without `--config.images` random subsets are judged alone. Variants are those of
 """
 
 from ddjax import presets
+from ddjax.settings import DSA_OPERATIONS
 
 
 def get_config(variant: str = "digits"):
@@ -22,5 +23,5 @@ def get_config(variant: str = "digits"):
     config.student.learning_rates = (0.001,)
     config.student.scale_by_t2 = False
     config.regimes = ("soft",)
-    config.augment.dsa = ("color", "crop", "cutout", "flip", "scale", "rotate")
+    config.augment.dsa = DSA_OPERATIONS
     return presets.named_protocol(config, "hard_truths_small_soft", variant)

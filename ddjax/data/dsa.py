@@ -119,7 +119,7 @@ def apply_dsa(dsa: Dsa, drawn: DsaDraw, image_HWC: jax.Array) -> jax.Array:
     Returns:
       [H,W,C] float32; a change of colour may leave [0, 255].
     """
-    # With the channels first it is some three times faster on CPU.
+    # Channels first: whatever follows runs along whole rows.
     image_CHW = jnp.moveaxis(image_HWC, 2, 0).astype(jnp.float32)
     mean_C11 = 255 * np.array(dsa.mean, np.float32).reshape(-1, 1, 1)
     std_C11 = 255 * np.array(dsa.std, np.float32).reshape(-1, 1, 1)

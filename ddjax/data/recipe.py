@@ -13,12 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from ddjax.errors import InputError
+from ddjax.settings import DSA_OPERATIONS
 
 # One stream of random numbers for each purpose. Teacher labels are stored for views
 # drawn from these streams: never renumber them.
 CROP, FLIP, CUTMIX, SHUFFLE, DSA = range(5)
-
-DSA_OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ddjax.settings.select import Imported, Select
 from ddjax.settings.teacher import Teacher
 
 DRIVERS = ("auto", "vmap", "loop", "mesh")
+DSA_OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 SPLITS = ("validation", "test")
 
 
@@ -61,8 +62,7 @@ class Augment:
     patch_shuffle: int = 0  # strips along both axes, permuted before all else; 0: off
     # Where it is applied; a teacher trains as `hard` does.
     patch_shuffle_regimes: tuple[str, ...] = ("soft_kd",)
-    # One of these a view, with no other but CutMix: color, crop, cutout, flip, scale,
-    # rotate; (): off.
+    # One of these a view, with no other but CutMix, see DSA_OPERATIONS; (): off.
     dsa: tuple[str, ...] = ()
 
     def __post_init__(self):

@@ -24,7 +24,8 @@ class Patches:
     # Which patches are kept by the teacher's cross-entropy. The lowest are RDED's. The
     # paper of ca2d is said to keep "the most influential", which it does not define;
     # "highest" reads that as the patches with the largest gradient. The default is what
-    # is known to work, and what lets ca2d differ from rded by its pool alone.
+    # an independent re-implementation does, and lets ca2d differ from rded by its pool
+    # alone.
     patch_loss: str = "lowest"  # or highest
     # ca2d: how many images a class the difficulty leaves to draw candidates from. The
     # paper's number is not known. 300 puts the images that CAD picks in the place of
