@@ -3,18 +3,39 @@
 import os
 
 import jax
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ddjax.errors import InputError
 
 MEMBER = "member"  # of a sweep
 EPOCH = "epoch"  # whose views are labelled
+IMAGE = "image"  # of a batch that is optimised together
 
 
 def local_mesh(axis: str) -> Mesh:
     """Returns a mesh of all local devices along one axis."""
     return jax.make_mesh(
         (jax.local_device_count(),), (axis,), axis_types=(AxisType.Auto,)
+    )
+
+
+def image_shardings(size: int) -> tuple[NamedSharding, NamedSharding]:
+    """Returns where the rows of a batch of images lie, and what all of them share.
+
+    Args:
+      size: images of the batch; of the local devices as many take part as divide it.
+    """
+    count = jax.local_device_count()
+    while size % count:
+        count -= 1
+    mesh = jax.make_mesh(
+        (count,),
+        (IMAGE,),
+        axis_types=(AxisType.Auto,),
+        devices=jax.local_devices()[:count],
+    )
+    return NamedSharding(mesh, PartitionSpec(IMAGE)), NamedSharding(
+        mesh, PartitionSpec()
     )
 
 

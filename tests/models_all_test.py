@@ -168,7 +168,7 @@ def test_inspected_moments_are_what_training_averages():
     @jax.jit
     def run(variables):
         _, updated = net.apply(variables, images, train=True)
-        _, found = net.inspect(variables, images, models.moments, train=True)
+        _, found = net.inspect(variables, images, {"norm": models.moments}, train=True)
         return updated, found
 
     updated, found = run(variables)

@@ -173,7 +173,7 @@ def test_inspect_measures_what_enters_every_norm_and_passes_gradients():
         return jnp.sum(mean**2) + jnp.sum(jnp.sqrt(var))
 
     def by_inspect(images):
-        logits, found = net.inspect(variables, images, models.moments)
+        logits, found = net.inspect(variables, images, {"norm": models.moments})
         return loss(images, found), (logits, found)
 
     def by_hand(images):
@@ -199,7 +199,7 @@ def test_inspect_in_training_gives_the_logits_of_training():
 
     @jax.jit
     def run(images):
-        inspected = net.inspect(variables, images, jnp.shape, train=True)[0]
+        inspected = net.inspect(variables, images, {"norm": jnp.shape}, train=True)[0]
         trained, _ = net.apply(variables, images, train=True)
         return inspected, trained, net.apply(variables, images)[0]
 
@@ -210,15 +210,18 @@ def test_inspect_in_training_gives_the_logits_of_training():
 
 def test_inspect_of_convolutions_sees_the_images_and_refuses_unknown_kinds():
     net, variables, images = _small("none")
-    run = jax.jit(lambda x: net.inspect(variables, x, lambda x: x, kind="conv")[1])
+    run = jax.jit(lambda x: net.inspect(variables, x, {"conv": lambda x: x})[1])
     found = run(images)
     assert list(found) == ["features.0"]
     np.testing.assert_array_equal(found["features.0"], images)
     assert (
-        jax.eval_shape(lambda x: net.inspect(variables, x, jnp.mean)[1], images) == {}
+        jax.eval_shape(
+            lambda x: net.inspect(variables, x, {"norm": jnp.mean})[1], images
+        )
+        == {}
     )
-    with pytest.raises(InputError, match=r"^kind: found 'dense', .* norm, conv$"):
-        net.inspect(variables, images, jnp.mean, kind="dense")
+    with pytest.raises(InputError, match=r"^measures: found 'dense', .* norm, conv$"):
+        net.inspect(variables, images, {"dense": jnp.mean})
 
 
 def test_running_moments_are_those_of_every_batch_norm():
@@ -245,7 +248,7 @@ def test_rescale_is_what_the_network_makes_of_rescaled_images():
             "train": (logits, updated["batch_stats"]),
             "features": net.features(variables, images),
             "layer": net.features(variables, images, "features.0"),
-            "inspect": net.inspect(variables, images, models.moments),
+            "inspect": net.inspect(variables, images, {"norm": models.moments}),
         }
 
     run = jax.jit(everything, static_argnums=0)

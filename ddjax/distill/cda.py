@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ddjax.distill.synthesis import across_classes, look_at, synthesise
+from ddjax.distill.batches import across_classes
+from ddjax.distill.synthesis import look_at, synthesise
 from ddjax.distill.task import Distilled, Task
 from ddjax.errors import InputError
 from ddjax.settings.recover import Recover
@@ -30,11 +31,10 @@ def cda(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
             "1, at which its curriculum ends"
         )
     teacher = task.teachers[0]
-    looks = (look_at(teacher),)
+    looks = (teacher.network,), (look_at(teacher),)
     return synthesise(
         task,
         settings,
-        (teacher.network,),
         lambda batch, views: looks,
         across_classes(task, settings.batch),
         "noise",

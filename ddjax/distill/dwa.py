@@ -9,7 +9,8 @@ import jax
 import optax
 
 from ddjax import losses
-from ddjax.distill.synthesis import across_classes, look_at, synthesise
+from ddjax.distill.batches import across_classes
+from ddjax.distill.synthesis import look_at, synthesise
 from ddjax.distill.task import Distilled, Task
 from ddjax.models import Network, Variables
 from ddjax.settings.recover import Recover
@@ -50,12 +51,11 @@ def dwa(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
             settings.rho,
             settings.ascent_steps,
         )
-        return (plain._replace(variables=variables),)
+        return (teacher.network,), (plain._replace(variables=variables),)
 
     made = synthesise(
         task,
         settings,
-        (teacher.network,),
         looks,
         across_classes(task, settings.batch),
         "random",

@@ -5,7 +5,10 @@ from collections.abc import Callable
 
 from ddjax.distill.ca2d import ca2d
 from ddjax.distill.cda import cda
+from ddjax.distill.cv_dd import cv_dd
 from ddjax.distill.dwa import dwa
+from ddjax.distill.edc import edc
+from ddjax.distill.g_vbsm import g_vbsm
 from ddjax.distill.lpld import lpld
 from ddjax.distill.pca import pca
 from ddjax.distill.rded import rded
@@ -67,7 +70,10 @@ class Method:
 METHODS = {
     "ca2d": Method(ca2d, "patches", difficulty="cad"),
     "cda": Method(cda, "recover"),
+    "cv_dd": Method(cv_dd, "recover", init="rded"),
     "dwa": Method(dwa, "recover"),
+    "edc": Method(edc, "recover", init="rded"),
+    "g_vbsm": Method(g_vbsm, "recover"),
     "lpld": Method(lpld, "recover"),
     "pca": Method(pca, "patches", difficulty="el2n", asks_teacher=False),
     "rded": Method(rded, "patches"),

@@ -19,12 +19,41 @@ import optax
 from ddjax import losses
 from ddjax.data import augment
 from ddjax.data.recipe import Recipe, to_integer, view_key
-from ddjax.distill.matching import Moments, statistics_distance
-from ddjax.models import Network, Variables, moments
+from ddjax.distill.likeness import likeness
+from ddjax.distill.matching import Moments, smoothed, statistics_distance
+from ddjax.distill.statistics import measures_of
+from ddjax.models import Network, Variables
 from ddjax.settings.recover import Recover
 from ddjax.train.schedule import schedule_factor
 
-_ROLL = 1000  # a stream of random numbers beside those of ddjax.data.recipe
+_ROLL, _DROP = 1000, 1001  # streams of random numbers beside ddjax.data.recipe's
+# What the loss is made of; an image set's curves have these names.
+PARTS = ("cross_entropy", "statistics", "likeness", "flatness")
+_FLATNESS_TEMPERATURE = 4.0  # EDC's
+
+
+class Form(NamedTuple):
+    """What a synthesis does; static.
+
+    Attributes:
+      recipe: which views images are seen in, but for the roll. It says whether there
+        are crops; their areas are among the `Numbers`, so that other ones do not ask
+        for another program.
+      patch: side of the patches of convolutions' inputs; 0: only what enters batch
+        norms is matched.
+      rotate: whether teachers take turns, one an iteration, or all look at once.
+      smooth: whether statistics are averaged over iterations, see `matching.smoothed`.
+      classes: of the images of a batch, equally many each, whose likeness is part of
+        the loss; 0: it is not.
+      flat: whether the loss asks for logits like those of the images' own average.
+    """
+
+    recipe: Recipe
+    patch: int = 0
+    rotate: bool = False
+    smooth: bool = False
+    classes: int = 0
+    flat: bool = False
 
 
 class Batch(NamedTuple):
@@ -44,12 +73,13 @@ class Look(NamedTuple):
 
     Attributes:
       variables: of the teacher, which may differ from its own.
-      statistics: batch norm -> (mean [D], variance [D]) to be matched.
+      statistics: what is to be matched, each layer -> moments; of several the mean
+        distance counts.
       weight: [] of this teacher's loss.
     """
 
     variables: Variables
-    statistics: dict[str, Moments]
+    statistics: tuple[dict[str, Moments], ...]
     weight: Any
 
 
@@ -58,6 +88,7 @@ class Numbers(NamedTuple):
 
     Attributes:
       learning_rate, beta1, beta2, bn_weight, first_bn, var_weight: [] float32.
+      momentum, drop_rate, likeness, flatness, flatness_momentum: [] float32.
       roll: [2] int32, the lowest and highest number of pixels an image rolls by.
       areas: [T] float32, the lowest area of a crop at each iteration.
       low, high: [K] float32, normalised black and white.
@@ -70,6 +101,11 @@ class Numbers(NamedTuple):
     bn_weight: Any
     first_bn: Any
     var_weight: Any
+    momentum: Any
+    drop_rate: Any
+    likeness: Any
+    flatness: Any
+    flatness_momentum: Any
     roll: Any
     areas: Any
     low: Any
@@ -83,10 +119,14 @@ class State(NamedTuple):
     Attributes:
       images: [B,H,W,K] float32.
       adam: Adam's state; its count is the number of iterations done.
+      averages: of the statistics, for each teacher; () unless they are smoothed.
+      slow: [B,H,W,K] float32, the images' own average; () unless it is looked at.
     """
 
     images: jax.Array
     adam: optax.ScaleByAdamState
+    averages: Any = ()
+    slow: Any = ()
 
 
 class _Areas(NamedTuple):
@@ -95,21 +135,25 @@ class _Areas(NamedTuple):
     resized_crop: tuple[jax.Array, float]
 
 
-def recipe_of(settings: Recover) -> Recipe:
-    """Returns which views images are seen in, but for the roll.
-
-    It says whether there are crops; their areas are among the `Numbers`, so that other
-    ones do not ask for another program.
-    """
+def form_of(settings: Recover, **parts: Any) -> Form:
+    """Returns the form of a synthesis: the views of the settings, and other parts."""
     crop = (1.0, 1.0) if settings.area < 1 else None
-    return Recipe(resized_crop=crop, flip=settings.flip)
+    return Form(Recipe(resized_crop=crop, flip=settings.flip), **parts)
 
 
-def begin(images_BHWK: jax.Array) -> State:
+def begin(form: Form, images_BHWK: jax.Array, looks: tuple[Look, ...]) -> State:
     """Returns the state before the first iteration."""
-    # A copy, since `advance` overwrites it.
+    # Copies, since `advance` overwrites them.
     images_BHWK = jnp.array(images_BHWK, jnp.float32)
-    return State(images_BHWK, optax.scale_by_adam().init(images_BHWK))
+    averages = slow = ()
+    if form.smooth:
+        averages = tuple(
+            jax.tree.map(jnp.zeros_like, look.statistics[0]) for look in looks
+        )
+    if form.flat:
+        slow = jnp.array(images_BHWK)
+    adam = optax.scale_by_adam().init(images_BHWK)
+    return State(images_BHWK, adam, averages, slow)
 
 
 def views(
@@ -152,43 +196,140 @@ def views(
     return jax.vmap(view)(images_BHWK, slots_B)
 
 
-def synthesis_loss(
-    networks: tuple[Network, ...],
-    looks: tuple[Look, ...],
+def teacher_loss(
+    form: Form,
+    network: Network,
+    look: Look,
     numbers: Numbers,
     images_BHWK: jax.Array,
     labels_B: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """sum_m w_m (CE_m + bn_weight * distance of the statistics_m), in eval mode.
+    iteration: jax.Array,
+    average: Any = (),
+    first: jax.Array | bool = True,
+    slow_BHWK: Any = (),
+) -> tuple[jax.Array, Any]:
+    """What one teacher, in eval mode, says of images.
 
     Args:
+      form: what the loss is made of.
+      network: the teacher's.
+      look: how it is seen.
+      numbers: the weights in the loss.
+      images_BHWK: [B,H,W,K] float32, what the teacher sees.
+      labels_B: [B] int32.
+      iteration: [] int32.
+      average: of this teacher's statistics, see `State`.
+      first: [] bool, whether there is no average yet.
+      slow_BHWK: [B,H,W,K] float32, the same views of the images' average, see `State`.
+
+    Returns:
+      [4] float32, see `PARTS`: the cross-entropy, averaged over the batch, the distance
+      of statistics, the likeness and the flatness, all before their weights; and the
+      new average.
+
+    Source: SRe2L; G-VBSM for smoothing and likeness; EDC for halves of the distance and
+    flatness, KL(softmax(slow / 4) || softmax(images / 4)) averaged over the batch,
+    which its code divides by the number of classes too.
+    """
+    measures = measures_of(form.patch)
+    logits_BC, measured = network.inspect(look.variables, images_BHWK, measures)
+    entropy = losses.cross_entropy(logits_BC, labels_B).mean()
+    kept_L = 1.0
+    if form.patch:
+        key = view_key(_DROP, numbers.seed, iteration, 0)
+        drawn_L = jax.random.bernoulli(key, 1 - numbers.drop_rate, (len(measured),))
+        convs_L = np.array([len(found) > 2 for found in measured.values()])
+        kept_L = jnp.where(convs_L, drawn_L, True).astype(jnp.float32)
+    if form.smooth:
+        measured, average = smoothed(measured, average, numbers.momentum, first)
+    distances = [
+        statistics_distance(
+            measured, wanted, numbers.first_bn, numbers.var_weight, kept_L
+        )
+        for wanted in look.statistics
+    ]
+    alike = flat = jnp.zeros(())
+    if form.classes:
+        alike = likeness(images_BHWK, form.classes)
+    if form.flat:
+        slow_BC, _ = network.apply(look.variables, slow_BHWK)
+        flat = losses.kl_divergence(
+            logits_BC, slow_BC, _FLATNESS_TEMPERATURE, scale_by_t2=False
+        ).mean()
+    return jnp.stack([entropy, sum(distances) / len(distances), alike, flat]), average
+
+
+def synthesis_loss(
+    form: Form,
+    networks: tuple[Network, ...],
+    looks: tuple[Look, ...],
+    numbers: Numbers,
+    state: State,
+    batch: Batch,
+    iteration: jax.Array,
+) -> tuple[jax.Array, tuple[jax.Array, Any]]:
+    """What the teachers say of this iteration's views, all together or one of them.
+
+    sum_m w_m (CE_m + bn_weight * distance_m + ...), see `teacher_loss`.
+
+    Args:
+      form: what the loss is made of.
       networks: one a teacher.
       looks: as many.
       numbers: the weights in the loss.
-      images_BHWK: [B,H,W,K] float32, what the teachers see.
-      labels_B: [B] int32.
+      state: of the images.
+      batch: their slots and labels.
+      iteration: [] int32.
 
     Returns:
-      The loss [], and [2] its two parts: the cross-entropy, averaged over the batch,
-      and the distance before `bn_weight`, both summed over teachers with their weights.
+      The loss [], and its [4] parts before their weights, summed over teachers with
+      theirs, with the new averages of the statistics.
 
-    Source: SRe2L; the weighted sum is CV-DD's.
+    Source: SRe2L; the weighted sum is CV-DD's, taking turns G-VBSM's.
     """
-    parts = jnp.zeros(2)
-    for network, look in zip(networks, looks, strict=True):
-        logits_BC, measured = network.inspect(look.variables, images_BHWK, moments)
-        entropy = losses.cross_entropy(logits_BC, labels_B).mean()
-        distance = statistics_distance(
-            measured, look.statistics, numbers.first_bn, numbers.var_weight
+
+    def seen(images_BHWK):
+        return views(form.recipe, numbers, images_BHWK, batch.slots, iteration)
+
+    shown_BHWK = seen(state.images)
+    slow_BHWK = jax.lax.stop_gradient(seen(state.slow)) if form.flat else ()
+    first = iteration < (len(networks) if form.rotate else 1)
+
+    def ask(teacher, averages):
+        look = looks[teacher]
+        parts, average = teacher_loss(
+            form,
+            networks[teacher],
+            look,
+            numbers,
+            shown_BHWK,
+            batch.labels,
+            iteration,
+            averages[teacher] if averages else (),
+            first,
+            slow_BHWK,
         )
-        parts += look.weight * jnp.stack([entropy, distance])
-    return parts[0] + numbers.bn_weight * parts[1], parts
+        if averages:
+            averages = (*averages[:teacher], average, *averages[teacher + 1 :])
+        return look.weight * parts, averages
+
+    asks = [functools.partial(ask, teacher) for teacher in range(len(networks))]
+    if form.rotate:
+        turn = iteration % len(networks)
+        parts, averages = jax.lax.switch(turn, asks, state.averages)
+    else:
+        parts, averages = jnp.zeros(len(PARTS)), state.averages
+        for one in asks:
+            found, averages = one(averages)
+            parts += found
+    weights = (1.0, numbers.bn_weight, numbers.likeness, numbers.flatness)
+    return jnp.sum(jnp.stack(weights) * parts), (parts, averages)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
 def advance(
     networks: tuple[Network, ...],
-    recipe: Recipe,
+    form: Form,
     state: State,
     batch: Batch,
     looks: tuple[Look, ...],
@@ -202,7 +343,7 @@ def advance(
 
     Args:
       networks: one a teacher.
-      recipe: see `views`.
+      form: what the loss is made of.
       state: of `begin` or of an earlier call; consumed.
       batch: the images' slots and labels.
       looks: as many as networks.
@@ -210,26 +351,33 @@ def advance(
       stop: [] int32, at most T.
 
     Returns:
-      The state after iteration `stop`, and [2] the parts of the loss, see
+      The state after iteration `stop`, and [4] the parts of the loss, see
       `synthesis_loss`, averaged over the iterations of this call (0 without any).
     """
     adam = optax.scale_by_adam(numbers.beta1, numbers.beta2)
     low, high = (a.reshape(1, 1, 1, -1) for a in (numbers.low, numbers.high))
     total = numbers.areas.shape[0]
 
-    def loss_of(images_BHWK, iteration):
-        shown_BHWK = views(recipe, numbers, images_BHWK, batch.slots, iteration)
-        return synthesis_loss(networks, looks, numbers, shown_BHWK, batch.labels)
+    def loss_of(images_BHWK, state, iteration):
+        state = state._replace(images=images_BHWK)
+        return synthesis_loss(form, networks, looks, numbers, state, batch, iteration)
 
     def step(iteration, carried):
         state, sums = carried
-        grads, parts = jax.grad(loss_of, has_aux=True)(state.images, iteration)
+        grads, (parts, averages) = jax.grad(loss_of, has_aux=True)(
+            state.images, state, iteration
+        )
         steps, moved = adam.update(grads, state.adam)
         rate = numbers.learning_rate * schedule_factor("cosine", iteration, total)
         images_BHWK = jnp.clip(state.images - rate * steps, low, high)
-        return State(images_BHWK, moved), sums + parts
+        slow = state.slow
+        if form.flat:
+            share = numbers.flatness_momentum
+            slow = share * slow + (1 - share) * state.images
+        return State(images_BHWK, moved, averages, slow), sums + parts
 
     # Not a scan: its length would be static, and the last segment another program.
     first = state.adam.count
-    state, sums = jax.lax.fori_loop(first, stop, step, (state, jnp.zeros(2)))
+    start = (state, jnp.zeros(len(PARTS)))
+    state, sums = jax.lax.fori_loop(first, stop, step, start)
     return state, sums / jnp.maximum(stop - first, 1)

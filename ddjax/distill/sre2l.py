@@ -1,6 +1,7 @@
 """SRe2L: images whose activations look like those of a whole training set."""
 
-from ddjax.distill.synthesis import across_classes, look_at, synthesise
+from ddjax.distill.batches import across_classes
+from ddjax.distill.synthesis import look_at, synthesise
 from ddjax.distill.task import Distilled, Task
 from ddjax.settings.recover import Recover
 
@@ -28,11 +29,10 @@ def sre2l(task: Task, settings: Recover, start: Distilled | None = None) -> Dist
     than one; total variation and the L2 penalty, zero in all its recipes, are left out.
     """
     teacher = task.teachers[0]
-    looks = (look_at(teacher),)
+    looks = (teacher.network,), (look_at(teacher),)
     return synthesise(
         task,
         settings,
-        (teacher.network,),
         lambda batch, views: looks,
         across_classes(task, settings.batch),
         "noise",

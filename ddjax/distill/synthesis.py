@@ -13,6 +13,7 @@ import io
 import pathlib
 import time
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,51 +22,22 @@ import optax
 
 from ddjax.artifacts import Cost, digest, write_file
 from ddjax.distill import recover
-from ddjax.distill.recover import Batch, Look, Numbers, State
+from ddjax.distill.recover import PARTS, Batch, Form, Look, Numbers, State
+from ddjax.distill.starts import start_images
 from ddjax.distill.task import Distilled, Task, Teacher
 from ddjax.errors import InputError
+from ddjax.mesh import image_shardings
 from ddjax.models import Network, running_moments
 from ddjax.settings.recover import Recover
+from ddjax.train.flops import flops_of
 from ddjax.train.student import normalise
 
 SEGMENT = 100  # iterations between two writes
 
+# The networks that look at a batch, and how each does.
+Looks = tuple[tuple[Network, ...], tuple[Look, ...]]
+
 _views = jax.jit(recover.views, static_argnums=0)
-
-
-def across_classes(task: Task, size: int) -> list[Batch]:
-    """Returns batches of one image a class: SRe2L's order.
-
-    Args:
-      task: whose image set it is.
-      size: images of a batch, at most; batches are as equal as they can be.
-    """
-    parts = np.array_split(np.arange(task.num_classes), -(-task.num_classes // size))
-    return [
-        _batch(classes * task.ipc + index, task)
-        for index in range(task.ipc)
-        for classes in parts
-    ]
-
-
-def within_classes(task: Task, size: int) -> list[Batch]:
-    """Returns batches of images of one class: LPLD's order.
-
-    Args:
-      task: whose image set it is.
-      size: images of a batch, at most; batches are as equal as they can be.
-    """
-    parts = np.array_split(np.arange(task.ipc), -(-task.ipc // size))
-    return [
-        _batch(label * task.ipc + indices, task)
-        for label in range(task.num_classes)
-        for indices in parts
-    ]
-
-
-def _batch(slots, task):
-    slots = slots.astype(np.int32)
-    return Batch(slots, slots // np.int32(task.ipc))
 
 
 def look_at(teacher: Teacher, weight: float = 1.0) -> Look:
@@ -84,18 +56,18 @@ def look_at(teacher: Teacher, weight: float = 1.0) -> Look:
             f"teachers: {teacher.name!r} has no batch norm, allowed are networks with "
             "batch norm, whose running statistics images are matched with"
         )
-    look = Look(teacher.variables, statistics, np.float32(weight))
+    look = Look(teacher.variables, (statistics,), np.float32(weight))
     return jax.tree.map(jnp.asarray, look)
 
 
 def synthesise(
     task: Task,
     settings: Recover,
-    networks: tuple[Network, ...],
-    looks: Callable[[Batch, Callable[[], jax.Array]], tuple[Look, ...]],
+    looks: Callable[[Batch, Callable[[], jax.Array]], Looks],
     batches: list[Batch],
     init: str,
     start: Distilled | None = None,
+    form_of: Callable[[Batch], Form] | None = None,
     areas_T: np.ndarray | None = None,
     var_weight: float = 1.0,
 ) -> Distilled:
@@ -105,22 +77,23 @@ def synthesise(
       task: what is distilled; what was finished before an interruption is taken from
         its folder.
       settings: how.
-      networks: of the teachers.
-      looks: (batch, views) -> a look a network, called before a batch's first
-        iteration in this call; `views()` are what the teachers see of its start images
-        in iteration 0, [B,H,W,K].
+      looks: (batch, views) -> the networks that look at a batch, and as many looks;
+        called before a batch's first iteration in this call. `views()` are what the
+        teachers see of its start images in iteration 0, [B,H,W,K].
       batches: which images are optimised together, each image once.
       init: what images start from unless the settings say: noise, random or rded.
       start: images to start from, which an `init` of rded or a path asks for; they go
         before any `init`.
+      form_of: batch -> what its synthesis does; None: the settings' views, and the loss
+        of SRe2L.
       areas_T: [T] the lowest area of a crop at each iteration; None: the settings'.
       var_weight: of variances beside means.
 
     Returns:
       The image set; pixels are rounded to the nearest, where SRe2L cuts off. Its `info`
-      has the curves `cross_entropy` and `statistics`, averages over every 100
-      iterations and all batches. Its cost counts what an earlier call did too, but for
-      compilation and what `looks` took.
+      has the curves of the loss's parts, averages over every 100 iterations and all
+      batches. Its cost counts what an earlier call did too, but for compilation and
+      what `looks` took.
 
     Raises:
       InputError: the start images or real ones are missing or do not fit, the folder
@@ -131,12 +104,12 @@ def synthesise(
         areas_T = np.full(settings.iterations, settings.area)
     areas_T = areas_T.astype(np.float32)
     seed_key, start_key = jax.random.split(task.key)
-    found, sources = _starts(task, settings.init or init, start, start_key)
-    recipe = recover.recipe_of(settings)
+    found, sources = start_images(task, settings.init or init, start, start_key)
     numbers = _numbers(task, settings, areas_T, var_weight, seed_key)
     images = np.zeros((len(sources), *task.images.shape[1:]), np.uint8)
     logs, cost = [], Cost()
     for number, batch in enumerate(batches):
+        form = form_of(batch) if form_of else recover.form_of(settings)
         begun = found(batch.slots)
         about = [dataclasses.asdict(settings), var_weight, digest(areas_T)]
         about += [int(numbers.seed), batch.slots.tolist(), digest(np.asarray(begun))]
@@ -144,51 +117,92 @@ def synthesise(
         if kept.images is None:
             clock = time.perf_counter()
             views = functools.partial(
-                _views, recipe, numbers, begun, batch.slots, np.int32(0)
+                _views, form.recipe, numbers, begun, batch.slots, np.int32(0)
             )
-            seen = jax.block_until_ready(looks(batch, views))
+            networks, seen = looks(batch, views)
+            seen = jax.block_until_ready(seen)
             spent = time.perf_counter() - clock
             # The first time, nearly all of it is compiling.
             cost += Cost(seconds=spent) if number else Cost(compile_seconds=spent)
-            program = functools.partial(recover.advance, networks, recipe)
-            arguments = (batch, seen, numbers)
-            cost.compile_seconds += _run(program, kept, begun, arguments, task)
+            state = kept.state_like(recover.begin(form, begun, seen))
+            rows, shared = image_shardings(len(batch.slots))
+            adam = optax.ScaleByAdamState(shared, rows, rows)
+            places = State(rows, adam, shared, rows), rows, shared, shared
+            arguments = jax.device_put((state, batch, seen, numbers), places)
+            clock = time.perf_counter()
+            program = _program(networks, form, arguments)
+            cost.compile_seconds += time.perf_counter() - clock
+            _run(program, kept, arguments, places[0], task)
         images[batch.slots] = kept.images
         logs.append(kept.log)
-        cost.train_passes += settings.iterations * len(batch.slots) * len(networks)
-    cost.seconds += sum(float(log[:, 2].sum()) for log in logs)
-    curves = np.mean(logs, axis=0)
+        cost.train_passes += settings.iterations * len(batch.slots) * kept.asked
+        cost.flops += settings.iterations * kept.flops
+    cost.seconds += sum(float(log[:, -1].sum()) for log in logs)
+    curves = np.mean(logs, axis=0)[:, : len(PARTS)]
     return Distilled(
         images=images,
         labels=np.repeat(np.arange(task.num_classes, dtype=np.int32), task.ipc),
         sources=sources,
         cost=cost,
         info={
-            "cross_entropy": curves[:, 0].tolist(),
-            "statistics": curves[:, 1].tolist(),
+            name: curve.tolist()
+            for name, curve in zip(PARTS, curves.T, strict=True)
+            if name in PARTS[:2] or curve.any()
         },
     )
 
 
-def _run(program, kept, begun, arguments, task) -> float:
-    """Brings a batch to its end; returns the seconds that compiling took."""
-    numbers = arguments[-1]
-    total = len(numbers.areas)
-    state = recover.begin(begun) if kept.state is None else kept.state
-    done = int(state.adam.count)
-    clock = time.perf_counter()
-    # Without iterations: the program is compiled unless it was before.
-    state, _ = jax.block_until_ready(program(state, *arguments, np.int32(done)))
-    compiling = time.perf_counter() - clock
+class _Program(NamedTuple):
+    """A compiled kernel.
+
+    Attributes:
+      advance: (state, batch, looks, numbers, stop), see `recover.advance`.
+      asked: teachers that an iteration asks.
+      flops: of an iteration.
+    """
+
+    advance: Any
+    asked: int
+    flops: float
+
+
+def _program(networks, form, arguments) -> _Program:
+    leaves, structure = jax.tree.flatten(arguments)
+    shapes = tuple(
+        jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+        for leaf in leaves
+    )
+    return _compiled(networks, form, structure, shapes)
+
+
+@functools.lru_cache(maxsize=8)  # image sets of one run have few shapes
+def _compiled(networks, form, structure, shapes) -> _Program:
+    arguments = jax.tree.unflatten(structure, shapes)
+    stop = jax.ShapeDtypeStruct((), np.int32)
+    lowered = recover.advance.lower(networks, form, *arguments, stop)
+    asked = 1 if form.rotate else len(networks)
+    return _Program(lowered.compile(), asked, flops_of(lowered))
+
+
+def _run(program, kept, arguments, places, task) -> None:
+    """Brings a batch to its end."""
+    state, *rest = arguments
+    kept.asked, kept.flops = program.asked, program.flops
+    numbers = rest[-1]
+    total, done = len(numbers.areas), int(state.adam.count)
     for stop in range(done + SEGMENT, total + SEGMENT, SEGMENT):
         stop = min(stop, total)
         clock = time.perf_counter()
-        state, parts = jax.block_until_ready(program(state, *arguments, np.int32(stop)))
+        state, parts = jax.block_until_ready(
+            program.advance(state, *rest, np.int32(stop))
+        )
+        state = jax.device_put(state, places)
         row = (*np.asarray(parts, np.float64), time.perf_counter() - clock)
         if not np.isfinite(row).all():
+            shown = dict(zip(PARTS, row, strict=False))
             raise InputError(
-                f"teachers: their loss is {row[0]} + bn_weight * {row[1]} after "
-                f"{stop} iterations, allowed are finite numbers"
+                f"teachers: the parts of their loss are {shown} after {stop} "
+                "iterations, allowed are finite numbers"
             )
         pixels = None
         if stop == total:
@@ -198,23 +212,24 @@ def _run(program, kept, begun, arguments, task) -> float:
         kept.write(state, row, pixels)
         task.progress(stop - done)
         done = stop
-    return compiling
 
 
 class _Kept:
     """What is kept of a batch, in a file where there is a folder.
 
     Attributes:
-      log: [segments, 3] float64, the parts of the loss and the seconds.
-      state: of the images, unless nothing was done.
+      log: [segments, 5] float64, the parts of the loss and the seconds.
       images: [B,H,W,K] uint8, when they are finished.
+      asked: teachers that an iteration asks.
+      flops: of an iteration.
     """
 
     def __init__(self, folder: pathlib.Path | None, number: int, identity: str):
         self.path = folder and folder / f"batch-{number:06d}.npz"
         self.identity = identity
-        self.log = np.zeros((0, 3))
-        self.state = self.images = None
+        self.log = np.zeros((0, len(PARTS) + 1))
+        self.images, self._leaves = None, None
+        self.asked, self.flops = 0, 0.0
         if self.path is None or not self.path.exists():
             return
         with np.load(self.path) as file:
@@ -225,13 +240,19 @@ class _Kept:
                 "folder of the same task and settings or an empty one"
             )
         self.log = arrays["log"]
+        self.asked, self.flops = int(arrays["asked"]), float(arrays["flops"])
         self.images = arrays.get("pixels")
         if self.images is None:
-            # Copies, since the state is given away to be overwritten.
-            images, *adam = (
-                jnp.array(arrays[name]) for name in ("images", "count", "mu", "nu")
-            )
-            self.state = State(images, optax.ScaleByAdamState(*adam))
+            count = sum(name.startswith("state") for name in arrays)
+            self._leaves = [arrays[f"state{place}"] for place in range(count)]
+
+    def state_like(self, begun: State) -> State:
+        """Returns the state that was written, unless nothing was done: `begun`."""
+        if self._leaves is None:
+            return begun
+        # Copies, since the state is given away to be overwritten.
+        leaves = [jnp.array(leaf) for leaf in self._leaves]
+        return jax.tree.unflatten(jax.tree.structure(begun), leaves)
 
     def write(self, state: State, row: tuple[float, ...], pixels: np.ndarray | None):
         """Notes the end of a segment; `pixels` are the images if it was the last."""
@@ -240,8 +261,10 @@ class _Kept:
         if self.path is None:
             return
         arrays = {"identity": self.identity, "log": self.log}
+        arrays |= {"asked": self.asked, "flops": self.flops}
         if pixels is None:
-            arrays |= {"images": state.images, **state.adam._asdict()}
+            leaves = enumerate(jax.tree.leaves(state))
+            arrays |= {f"state{place}": leaf for place, leaf in leaves}
         else:
             arrays |= {"pixels": pixels}
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -260,60 +283,14 @@ def _numbers(task, settings, areas_T, var_weight, key) -> Numbers:
         bn_weight=np.float32(settings.bn_weight),
         first_bn=np.float32(settings.first_bn),
         var_weight=np.float32(var_weight),
+        momentum=np.float32(settings.momentum),
+        drop_rate=np.float32(settings.drop_rate),
+        likeness=np.float32(settings.likeness),
+        flatness=np.float32(settings.flatness),
+        flatness_momentum=np.float32(settings.flatness_momentum),
         roll=np.array([lowest, settings.jitter], np.int32),
         areas=areas_T,
         low=edges[0],
         high=edges[1],
         seed=jax.random.randint(key, (), 0, 2**31 - 1),
     )
-
-
-def _starts(task, init, start, key):
-    """Slots [B] -> normalised start images [B,H,W,K] float32, and sources [M,S]."""
-    labels = np.repeat(np.arange(task.num_classes), task.ipc)
-    if start is not None:
-        if not np.array_equal(start.labels, labels):
-            raise InputError(
-                f"start: found {len(start.labels)} images, allowed are {task.ipc} of "
-                f"each of {task.num_classes} classes, class after class"
-            )
-        images, sources = start.images, start.sources
-    elif init == "noise":
-        noise = functools.partial(_noise, task.images.shape[1:], key)
-        return noise, np.zeros((len(labels), 0), np.int32)
-    elif init == "random":
-        places = _random(task, key)
-        images, sources = task.images[places], task.ids[places, None]
-    else:
-        raise InputError(
-            f"recover.init: found {init!r} and no start images, allowed without them "
-            "are noise and random"
-        )
-    if images.shape[1:] != task.images.shape[1:]:
-        raise InputError(
-            f"start: found images of shape {images.shape[1:]}, allowed is "
-            f"{task.images.shape[1:]} as in the pool"
-        )
-    return lambda slots: normalise(images[slots], task.mean, task.std), sources
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _noise(shape, key, slots_B):
-    def one(slot):
-        return jax.random.normal(jax.random.fold_in(key, slot), shape)
-
-    return jax.vmap(one)(slots_B)
-
-
-def _random(task, key) -> np.ndarray:
-    """Places of `ipc` different images of each class, in random order."""
-    counts = np.bincount(task.labels, minlength=task.num_classes)
-    if counts.min() < task.ipc:
-        raise InputError(
-            f"ipc: found {task.ipc}, but class {counts.argmin()} has only "
-            f"{counts.min()} real images to start from"
-        )
-    draws = np.asarray(jax.random.bits(key, (len(task.labels),)))
-    order = np.lexsort((draws, task.labels))
-    firsts = np.cumsum(counts) - counts
-    return order[(firsts[:, None] + np.arange(task.ipc)).reshape(-1)]

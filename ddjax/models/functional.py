@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -90,21 +90,20 @@ class Network:
         self,
         variables: Variables,
         images_BHWC: jax.Array,
-        measure: Callable[[jax.Array], Any],
-        kind: str = "norm",
+        measures: Mapping[str, Callable[[jax.Array], Any]],
         train: bool = False,
     ) -> tuple[jax.Array, dict[str, Any]]:
         """Computes the logits of a batch and measures what enters some of the layers.
 
-        With `measure=moments` these are the statistics that SRe2L and its family match
-        with the running ones of batch norm, see `running_moments`; gradients flow from
-        them to the images.
+        With `{"norm": moments}` these are the statistics that SRe2L and its family
+        match with the running ones of batch norm, see `running_moments`; gradients flow
+        from them to the images.
 
         Args:
           variables: from `init` or `apply`; they are not updated.
           images_BHWC: [B, H, W, C] float32, normalised.
-          measure: the input of a layer [B, Y, X, D] -> a pytree of arrays.
-          kind: "norm", every batch norm, or "conv", every convolution.
+          measures: kind of layer -> a function of its input [B, Y, X, D] that gives a
+            pytree of arrays; "norm" is every batch norm, "conv" every convolution.
           train: whether batch norm uses the moments of this batch.
 
         Returns:
@@ -114,20 +113,24 @@ class Network:
         Raises:
           InputError: there is no such kind.
         """
-        if kind not in KINDS:
-            raise InputError(f"kind: found {kind!r}, allowed are {', '.join(KINDS)}")
-        measures = {}
+        for kind in measures:
+            if kind not in KINDS:
+                raise InputError(
+                    f"measures: found {kind!r}, allowed are {', '.join(KINDS)}"
+                )
+        found = {}
 
         def look(call, args, kwargs, context):
             layer = context.module
-            if isinstance(layer, KINDS[kind]) and context.method_name == "__call__":
-                measures["/".join(layer.path)] = measure(args[0])
+            for kind, measure in measures.items():
+                if isinstance(layer, KINDS[kind]) and context.method_name == "__call__":
+                    found["/".join(layer.path)] = measure(args[0])
             return call(*args, **kwargs)
 
         images_BHWC = self._rescaled(images_BHWC)
         with nn.intercept_methods(look):
             logits_BC = self.module.apply(variables, images_BHWC, train=train)
-        return logits_BC, measures
+        return logits_BC, found
 
     def features(
         self, variables: Variables, images_BHWC: jax.Array, layer: str = ""

@@ -37,21 +37,40 @@ class Recover:
     var_weight: float = 11.0  # dwa: of the variances beside the means; ImageNet: 2
     rho: float = 0.015  # dwa: how far the teacher's weights move
     ascent_steps: int = 12  # dwa: in how many steps; ImageNet: 15
-    # sre2lpp: for each teacher, the accuracy in percent of students of images that it
+    # cv_dd: for each teacher, the accuracy in percent of students of images that it
     # made alone; (): all count the same.
     prior: tuple[float, ...] = ()
+    # cv_dd: teachers that are drawn for each image index; 0: all of them.
+    drawn: int = 2
+    # g_vbsm, edc: of the average of statistics over iterations; G-VBSM's ImageNet: 0.4.
+    momentum: float = 0.8
+    # g_vbsm, edc: side of the patches of what enters convolutions; ImageNet: 16.
+    patch: int = 4
+    # g_vbsm, edc: how probably a convolution is left out of an iteration's distance.
+    drop_rate: float = 0.0
+    likeness: float = 1.0  # g_vbsm: weight of the likeness of a class's images
+    # edc: weight of the flatness term, which its paper has and its recipes leave off.
+    flatness: float = 0.0
+    flatness_momentum: float = 0.99  # edc: of the images' average; ImageNet: 0.9
 
     def check(self, section: str) -> None:
         """Raises InputError where a value makes no sense; `section` is its prefix."""
         checks.finite(f"{section}.iterations", self.iterations, 1)
         checks.positive(f"{section}.learning_rate", self.learning_rate)
         checks.finite(f"{section}.batch", self.batch, 1)
-        for key in ("beta1", "beta2"):
+        for key in ("beta1", "beta2", "momentum", "drop_rate", "flatness_momentum"):
             found = getattr(self, key)
             checks.require(
                 0 <= found < 1, f"{section}.{key}", found, "a number in [0, 1)"
             )
-        for key in ("bn_weight", "first_bn", "var_weight", "rho"):
+        for key in (
+            "bn_weight",
+            "first_bn",
+            "var_weight",
+            "rho",
+            "likeness",
+            "flatness",
+        ):
             checks.finite(f"{section}.{key}", getattr(self, key), 0)
         for key in ("area", "milestone"):
             found = getattr(self, key)
@@ -61,5 +80,7 @@ class Recover:
         checks.finite(f"{section}.jitter", self.jitter, 0)
         checks.one_of(f"{section}.curriculum", self.curriculum, CURRICULA)
         checks.finite(f"{section}.ascent_steps", self.ascent_steps, 1)
+        checks.finite(f"{section}.drawn", self.drawn, 0)
+        checks.finite(f"{section}.patch", self.patch, 1)
         for accuracy in self.prior:
             checks.finite(f"{section}.prior", accuracy, 0, 100)

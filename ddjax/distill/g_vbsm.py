@@ -1,0 +1,68 @@
+"""G-VBSM: statistics of many layers of several teachers that take turns."""
+
+import functools
+
+import numpy as np
+
+from ddjax.distill.batches import whole_classes
+from ddjax.distill.recover import form_of
+from ddjax.distill.statistics import statistics_of
+from ddjax.distill.synthesis import look_at, synthesise
+from ddjax.distill.task import Distilled, Task
+from ddjax.settings.recover import Recover
+
+
+def g_vbsm(task: Task, settings: Recover, start: Distilled | None = None) -> Distilled:
+    """Matches what enters batch norms and convolutions, one teacher an iteration.
+
+    A batch holds all images of some classes. Batch norms are matched with their running
+    statistics, convolutions with those of the pool, of channels and of patches, see
+    `matching`. What is measured is averaged over iterations, and images of a class
+    are kept from being alike, see `likeness`.
+
+    Args:
+      task: what is distilled, through all of its teachers in turns.
+      settings: how.
+      start: images to start from instead of noise, as in `sre2l`.
+
+    Returns:
+      The image set.
+
+    Raises:
+      InputError: as `sre2l`.
+
+    Source: section 1.6 of the methods' facts; shaoshitong/G_VBSM_Dataset_Condensation.
+    Deviations: the average of statistics starts from the first ones, not from 0; the
+    pool is measured as it is, not in augmented views; a class is in one batch where it
+    fits; on small images theirs are shifted and rolled and not cropped, here `area` and
+    `jitter` say; and those of SRe2L.
+    """
+    looks = []
+    for teacher in task.teachers:
+        look = look_at(teacher)
+        measured = statistics_of(
+            teacher.network,
+            look.variables,
+            task.images,
+            task.mean,
+            task.std,
+            settings.patch,
+        )
+        looks.append(look._replace(statistics=(measured | look.statistics[0],)))
+    networks = tuple(teacher.network for teacher in task.teachers)
+    form = functools.partial(
+        form_of, settings, patch=settings.patch, rotate=True, smooth=True
+    )
+    made = synthesise(
+        task,
+        settings,
+        lambda batch, views: (networks, tuple(looks)),
+        whole_classes(task, settings.batch),
+        "noise",
+        start,
+        lambda batch: form(
+            classes=len(np.unique(batch.labels)) if settings.likeness else 0
+        ),
+    )
+    made.cost.forward_passes += len(task.labels) * len(networks)
+    return made
