@@ -94,7 +94,7 @@ def recover_sides(case):
 
     settings = Recover(iterations=10**6, area=AREA, jitter=JITTER)
     numbers = recover.Numbers(
-        *map(np.float32, (RATE, *BETAS, BN_WEIGHT, FIRST_BN, 1.0)),
+        *map(np.float32, (RATE, *BETAS, BN_WEIGHT, FIRST_BN, 1.0, *[0.0] * 5)),
         roll=np.array([-JITTER, JITTER], np.int32),
         areas=np.full(10**6, AREA, np.float32),
         low=np.float32(low),
@@ -103,14 +103,15 @@ def recover_sides(case):
     )
     batch = recover.Batch(np.arange(case.images, dtype=np.int32), labels)
     looks = (synthesis.look_at(Teacher("teacher", network, variables)),)
-    state = [recover.begin(jnp.asarray(noise))]
+    form = recover.form_of(settings)
+    state = [recover.begin(form, jnp.asarray(noise), looks)]
 
     def ours():
         stop = np.int32(int(state[0].adam.count) + ITERATIONS)
         state[0], _ = jax.block_until_ready(
             recover.advance(
                 (network,),
-                recover.recipe_of(settings),
+                form,
                 state[0],
                 batch,
                 looks,

@@ -56,7 +56,7 @@ def slow_rded(task, settings):
     """Image by image, with the same crops; every image is a candidate."""
     size = SIDE // settings.factor
     before = (SIDE - size) // 2
-    sign = 1 if settings.patch_loss == "lowest" else -1
+    sign = -1 if settings.patch_loss == "highest" else 1
     key = jax.random.fold_in(task.key, 1)
     images, sources = [], []
     for label in range(CLASSES):
@@ -74,6 +74,8 @@ def slow_rded(task, settings):
             best = int(np.argmin(sign * losses))
             found.append((sign * losses[best], int(task.ids[row]), patches[best]))
         found.sort(key=lambda entry: entry[:2])
+        if settings.patch_loss == "medium":
+            found = found[(len(found) - task.ipc * settings.factor**2) // 2 :]
         made = np.zeros((task.ipc, SIDE, SIDE, 1))
         ids = np.zeros((task.ipc, settings.factor**2), int)
         for cell in range(settings.factor**2):
@@ -103,7 +105,7 @@ def check_balance(task, made, columns):
         assert {label_of[i] for i in ids} == {label}
 
 
-@pytest.mark.parametrize("patch_loss", ["lowest", "highest"])
+@pytest.mark.parametrize("patch_loss", ["lowest", "highest", "medium"])
 @pytest.mark.parametrize("factor", [1, 2])
 def test_rded_equals_a_slow_search(factor, patch_loss):
     settings = dataclasses.replace(HALVES, factor=factor, patch_loss=patch_loss)
@@ -129,6 +131,7 @@ def test_rded_depends_on_the_key_and_not_on_the_order_of_the_pool():
     assert (other.sources != made.sources).any()
     assert made.cost.forward_passes == CLASSES * 12 * settings.crops
     assert made.cost.seconds > 0 and made.cost.compile_seconds > 0
+    assert made.cost.flops > made.cost.forward_passes * SIDE**2 * 9  # a convolution
     # All candidates, then all patches.
     assert sum(told) == CLASSES * 12 + made.sources.size
     assert len(made.info["patch_loss"]) == CLASSES

@@ -18,6 +18,7 @@ from ddjax.distill.stitch import stitch
 from ddjax.distill.task import Distilled, Task
 from ddjax.errors import InputError
 from ddjax.settings.patches import Patches
+from ddjax.train.flops import flops
 from ddjax.train.micro_batch import images_in_cache
 
 _BLOCK = 64  # images that are on the device at a time
@@ -124,17 +125,19 @@ def from_crops(task: Task, settings: Patches, pools: list[np.ndarray]) -> Distil
     drawn = [rows[np.argsort(task.ids[rows])] for rows in drawn]
     rows = np.concatenate(drawn)
     losses, windows, compiling = _scored(task, settings, rows)
-    sign = {"lowest": 1, "highest": -1}[settings.patch_loss]
     ends = np.cumsum([len(part) for part in drawn])
     kept = [
-        part[np.argsort(sign * losses[part], kind="stable")[:needed]]
+        part[_best(losses[part], settings.patch_loss, needed)]
         for part in np.split(np.arange(len(rows)), ends[:-1])
     ]
     info = {"patch_loss": [float(losses[part].mean()) for part in kept]}
     chosen = np.concatenate(kept)
     made = from_windows(task, settings, rows[chosen], windows[chosen])
+    passes = len(rows) * settings.crops
     cost = made.cost + Cost(
-        compile_seconds=compiling, forward_passes=len(rows) * settings.crops
+        compile_seconds=compiling,
+        forward_passes=passes,
+        flops=passes * _flops(task.teachers[0], task.images.shape[1:]),
     )
     cost.seconds = time.perf_counter() - began - cost.compile_seconds
     return dataclasses.replace(made, cost=cost, info=info)
@@ -168,9 +171,22 @@ def from_windows(
     )
 
 
+def _best(losses: np.ndarray, keep: str, count: int) -> np.ndarray:
+    """Places of `count` losses, the best first; "medium" are those in the middle."""
+    order = np.argsort(-losses if keep == "highest" else losses, kind="stable")
+    first = (len(losses) - count) // 2 if keep == "medium" else 0
+    return order[first : first + count]
+
+
 @jax.jit
 def _lots(key, ids_N):
     return jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))(ids_N)
+
+
+def _flops(teacher, shape):
+    """FLOPs of a teacher's forward pass of one image, of crops and resizing none."""
+    image = jax.ShapeDtypeStruct((1, *shape), np.float32)
+    return flops(teacher.network.apply, teacher.variables, image)
 
 
 def _scored(task, settings, rows):
@@ -179,7 +195,8 @@ def _scored(task, settings, rows):
     size = side // settings.factor
     seen = images_in_cache(teacher.network, _BLOCK * settings.crops)
     batch = max(1, seen // settings.crops)
-    static = (teacher.network, settings.crops, size, settings.patch_loss, batch)
+    keep = "highest" if settings.patch_loss == "highest" else "lowest"
+    static = (teacher.network, settings.crops, size, keep, batch)
     shared = (
         teacher.variables,
         jax.random.fold_in(task.key, _CROP),

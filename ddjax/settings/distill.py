@@ -21,7 +21,7 @@ class Distill:
     # How many sets are made a budget: students' seeds take turns. 0: one a seed.
     sets: int = 0
     patches: Patches = Patches()  # rded, ca2d, pca
-    recover: Recover = Recover()  # sre2l and its family
+    recover: Recover = Recover()  # sre2l and its family, g_vbsm, edc
 
     def check(self, section: str) -> None:
         """Raises InputError where a value makes no sense; `section` is its prefix."""
@@ -36,6 +36,12 @@ class Distill:
             f"{section}.recover.prior",
             self.recover.prior,
             f"() or one accuracy for each of {len(self.teachers)} teachers",
+        )
+        checks.require(
+            self.method != "cv_dd" or self.recover.drawn <= len(self.teachers),
+            f"{section}.recover.drawn",
+            self.recover.drawn,
+            f"at most the {len(self.teachers)} teachers, or 0 for all of them",
         )
         checks.require(
             self.method != "cda" or self.recover.area < 1,

@@ -5,6 +5,7 @@ import dataclasses
 from ddjax.settings import checks
 
 KEEP = ("lowest", "highest")
+PATCHES = (*KEEP, "medium")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Patches:
     # paper of ca2d is said to keep "the most influential", which it does not define;
     # "highest" reads that as the patches with the largest gradient. The default is what
     # an independent re-implementation does, and lets ca2d differ from rded by its pool
-    # alone.
-    patch_loss: str = "lowest"  # or highest
+    # alone. "medium", the images in the middle by the loss of their best crop, is how
+    # sre2lpp and cv_dd start.
+    patch_loss: str = "lowest"  # or highest, medium
     # ca2d: how many images a class the difficulty leaves to draw candidates from. The
     # paper's number is not known. 300 puts the images that CAD picks in the place of
     # RDED's 300 random ones. 0: just as many as there are patches, which is the coreset
@@ -47,6 +49,6 @@ class Patches:
             self.area,
             "a pair (lowest, highest) with 0 < lowest <= highest <= 1",
         )
-        checks.one_of(f"{section}.patch_loss", self.patch_loss, KEEP)
+        checks.one_of(f"{section}.patch_loss", self.patch_loss, PATCHES)
         checks.finite(f"{section}.pool", self.pool, 0)
         checks.one_of(f"{section}.pool_difficulty", self.pool_difficulty, KEEP)
