@@ -1,6 +1,6 @@
 """Making images: ddjax against a plain PyTorch loop of the same algorithm, in one run.
 
-    python benchmarks/distill.py [--only sre2l rded] [--rounds 3] [--csv FILE]
+    python benchmarks/distill.py [--only sre2l rded memory] [--rounds 3] [--csv FILE]
 
 Both sides use the same networks with the same weights, float32, on the same two CPUs.
 `sre2l` is an iteration of the recover stage: crops, rolls, the teacher's cross-entropy
@@ -9,13 +9,16 @@ whole batch, as SRe2L does, and measures the statistics with hooks; ddjax draws 
 each image. `rded` scores crops: cut out, resize, normalise, teacher, cross-entropy,
 five crops an image; PyTorch takes an image at a time, as RDED does. Beside it stands
 the bare forward pass of ddjax's teacher on ready images. The sides take turns;
-milliseconds are those of the best round, ratios medians of the rounds. Needs torch and
-torchvision, and Linux.
+milliseconds are those of the best round, ratios medians of the rounds. `memory` makes
+sets of one image a class, of ever more classes, 50 at a time, each in a process of its
+own, and prints what its memory was at most; there the set itself is all that grows.
+Needs torch and torchvision, and Linux.
 """
 
 import argparse
 import csv
 import dataclasses
+import multiprocessing
 import os
 import pathlib
 import statistics
@@ -26,6 +29,7 @@ import numpy as np
 
 THREADS = 2
 CROPS, ITERATIONS = 5, 4
+CLASSES = (50, 200, 1000)
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 BN_WEIGHT, FIRST_BN, RATE, BETAS, AREA, JITTER = 0.01, 10.0, 0.25, (0.5, 0.9), 0.08, 4
 GOLDEN = pathlib.Path(__file__).parents[1] / "tests" / "golden"
@@ -226,6 +230,44 @@ def scoring_sides(case):
     return {"torch": theirs, "ddjax": ours, "bare forward": bare}
 
 
+def memory(classes):
+    """Makes a set of one image a class; returns the most memory it took, in MB."""
+    import resource
+
+    import jax
+
+    from ddjax import models
+    from ddjax.distill.sre2l import sre2l
+    from ddjax.distill.task import Task, Teacher
+    from ddjax.settings.recover import Recover
+
+    case = CASES[0]
+    shape = (case.size, case.size, 3)
+    network = models.network(case.network, classes, shape, **dict(case.options))
+    teacher = Teacher("teacher", network, network.init(jax.random.key(0)))
+    task = Task(
+        images=np.zeros((1, *shape), np.uint8),
+        labels=np.zeros(1, np.int32),
+        ids=np.zeros(1, np.int32),
+        num_classes=classes,
+        mean=np.float32(MEAN),
+        std=np.float32(STD),
+        teachers=(teacher,),
+        ipc=1,
+        key=jax.random.key(0),
+    )
+    sre2l(task, Recover(iterations=ITERATIONS, batch=50))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def show_memory():
+    """Prints a line a number of classes."""
+    context = multiprocessing.get_context("spawn")
+    for classes in CLASSES:
+        with context.Pool(1) as pool:
+            print(f"{classes} classes: {pool.apply(memory, (classes,)):.0f} MB")
+
+
 WORK = {"sre2l": (recover_sides, ITERATIONS), "rded": (scoring_sides, 1)}
 
 
@@ -244,15 +286,19 @@ def take_turns(sides, rounds):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=WORK, default=list(WORK))
+    parser.add_argument(
+        "--only", nargs="+", choices=(*WORK, "memory"), default=list(WORK)
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--csv", type=pathlib.Path, help="also write the table here")
     options = parser.parse_args()
     # Before anything starts threads; XLA takes as many as it is given CPUs.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    if "memory" in options.only:
+        show_memory()
     rows = [COLUMNS, ["---"] * len(COLUMNS)]
     print("\n".join("| " + " | ".join(row) + " |" for row in rows), flush=True)
-    for work in options.only:
+    for work in (name for name in options.only if name in WORK):
         make, calls = WORK[work]
         for case in CASES:
             seconds = take_turns(make(case), options.rounds)
