@@ -17,7 +17,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["ddjax", "ddjax.*"]),
-    package_data={"ddjax.report": ["*.j2"]},
+    package_data={"ddjax.report": ["*.j2", "*.csv"]},
     # Lower ends are the versions the tests ran with.
     install_requires=[
         "absl-py>=2.5,<3",

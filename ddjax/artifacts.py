@@ -51,6 +51,15 @@ class Cost:
     flops: float = 0.0
     bytes: int = 0
 
+    def share(self, parts: int) -> "Cost":
+        """Returns what one of several equal users of it pays, compilation left out."""
+        return Cost(
+            seconds=self.seconds / parts,
+            forward_passes=self.forward_passes // parts,
+            train_passes=self.train_passes // parts,
+            flops=self.flops / parts,
+        )
+
     def __add__(self, other: "Cost") -> "Cost":
         values = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
         return Cost(*(a + b for a, b in values))

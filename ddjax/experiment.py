@@ -12,7 +12,7 @@ from ddjax.artifacts import Artifact, Cost, Workdir
 from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Settings
-from ddjax.stations import results
+from ddjax.stations import estimate, results
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.checks import check, check_names
 from ddjax.stations.context import Context, open_context
@@ -45,6 +45,25 @@ def run(settings: Settings, workdir: str | os.PathLike) -> pd.DataFrame:
     with Workdir(workdir, identity) as opened:
         context.workdir = opened
         return _travel(context) if settings.regimes else _teach(context)
+
+
+def dry_run(settings: Settings) -> pd.DataFrame:
+    """Prints what an experiment will do and cost; computes and writes nothing.
+
+    Args:
+      settings: what to do; the data need not be there if `ddjax.data.facts` knows them.
+
+    Returns:
+      The printed table, see `estimate.table`.
+
+    Raises:
+      InputError: the settings are wrong, or nothing is known about the data.
+    """
+    context = estimate.open_plan(settings)
+    print(_plan(context))
+    table = estimate.table(estimate.estimate(context))
+    print(estimate.text(context, table))
+    return table
 
 
 def _teach(context: Context) -> pd.DataFrame:
@@ -330,5 +349,5 @@ def _plan(context: Context) -> str:
     if made:
         crossed[0] += f" and {made} kinds of made images"
     if networks > 1:
-        crossed.append(f"{networks} networks")
+        crossed.append(f"{networks} judges")
     return f"{images}; {' x '.join(crossed)}: {students} students, full data included"

@@ -24,6 +24,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder for artifacts and results; default runs/EXPERIMENT."
 )
+_DRY_RUN = flags.DEFINE_boolean(
+    "dry_run", False, "Check the settings and print what a run costs; write nothing."
+)
 _TRACEBACK = flags.DEFINE_boolean(
     "traceback", False, "Show where in the code a wrong input was noticed."
 )
@@ -53,6 +56,9 @@ def _main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save
     try:
         settings = from_config(_CONFIG.value)
+        if _DRY_RUN.value:
+            experiment.dry_run(settings)
+            return
         workdir = _WORKDIR.value or os.path.join("runs", settings.name)
         experiment.run(settings, workdir)
     except InputError as error:

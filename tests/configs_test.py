@@ -26,7 +26,7 @@ def load(path):
 
 def variants(path):
     """The strings that get_config compares its argument with, and its default."""
-    if path.parent.name == "protocols":
+    if path.parent.name in ("protocols", "methods"):
         return sorted(presets.JUDGED)
     tree = ast.parse(path.read_text())
     compared = {
@@ -118,6 +118,60 @@ def test_protocols_are_those_of_table_10(name):
     assert student.scale_by_t2 == (name in ("g_vbsm", "edc"))  # which have no KL
 
 
-def test_every_protocol_has_a_source():
-    for path in FOLDER.glob("protocols/*.py"):
-        assert "\nSource: " in load(path).__doc__, path.name
+def test_every_protocol_and_method_has_a_source():
+    for name in ("protocols", "methods"):
+        for path in FOLDER.glob(f"{name}/*.py"):
+            assert "\nSource: " in load(path).__doc__, path.name
+
+
+METHODS = [path for path in FILES if path.parent.name == "methods"]
+
+
+@pytest.mark.parametrize("path", METHODS, ids=lambda path: path.stem)
+def test_every_method_names_its_variants_and_is_judged_as_rd3_does(path):
+    document = load(path).__doc__
+    assert all(f"`{name}`" in document for name in presets.JUDGED)
+    config = load(path).get_config("cifar10")
+    judge = load(FOLDER / "protocols" / "rd3_resnet18.py").get_config("cifar10")
+    for section in ("student", "augment", "labels", "regimes", "protocol"):
+        assert config[section] == judge[section]
+    assert config.select.ipcs == (10,) and list(config.distill) == [path.stem]
+
+
+# Of the tables of the methods' code: iterations, learning rate, weight of the batch
+# norms, lowest area, pixels that images roll by, on one side only.
+RECIPES = {
+    ("sre2l", "imagenet"): (4000, 0.25, 0.01, 0.08, 32, True),
+    ("sre2l", "imagewoof"): (4000, 0.25, 0.01, 0.08, 32, True),
+    ("sre2l", "tiny_imagenet"): (4000, 0.1, 1.0, 0.08, 4, False),
+    ("sre2l", "cifar100"): (1000, 0.25, 0.01, 1.0, 4, True),
+    ("sre2l", "cifar10"): (1000, 0.25, 0.01, 1.0, 4, True),
+    ("sre2l", "digits"): (1000, 0.25, 0.01, 1.0, 1, True),
+    ("cda", "imagenet"): (4000, 0.25, 0.01, 0.08, 32, True),
+    ("cda", "tiny_imagenet"): (4000, 0.4, 0.05, 0.08, 4, True),
+    ("cda", "cifar10"): (4000, 0.4, 0.05, 0.08, 4, True),
+    ("dwa", "cifar100"): (1000, 0.25, 0.01, 1.0, 4, False),
+    ("dwa", "tiny_imagenet"): (2000, 0.1, 0.01, 0.08, 4, False),
+    ("dwa", "imagenet"): (2000, 0.25, 0.01, 0.08, 32, False),
+    ("lpld", "imagenet"): (4000, 0.25, 0.01, 0.08, 32, False),
+    ("lpld", "tiny_imagenet"): (4000, 0.1, 0.05, 0.08, 4, False),
+    ("sre2lpp", "cifar10"): (4000, 0.25, 0.01, 0.08, 4, False),
+    ("cv_dd", "imagenette"): (4000, 0.25, 0.01, 0.08, 32, False),
+}
+
+
+@pytest.mark.parametrize("name, variant", RECIPES)
+def test_methods_have_their_own_constants(name, variant):
+    config = load(FOLDER / "methods" / f"{name}.py").get_config(variant)
+    found = from_config(config).distill[name].recover
+    recipe = (found.iterations, found.learning_rate, found.bn_weight, found.area)
+    assert (*recipe, found.jitter, not found.two_sided) == RECIPES[name, variant]
+    assert found.flip == (found.area < 1)
+
+
+def test_nearest_constants_are_those_of_the_most_similar_set():
+    both = {"tiny_imagenet": {"at": 64}, "imagenet": {"at": 224}}
+    found = {name: presets.nearest(name, both)["at"] for name in presets.JUDGED}
+    large = {"imagenet", "imagenette", "imagewoof"}
+    assert {name for name in found if found[name] == 224} == large
+    assert presets.nearest("digits", both | {"cifar100": {"at": 32}}) == {"at": 32}

@@ -273,8 +273,7 @@ def test_convolutions_are_left_out_at_the_drop_rate():
 
 
 def test_batches_of_whole_classes():
-    task = recovering.task(num_classes=5, ipc=3)
-    found = batches.whole_classes(task, 7)
+    found = batches.whole_classes(5, 3, 7)
     assert [b.labels.tolist() for b in found] == [
         [0] * 3 + [1] * 3,
         [2] * 3 + [3] * 3,
@@ -282,7 +281,7 @@ def test_batches_of_whole_classes():
     ]
     slots = np.concatenate([batch.slots for batch in found])
     np.testing.assert_array_equal(slots, np.arange(15))
-    small = batches.whole_classes(task, 2)
+    small = batches.whole_classes(5, 3, 2)
     assert [b.labels.tolist() for b in small[:3]] == [[0, 0], [0], [1, 1]]
 
 

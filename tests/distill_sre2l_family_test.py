@@ -107,11 +107,10 @@ def test_resumed_equals_uninterrupted(name, tmp_path):
 
 
 def test_batches_across_and_within_classes():
-    task = recovering.task(num_classes=5, ipc=3)
-    across = batches.across_classes(task, 3)
+    across = batches.across_classes(5, 3, 3)
     assert [b.labels.tolist() for b in across] == [[0, 1, 2], [3, 4]] * 3
     assert [b.slots.tolist() for b in across[:2]] == [[0, 3, 6], [9, 12]]
-    within = batches.within_classes(task, 2)
+    within = batches.within_classes(5, 3, 2)
     assert [b.labels.tolist() for b in within[:4]] == [[0, 0], [0], [1, 1], [1]]
     for every in (across, within):
         slots = np.concatenate([batch.slots for batch in every])

@@ -111,6 +111,21 @@ def refused(ddjax, config, tmp_path):
     return check
 
 
+def test_dry_run_tells_the_cost_and_writes_nothing(ddjax, config, tmp_path):
+    place = tmp_path / "w"
+    flags = (f"--config={config}", f"--workdir={place}", "--dry_run")
+    code, out, err = ddjax(*flags)
+    assert code == 0 and not place.exists(), err
+    assert "96 training, 24 validation and 36 test images" in out
+    head, *rows = out.splitlines()[1:-2]
+    assert "H100" in head and "TPU v5e" in head
+    students, total = (row.strip() for row in rows)
+    assert students.startswith("students, mlp, hard, IPC 2 2.40e+02 4.80e+02")
+    assert total.startswith("all 2.40e+02 4.80e+02")
+    code, out, err = ddjax(*flags, "--config.select.ipcs=(500,)")
+    assert code == 2 and "found 500, but class 'left' has 32 training" in err
+
+
 @pytest.mark.parametrize(
     "argument, message",
     [

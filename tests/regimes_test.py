@@ -4,13 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from ddjax import losses
 from ddjax.errors import InputError
 from ddjax.labels import LOSSES, REGIMES, Objective, committee, teacher_logits
 from ddjax.labels.temperature import calibrated_temperature, dynamic_temperature
 from ddjax.models import network
+from ddjax.settings import from_config
 from ddjax.settings import labels as label_settings
+from ddjax.stations.context import open_context
 from ddjax.train.student import Batch, HParams, Pool
 
 N, B, C = 6, 4, 3
@@ -160,6 +163,26 @@ def test_losses_with_a_class_get_the_mixed_one(loss):
     expected = getattr(losses, loss)(logits, batch.targets, classes, **options)
     found = Objective("soft_kd", loss=loss)(logits, batch, pool, hparams)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_mse_gt_has_the_weight_of_the_class_that_it_is_told():
+    logits, batch, pool, hparams = setup([1.0, 0.4, 1.0, 0.2])
+    args = logits, batch, pool, hparams
+    none, some = (
+        np.asarray(Objective("soft_kd", loss="mse_gt", gt_weight=weight)(*args))
+        for weight in (0.0, 0.15)
+    )
+    hard = np.asarray(Objective("hard")(*args))
+    np.testing.assert_allclose(some - none, 0.15 * hard, rtol=1e-4)
+
+
+def test_the_weight_in_the_settings_reaches_the_objective(tmp_path):
+    config = tiny.config(tiny.write(tmp_path / "tiny.npz"))
+    config.labels.soft_kd.loss, config.labels.soft_kd.gt_weight = "mse_gt", 0.1
+    context = open_context(from_config(config))
+    optimizer = context.settings.student.optimizer
+    program = context.program(context.student_network, optimizer, 6, "soft_kd")
+    assert program.objective == Objective("soft_kd", loss="mse_gt", gt_weight=0.1)
 
 
 @pytest.mark.parametrize("loss", ["lskd", "dist"])

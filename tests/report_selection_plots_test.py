@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 from scipy import stats
 
 from ddjax.errors import InputError
-from ddjax.report import plots, selection_plots, statistics
+from ddjax.report import cost_plots, plots, selection_plots, statistics
 
 NAN = float("nan")
 # Gaps under hard labels at IPC 10 and 50; a mean of 1, -28.5, 2.5 and 15.
@@ -120,7 +120,7 @@ def points(axes):
 
 def test_cost_figure_puts_gaps_at_their_cost(summary):
     styles = plots.method_styles(summary["method"])
-    figure = selection_plots.cost_figure(summary, styles)
+    figure = cost_plots.cost_figure(summary, styles)
     hard, soft = figure.axes
     found = points(hard)
     assert {method for method, _ in found} == {"el2n", "hard", "cad"}
@@ -151,7 +151,7 @@ def test_cost_figure_has_a_place_for_zero(summary):
     free = summary.assign(
         find_passes=summary["find_passes"].where(summary["method"] != "el2n", 0)
     )
-    hard, soft = selection_plots.cost_figure(free).axes
+    hard, soft = cost_plots.cost_figure(free).axes
     found = points(hard)
     names = [text.get_text() for text in soft.get_xticklabels()]
     ticks = dict(zip(names, soft.get_xticks(), strict=True))
@@ -160,14 +160,29 @@ def test_cost_figure_has_a_place_for_zero(summary):
     (border,) = [line for line in hard.lines if line.get_linestyle() == ":"]
     assert zero < border.get_xdata()[0] < found["hard", -60.0][0]
     only = free[free["method"].isin(["random", "el2n"])]
-    *_, soft = selection_plots.cost_figure(only).axes
+    *_, soft = cost_plots.cost_figure(only).axes
     assert [text.get_text() for text in soft.get_xticklabels()] == ["0"]
+
+
+def test_cost_figure_has_a_column_for_seconds(summary):
+    both = summary.assign(find_seconds=summary["find_passes"] / 1e5)
+    hard, slow, soft, slower = cost_plots.cost_figure(both).axes
+    assert points(slow)["cad", 1.0][0] == pytest.approx(np.log10(2.0))
+    assert points(hard)["cad", 1.0][0] == pytest.approx(np.log10(200000))
+    ticks = [text.get_text() for text in slower.get_xticklabels()]
+    assert ticks == ["0.5", "1", "2", "5", "10", "20"]
+    assert "seconds" in slower.get_xlabel() and "passes" in soft.get_xlabel()
+    # Over many orders of magnitude only powers of ten are named.
+    wide = summary.assign(find_passes=summary["find_passes"] ** 2)
+    *_, soft = cost_plots.cost_figure(wide).axes
+    names = [text.get_text() for text in soft.get_xticklabels()]
+    assert names == ["10G", "100G", "1T"]
 
 
 def test_many_points_of_alike_cost_keep_clear_of_their_neighbours():
     rows = pd.DataFrame({"place": np.repeat([4.0, 4.03, 4.2, 6.0], [30, 20, 40, 1])})
     order = np.random.default_rng(0).permutation(91)
-    spread = selection_plots._side_by_side(rows.iloc[order])
+    spread = cost_plots._side_by_side(rows.iloc[order])
     back = np.empty(91)
     back[order] = spread
     # Groups 4.0 with 4.03, 4.2, and 6.0 alone: apart, no two points on each other.
@@ -178,11 +193,11 @@ def test_many_points_of_alike_cost_keep_clear_of_their_neighbours():
 
 
 def test_selection_figures_refuse_a_summary_without_selections(summary):
-    for figure in (selection_plots.matrix_figure, selection_plots.cost_figure):
+    for figure in (selection_plots.matrix_figure, cost_plots.cost_figure):
         with pytest.raises(InputError, match="summary: there is no selection"):
             figure(summary[summary["method"] == "random"])
     with pytest.raises(InputError, match="no selection has a gap to random"):
-        selection_plots.cost_figure(summary.assign(gap=NAN))
+        cost_plots.cost_figure(summary.assign(gap=NAN))
 
 
 def heat_map(figure):

@@ -101,6 +101,9 @@ def test_summarise_hand_worked_row():
     assert cad.val_accuracy == 60.0
     assert cad.learning_rate == "0.003; 0.1"
     assert (cad.find_passes, cad.find_seconds) == (1000, 2.0)
+    assert np.isnan(cad.find_flops)
+    found = pd.DataFrame(rows).assign(find_flops=np.arange(6.0))
+    assert row_of(statistics.summarise(found), "cad").find_flops == 4.0
     assert (cad.train_passes, cad.train_seconds, cad.note) == (6400, 1.5, "")
 
 

@@ -61,6 +61,7 @@ def test_member_row_holds_the_students_record(context):
         "image_passes": 120,
         "find_passes": 42,
         "find_seconds": 2.0,
+        "find_flops": 0.0,
         "train_seconds": 1.5,
         "select_on": "validation",
         "label_bytes": 48.0,
@@ -68,6 +69,9 @@ def test_member_row_holds_the_students_record(context):
         "images": 3,
         "subset": artifacts.digest(context.pool.ids[[3, 1, 8]]),
         "curve": [1.0, 0.5],
+        "train_curve": [],
+        "test_curve": [],
+        "curve_steps": [],
     }
     json.dumps(row)
 

@@ -6,8 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
-from ddjax.train.schedule import schedule_factor
+from ddjax.settings import from_config
+from ddjax.stations.context import open_context
+from ddjax.train.schedule import Steps, schedule_factor
 
 
 def factor(schedule, step, total=100, zeta=1.0, warmup=0.0):
@@ -33,9 +36,24 @@ def test_cosine_with_zeta_two_ends_at_half():
     assert factor("cosine", 100, zeta=2.0) == pytest.approx(0.5)
 
 
-def test_step_drops_to_a_tenth_at_half():
-    assert factor("step", 49) == 1.0
-    assert factor("step", 50) == pytest.approx(0.1)
+def test_steps_drop_to_a_tenth_at_half_where_nothing_is_said():
+    assert factor(Steps(), 49) == 1.0
+    assert factor(Steps(), 50) == pytest.approx(0.1)
+    assert factor(Steps(), 99) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("total", [6, 60, 300, 12000])
+def test_steps_multiply(total):
+    steps = Steps((2 / 3, 5 / 6), 0.2)
+    first, second = total * 2 // 3, total * 5 // 6
+    found = [factor(steps, at, total) for at in (0, first - 1, first, second - 1)]
+    assert found == pytest.approx([1.0, 1.0, 0.2, 0.2])
+    found = [factor(steps, at, total) for at in (second, total - 1)]
+    assert found == pytest.approx([0.04, 0.04])
+
+
+def test_no_steps_are_constant():
+    assert factor(Steps(()), 99) == 1.0
 
 
 def test_constant_is_one():
@@ -52,6 +70,17 @@ def test_warmup_rises_linearly_then_follows_the_schedule():
 def test_jit_equals_eager():
     jitted = jax.jit(schedule_factor, static_argnums=0)
     arguments = [jnp.float32(v) for v in (37, 100, 1.5, 0.2)]
-    np.testing.assert_allclose(
-        jitted("cosine", *arguments), schedule_factor("cosine", *arguments), rtol=1e-6
-    )
+    for schedule in ("cosine", Steps((0.3, 0.6), 0.5)):
+        eager = schedule_factor(schedule, *arguments)
+        np.testing.assert_allclose(jitted(schedule, *arguments), eager, rtol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"step_at": (0.6, 0.9), "step_factor": 0.2}])
+def test_settings_reach_the_program(tmp_path, changes):
+    config = tiny.config(tiny.write(tmp_path / "tiny.npz"))
+    config.student.optimizer.schedule = "step"
+    config.student.optimizer.update(changes)
+    context = open_context(from_config(config))
+    optimizer = context.settings.student.optimizer
+    program = context.program(context.student_network, optimizer, 6, "hard")
+    assert program.schedule == Steps(*changes.values())

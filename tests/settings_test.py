@@ -54,6 +54,13 @@ FILE = {"teacher__path": "w.pth", "teacher__classes": "c.txt"}
         ({"student__optimizer__zeta": -1.0}, "student.optimizer.zeta: found -1.0"),
         ({"student__optimizer__name": "adam"}, "one of adamw, sgd"),
         ({"student__optimizer__schedule": "exp"}, "one of constant, step, cosine"),
+        (
+            {"student__optimizer__step_at": (0.5, 1.0)},
+            "student.optimizer.step_at: found",
+        ),
+        ({"student__optimizer__step_at": (0.5, 0.4)}, "larger than the one before"),
+        ({"student__optimizer__step_factor": 2.0}, "optimizer.step_factor: found 2.0"),
+        ({"augment__cutmix_regimes": ("har",)}, "augment.cutmix_regimes: found 'har'"),
         ({"student__optimizer__ema": 1.0}, "student.optimizer.ema: found 1.0"),
         ({"student__batch_size": 0}, "student.batch_size: found 0"),
         ({"student__learning_rates": ()}, "at least one learning rate"),
@@ -150,12 +157,33 @@ def test_optimizer_tells_the_fields_that_matter():
     assert not {"zeta", "momentum", "nesterov"} & adamw.used().keys()
     sgd = settings.Optimizer(name="sgd", schedule="cosine").used()
     assert {"zeta", "momentum", "nesterov", "weight_decay", "clip"} <= sgd.keys()
+    assert not {"step_at", "step_factor"} & sgd.keys()
+
+
+def test_steps_are_told_where_they_are_not_the_old_ones():
+    # The default's fields are those of artifacts that were made before.
+    old = settings.Optimizer(schedule="step").used()
+    assert not {"step_at", "step_factor"} & old.keys()
+    two = settings.Optimizer(schedule="step", step_at=(0.5, 0.75)).used()
+    assert two == old | {"step_at": (0.5, 0.75), "step_factor": 0.1}
+    assert "step_factor" in settings.Optimizer(schedule="step", step_factor=0.2).used()
 
 
 def labelled(**changes):
     config = settings.defaults()
     settings.add_labels(config, "mine", **changes)
     return settings.from_config(config)
+
+
+def test_the_weight_of_mse_gt_is_told_where_it_is_not_the_old_one():
+    labels = labelled(loss="mse_gt", gt_weight=0.025).labels["mine"]
+    assert labels.used() == {"loss": "mse_gt"}
+    labels = labelled(loss="mse_gt", gt_weight=0.1).labels["mine"]
+    assert labels.used() == {"loss": "mse_gt", "gt_weight": 0.1}
+    with pytest.raises(InputError, match="labels.mine.gt_weight: found -0.1"):
+        labelled(loss="mse_gt", gt_weight=-0.1)
+    with pytest.raises(InputError, match="gt_weight: found 0.1, .* with the loss kl"):
+        labelled(gt_weight=0.1)
 
 
 def test_add_labels_names_a_regime():

@@ -1,6 +1,7 @@
 """Transfer: the same subsets judged with other networks, chosen with the first."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import tiny
 from runs import created, rows_of, sharing_executables
 
 from ddjax import experiment, settings
+from ddjax.data.recipe import Recipe
 from ddjax.errors import InputError
 from ddjax.report.statistics import FULL
 from ddjax.settings import from_config
@@ -79,7 +81,7 @@ def test_every_network_judges_every_selection(folder, rows):
     assert (table["n"] == 2).all() and (table["failed"] == 0).all()
     picture = folder / "figures" / "architectures.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "Every network" in (folder / "report.html").read_text()
+    assert "Every judge" in (folder / "report.html").read_text()
 
 
 def test_the_first_networks_rows_are_the_summarys(folder):
@@ -176,6 +178,83 @@ def test_zeta_bends_the_schedule_of_its_network_alone(source):
     own = dataclasses.replace(patient.settings, student=context.settings.student)
     assert own == context.settings
     assert patient.costs is context.costs and patient.pool is context.pool
+
+
+def judged_with(source, **changes):
+    """A config with the judge `shuffled`, whose views are its own."""
+    config = tiny.config(source, **CHANGES | changes)
+    settings.add_transfer(config, "shuffled", name="mlp", hidden=(8,))
+    config.transfer.shuffled.own_augment = True
+    config.transfer.shuffled.augment.patch_shuffle = 2
+    return config
+
+
+def test_a_judges_own_views_take_the_place_of_the_runs(source):
+    changes = {"augment__flip": True, "regimes": ("hard", "soft_kd")}
+    context = open_context(from_config(judged_with(source, **changes)))
+    judge = context.with_student("shuffled")
+    assert judge.recipe("soft_kd") == Recipe(patch_shuffle=2)
+    assert judge.recipe("hard") == Recipe()
+    assert context.recipe("soft_kd") == Recipe(flip=True)
+    # Nothing but the students is another's.
+    own = dataclasses.replace(
+        judge.settings,
+        student=context.settings.student,
+        augment=context.settings.augment,
+    )
+    assert own == context.settings
+
+
+def test_judges_with_the_same_views_share_stores_and_others_do_not(source, tmp_path):
+    config = judged_with(source, regimes=())
+    settings.add_labels(config, "stored", codec="fp16", pool_epochs=2)
+    settings.add_transfer(config, "linear", name="mlp", hidden=())
+    config.student.learning_rates = (0.01,)
+    frame = experiment.run(from_config(config), tmp_path / "run")
+    assert (frame["failed"] == 0).all()
+    manifests = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "run").glob("artifacts/*/manifest.json")
+    ]
+    stores = [found for found in manifests if found["kind"] == "store"]
+    shuffles = [s["settings"]["views"]["recipe"].get("patch_shuffle") for s in stores]
+    # One a seed of the two judges with the run's views, one a seed of the third.
+    assert sorted(shuffles, key=str) == [2, 2, None, None]
+    # The teacher saw the run's views, whoever judges.
+    (teacher,) = (found for found in manifests if found["kind"] == "teacher")
+    assert "patch_shuffle" not in teacher["settings"]["augment"]
+    rows = pd.DataFrame(rows_of(tmp_path / "run"))
+    accuracy = {name: of(rows, name)["loss"] for name in ("mlp", "shuffled")}
+    assert (accuracy["mlp"] != accuracy["shuffled"]).all()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"transfer__shuffled__augment__patch_shuffle": 9},
+            "transfer.shuffled.augment.patch_shuffle: found 9, allowed is at most",
+        ),
+        (
+            {"transfer__shuffled__own_augment": False},
+            "transfer.shuffled.own_augment: found False",
+        ),
+        (
+            {"transfer__shuffled__augment__lighting": 0.1},
+            "transfer.shuffled.augment.lighting: found 0.1 with images of 1 channels",
+        ),
+    ],
+)
+def test_views_that_cannot_be_are_refused_before_compute(
+    source, tmp_path, changes, message
+):
+    config = judged_with(source, regimes=("soft_kd",))
+    config.update_from_flattened_dict(
+        {name.replace("__", "."): value for name, value in changes.items()}
+    )
+    with pytest.raises(InputError, match=message):
+        experiment.run(from_config(config), tmp_path / "w")
+    assert not (tmp_path / "w").exists()
 
 
 def test_a_network_left_out_leaves_the_others_as_they_were(source, folder, rows):

@@ -1,5 +1,6 @@
 """EDC's protocol: MSE-GT, averaged parameters, a cosine that ends half-way.
 
+Its weight of the hard label, 0.025, is the default of `labels.soft_kd.gt_weight`.
 EDC averages parameters and evaluates these with the student's own batch-norm statistics
 (a known quirk); here as `student.optimizer.ema` says.
 

@@ -13,7 +13,7 @@ Batch 50, 400 epochs, cosine with zeta 1.
 
 Without `--config.images` random subsets are judged alone. Variants are those of
 `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `smoke`.
+`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
@@ -21,13 +21,5 @@ from ddjax import presets
 
 def get_config(variant: str = "digits"):
     config = presets.judged(variant)
-    config.augment.resized_crop = (0.5, 1.0)
-    config.augment.flip = True
-    config.augment.cutmix = 1.0
-    config.augment.patch_shuffle = 2
-    config.student.epochs = 400
-    config.student.batch_size = 50
-    config.student.learning_rates = (0.001,)
-    config.student.scale_by_t2 = False
-    config.regimes = ("hard", "soft_kd")
+    presets.rd3_student(config)
     return presets.named_protocol(config, "rd3_resnet18", variant)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ddjax.data.color import ColorDraw, apply_color, draw_color
 from ddjax.data.cutmix import Box, cutmix, cutmix_box, cutmix_draw
 from ddjax.data.dsa import DsaDraw, apply_dsa, draw_dsa
 from ddjax.data.patch_shuffle import Strips, destination, draw_strips
@@ -47,6 +48,7 @@ class Draw(NamedTuple):
       box: what CutMix replaces.
       strips: where patch shuffle puts them.
       dsa: what DSA does.
+      color: how colours change without DSA.
     """
 
     window: tuple[jax.Array, ...] | None
@@ -54,6 +56,7 @@ class Draw(NamedTuple):
     box: Box | None
     strips: Strips | None = None
     dsa: DsaDraw | None = None
+    color: ColorDraw | None = None
 
 
 def draw(
@@ -85,13 +88,15 @@ def draw(
     box = cutmix_box(recipe, *at, height, width) if recipe.cutmix else None
     strips = draw_strips(recipe, *at) if recipe.patch_shuffle else None
     dsa = draw_dsa(recipe.dsa, *at, height, width) if recipe.dsa else None
-    return Draw(window, flip, box, strips, dsa)
+    color = draw_color(recipe, *at) if recipe.colors else None
+    return Draw(window, flip, box, strips, dsa, color)
 
 
 def render(recipe: Recipe, drawn: Draw, image_HWC: jax.Array) -> jax.Array:
     """The view of an image with given parameters, not yet mixed.
 
-    It is shuffled, then cropped, then mirrored; or augmented by DSA.
+    It is shuffled, then cropped, then mirrored, then its colours change; or it is
+    augmented by DSA.
 
     Args:
       recipe: the augmentation.
@@ -99,11 +104,21 @@ def render(recipe: Recipe, drawn: Draw, image_HWC: jax.Array) -> jax.Array:
       image_HWC: [H,W,C] uint8 or float in [0, 255].
 
     Returns:
-      [H,W,C] float32 in [0, 255], which DSA's changes of colour may leave. A resized
-      crop is not rounded to whole values.
+      [H,W,C] float32 in [0, 255], which changes of colour may leave. A resized crop is
+      not rounded to whole values.
+
+    Raises:
+      InputError: the recipe changes colours that the image does not have.
     """
+    recipe.check(*image_HWC.shape)
     if recipe.dsa is not None:
         return apply_dsa(recipe.dsa, drawn.dsa, image_HWC)
+    image_HWC = _moved(recipe, drawn, image_HWC)
+    return apply_color(recipe, drawn.color, image_HWC) if recipe.colors else image_HWC
+
+
+def _moved(recipe: Recipe, drawn: Draw, image_HWC: jax.Array) -> jax.Array:
+    """The image shuffled, then cropped, then mirrored."""
     height, width, _ = image_HWC.shape
     rows, columns = jnp.arange(height), jnp.arange(width)
     if recipe.flip:

@@ -17,7 +17,7 @@ from ddjax.settings import DSA_OPERATIONS
 
 # One stream of random numbers for each purpose. Teacher labels are stored for views
 # drawn from these streams: never renumber them.
-CROP, FLIP, CUTMIX, SHUFFLE, DSA = range(5)
+CROP, FLIP, CUTMIX, SHUFFLE, DSA, JITTER, LIGHTING = range(7)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +63,10 @@ class Recipe:
       patch_shuffle: strips that the image is cut in along both axes before they are
         permuted, 2 or more; what follows is done to the shuffled image. 0: off.
       dsa: in place of all others but CutMix. None: off.
+      color_jitter: (brightness, contrast, saturation), each in [0, 1]: how far its
+        factor may be from 1. None: off.
+      lighting: deviation of the Gaussian by which colours move along the principal
+        directions of ImageNet's, in their eigenvalues; 0: off.
 
     Raises:
       InputError: a value out of its range, both kinds of crop at once, or DSA beside
@@ -75,6 +79,8 @@ class Recipe:
     cutmix: float = 0.0
     patch_shuffle: int = 0
     dsa: Dsa | None = None
+    color_jitter: tuple[float, float, float] | None = None
+    lighting: float = 0.0
 
     def __post_init__(self):
         if not isinstance(self.pad, Integral) or self.pad < 0:
@@ -106,20 +112,49 @@ class Recipe:
                 f"augment.patch_shuffle: found {factor!r}, allowed is 0 or an integer "
                 ">= 2"
             )
-        for name in ("pad", "resized_crop", "flip", "patch_shuffle"):
+        if self.color_jitter is not None:
+            reaches = self.color_jitter
+            if not _is_jitter(reaches):
+                raise InputError(
+                    f"augment.color_jitter: found {reaches!r}, allowed are three "
+                    "numbers in [0, 1], of brightness, contrast and saturation"
+                )
+            object.__setattr__(self, "color_jitter", tuple(reaches))
+        if not isinstance(self.lighting, Real) or not 0 <= self.lighting < math.inf:
+            raise InputError(
+                f"augment.lighting: found {self.lighting!r}, allowed is a finite "
+                "number >= 0"
+            )
+        others = "pad", "resized_crop", "flip", "patch_shuffle"
+        for name in (*others, "color_jitter", "lighting"):
             if self.dsa is not None and getattr(self, name):
                 raise InputError(
                     f"augment.dsa: found {self.dsa.operations!r} beside augment.{name} "
                     f"= {getattr(self, name)!r}, allowed is DSA without it"
                 )
 
-    def check(self, height: int, width: int) -> None:
-        """Raises InputError where images are too small to be cut in strips."""
+    @property
+    def colors(self) -> bool:
+        """Whether colours change in a way that is not DSA's."""
+        return self.color_jitter is not None or self.lighting > 0
+
+    def check(self, height: int, width: int, channels: int = 3) -> None:
+        """Raises InputError where images are too small for strips, or lack colours."""
         if self.patch_shuffle > min(height, width):
             raise InputError(
                 f"augment.patch_shuffle: found {self.patch_shuffle}, allowed is at "
                 f"most the shorter side of the images, which have {height} x {width} "
                 "pixels"
+            )
+        if self.lighting and channels != 3:
+            raise InputError(
+                f"augment.lighting: found {self.lighting!r} with images of {channels} "
+                "channels, allowed is 0: it moves red, green and blue"
+            )
+        if self.color_jitter is not None and channels not in (1, 3):
+            raise InputError(
+                f"augment.color_jitter: found {self.color_jitter!r} with images of "
+                f"{channels} channels, allowed is None: it is defined for 1 and 3"
             )
 
     def used(self) -> dict[str, Any]:
@@ -128,7 +163,7 @@ class Recipe:
         Addresses of artifacts are made of it: the old ones stay what they were.
         """
         fields = dataclasses.asdict(self)
-        for name in ("patch_shuffle", "dsa"):
+        for name in ("patch_shuffle", "dsa", "color_jitter", "lighting"):
             if not fields[name]:
                 del fields[name]
         return fields
@@ -155,4 +190,12 @@ def _is_area_range(value) -> bool:
         and len(value) == 2
         and all(isinstance(area, Real) for area in value)
         and 0 < value[0] <= value[1] <= 1
+    )
+
+
+def _is_jitter(value) -> bool:
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 3
+        and all(isinstance(reach, Real) and 0 <= reach <= 1 for reach in value)
     )

@@ -36,7 +36,7 @@ def cda(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
         task,
         settings,
         lambda batch, views: looks,
-        across_classes(task, settings.batch),
+        across_classes(task.num_classes, task.ipc, settings.batch),
         "noise",
         start,
         areas_T=curriculum(settings),

@@ -61,6 +61,5 @@ def cv_dd(task: Task, settings: Recover, start: Distilled | None = None) -> Dist
             for member, weight in zip(members, weights, strict=True)
         )
 
-    return synthesise(
-        task, settings, looks, across_classes(task, settings.batch), "rded", start
-    )
+    batches = across_classes(task.num_classes, task.ipc, settings.batch)
+    return synthesise(task, settings, looks, batches, "rded", start)

@@ -57,7 +57,7 @@ def dwa(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
         task,
         settings,
         looks,
-        across_classes(task, settings.batch),
+        across_classes(task.num_classes, task.ipc, settings.batch),
         "random",
         start,
         var_weight=settings.var_weight,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ddjax.distill.batches import whole_classes
-from ddjax.distill.recover import form_of
+from ddjax.distill.recover import Batch, Form, form_of
 from ddjax.distill.statistics import mixture, statistics_of
 from ddjax.distill.synthesis import look_at, synthesise
 from ddjax.distill.task import Distilled, Task
@@ -69,21 +69,21 @@ def edc(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
         )
 
     networks = tuple(teacher.network for teacher in task.teachers)
-    form = form_of(
-        settings,
-        patch=settings.patch,
-        rotate=True,
-        smooth=True,
-        flat=settings.flatness > 0,
-    )
     made = synthesise(
         task,
         settings,
         looks,
-        whole_classes(task, settings.batch),
+        whole_classes(task.num_classes, task.ipc, settings.batch),
         "rded",
         start,
-        lambda batch: form,
+        lambda batch: form(settings, batch),
     )
     made.cost.forward_passes += len(task.labels) * len(networks)
     return made
+
+
+def form(settings: Recover, batch: Batch) -> Form:
+    """Returns what the synthesis of a batch does, whatever the batch."""
+    del batch
+    flat = settings.flatness > 0
+    return form_of(settings, patch=settings.patch, rotate=True, smooth=True, flat=flat)

@@ -1,11 +1,9 @@
 """G-VBSM: statistics of many layers of several teachers that take turns."""
 
-import functools
-
 import numpy as np
 
 from ddjax.distill.batches import whole_classes
-from ddjax.distill.recover import form_of
+from ddjax.distill.recover import Batch, Form, form_of
 from ddjax.distill.statistics import statistics_of
 from ddjax.distill.synthesis import look_at, synthesise
 from ddjax.distill.task import Distilled, Task
@@ -50,19 +48,22 @@ def g_vbsm(task: Task, settings: Recover, start: Distilled | None = None) -> Dis
         )
         looks.append(look._replace(statistics=(measured | look.statistics[0],)))
     networks = tuple(teacher.network for teacher in task.teachers)
-    form = functools.partial(
-        form_of, settings, patch=settings.patch, rotate=True, smooth=True
-    )
     made = synthesise(
         task,
         settings,
         lambda batch, views: (networks, tuple(looks)),
-        whole_classes(task, settings.batch),
+        whole_classes(task.num_classes, task.ipc, settings.batch),
         "noise",
         start,
-        lambda batch: form(
-            classes=len(np.unique(batch.labels)) if settings.likeness else 0
-        ),
+        lambda batch: form(settings, batch),
     )
     made.cost.forward_passes += len(task.labels) * len(networks)
     return made
+
+
+def form(settings: Recover, batch: Batch) -> Form:
+    """Returns what the synthesis of a batch of whole classes does."""
+    classes = len(np.unique(batch.labels)) if settings.likeness else 0
+    return form_of(
+        settings, patch=settings.patch, rotate=True, smooth=True, classes=classes
+    )

@@ -59,7 +59,7 @@ def lpld(task: Task, settings: Recover, start: Distilled | None = None) -> Disti
         task,
         settings,
         lambda batch, views: ((teacher.network,), (look_of(int(batch.labels[0])),)),
-        within_classes(task, settings.batch),
+        within_classes(task.num_classes, task.ipc, settings.batch),
         "noise",
         start,
     )

@@ -133,13 +133,14 @@ def from_crops(task: Task, settings: Patches, pools: list[np.ndarray]) -> Distil
     info = {"patch_loss": [float(losses[part].mean()) for part in kept]}
     chosen = np.concatenate(kept)
     made = from_windows(task, settings, rows[chosen], windows[chosen])
+    spent = time.perf_counter() - began
     passes = len(rows) * settings.crops
     cost = made.cost + Cost(
         compile_seconds=compiling,
         forward_passes=passes,
         flops=passes * _flops(task.teachers[0], task.images.shape[1:]),
     )
-    cost.seconds = time.perf_counter() - began - cost.compile_seconds
+    cost.seconds = spent - cost.compile_seconds
     return dataclasses.replace(made, cost=cost, info=info)
 
 

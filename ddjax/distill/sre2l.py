@@ -34,7 +34,7 @@ def sre2l(task: Task, settings: Recover, start: Distilled | None = None) -> Dist
         task,
         settings,
         lambda batch, views: looks,
-        across_classes(task, settings.batch),
+        across_classes(task.num_classes, task.ipc, settings.batch),
         "noise",
         start,
     )

@@ -29,7 +29,7 @@ def sre2lpp(task: Task, settings: Recover, start: Distilled | None = None) -> Di
         task,
         settings,
         lambda batch, views: looks,
-        across_classes(task, settings.batch),
+        across_classes(task.num_classes, task.ipc, settings.batch),
         "rded",
         start,
     )

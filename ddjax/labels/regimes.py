@@ -40,6 +40,7 @@ class Objective:
         gradients keep their size; the distillation literature often leaves it out.
       dynamic, calibrated: whether the teachers' temperature falls by `dynamic_
         temperature`, and whether the student's is `calibrated_temperature`.
+      gt_weight: of `mse_gt`.
     """
 
     regime: str
@@ -50,6 +51,7 @@ class Objective:
     scale_by_t2: bool = True
     dynamic: bool = False
     calibrated: bool = False
+    gt_weight: float = 0.025
 
     def __post_init__(self):
         for key, found, known in (
@@ -126,7 +128,7 @@ class Objective:
     def _mse_gt(self, logits_BC, teacher_BC, batch, pool, hparams) -> jax.Array:
         del hparams
         classes_BC = _mixed_classes(batch, pool, logits_BC.shape[-1])
-        return losses.mse_gt(logits_BC, teacher_BC, classes_BC)
+        return losses.mse_gt(logits_BC, teacher_BC, classes_BC, self.gt_weight)
 
     def _dkd(self, logits_BC, teacher_BC, batch, pool, hparams) -> jax.Array:
         classes_BC = _mixed_classes(batch, pool, logits_BC.shape[-1])

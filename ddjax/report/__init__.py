@@ -2,6 +2,8 @@
 
 from ddjax.report.architectures import architectures_figure, by_architecture
 from ddjax.report.correlation import Correlation, dcs, dcs_figure, spearman
+from ddjax.report.cost_plots import cost_figure
+from ddjax.report.dynamics import dynamics_figure
 from ddjax.report.html import write_html
 from ddjax.report.label_plots import bytes_figure, labels_figure
 from ddjax.report.plots import (
@@ -11,12 +13,13 @@ from ddjax.report.plots import (
     method_styles,
     save_png,
 )
+from ddjax.report.published import EXPLANATION, beside
 from ddjax.report.selection_plots import (
     correlation_figure,
-    cost_figure,
     matrix_figure,
     overlap_figure,
 )
+from ddjax.report.set_plots import set_difficulty_figure
 from ddjax.report.sheet import contact_sheet
 from ddjax.report.statistics import (
     compares_labels,
@@ -29,12 +32,15 @@ from ddjax.report.statistics import (
 )
 from ddjax.report.table import answer, console_table, markdown_table, write_csv
 from ddjax.report.teachers import learning_curve_figure, write_teachers_html
+from ddjax.report.tsne import tsne_figure
 
 __all__ = [
+    "EXPLANATION",
     "Correlation",
     "accuracy_figure",
     "answer",
     "architectures_figure",
+    "beside",
     "by_architecture",
     "bytes_figure",
     "compares_labels",
@@ -45,6 +51,7 @@ __all__ = [
     "dcs",
     "dcs_figure",
     "difficulty_figure",
+    "dynamics_figure",
     "gap_figure",
     "label_effect",
     "labels_figure",
@@ -57,8 +64,10 @@ __all__ = [
     "paired_interval",
     "save_png",
     "selection_gain",
+    "set_difficulty_figure",
     "spearman",
     "summarise",
+    "tsne_figure",
     "with_label_effect",
     "write_csv",
     "write_html",

@@ -1,4 +1,4 @@
-"""The same subsets judged with several networks: table and figure."""
+"""The same subsets under several judges, networks or recipes: table and figure."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 
 
 def by_architecture(members: pd.DataFrame) -> pd.DataFrame:
-    """Summarise students per network, and say how alike networks rank the subsets.
+    """Summarise students per judge, and say how alike judges rank the subsets.
 
     Args:
-        members: one row per student, see `statistics`, with a column `network`; the
-            first network is the one that subsets and recipes were chosen with.
+        members: one row per student, see `statistics`, with a column `network` that
+            names the judge, a network or an entry of the settings; the first is the one
+            that subsets were chosen with.
 
     Returns:
-        The rows of `statistics.summarise` of each network, with the columns `network`
+        The rows of `statistics.summarise` of each judge, with the columns `network`
         and `rank_correlation`: Spearman's between the mean accuracies of the
-        selections (random among them, full data not) under this network and under the
+        selections (random among them, full data not) under this judge and under the
         first, NaN for the first and where fewer than two selections can be ranked.
     """
     names = list(dict.fromkeys(members["network"]))
@@ -58,14 +59,14 @@ def by_architecture(members: pd.DataFrame) -> pd.DataFrame:
 
 
 def architectures_figure(table: pd.DataFrame) -> Figure:
-    """Accuracy and gap to random of every selection under every network.
+    """Accuracy and gap to random of every selection under every judge.
 
     Args:
         table: the result of `by_architecture`.
 
     Returns:
         The figure: a panel per budget (down) and regime (across), a row per method, a
-        column per network with its rank correlation with the first one; a cell holds
+        column per judge with its rank correlation with the first one; a cell holds
         the mean test accuracy in % and the paired gap to random in points, which is
         also its colour, on one scale for all panels.
 
@@ -93,7 +94,7 @@ def architectures_figure(table: pd.DataFrame) -> Figure:
                 grid[y, x].set_yticklabels([])
     bar = figure.colorbar(image, ax=grid, extend="both", pad=0.01, aspect=30)
     bar.set_label("points above random", fontsize=8)
-    figure.suptitle("Test accuracy (gap to random) under each network")
+    figure.suptitle("Test accuracy (gap to random) under every judge")
     return figure
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ddjax.artifacts import write_file
 from ddjax.errors import InputError
+from ddjax.report.published import COLUMNS, EXPLANATION
 from ddjax.report.statistics import students
 from ddjax.report.table import (
     answer,
@@ -50,6 +51,7 @@ def write_html(
     environment: Mapping[str, object],
     failures: Sequence[Mapping[str, object]],
     notes: Sequence[str],
+    published: pd.DataFrame | None = None,
 ) -> None:
     """Write the report of a study as one self-contained file, atomically.
 
@@ -65,6 +67,7 @@ def write_html(
         environment: versions, devices and the like, nested mappings allowed.
         failures: one mapping per failed student, any keys.
         notes: remarks on the validity of the results, shown beside the answer.
+        published: the result of `published.beside`, shown where it has a row.
 
     Raises:
         InputError: if a figure's file is missing.
@@ -78,6 +81,9 @@ def write_html(
         tables=tables,
         legend=legend(tables) if tables else [],
         effects=effect_lines(summary),
+        published=[] if published is None else published.to_numpy().tolist(),
+        published_names=COLUMNS,
+        published_note=EXPLANATION,
         figures=[(caption, embedded(png)) for caption, png in figures],
         students=_student_rows(summary),
         **cost_table(costs),

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ddjax.errors import InputError
-from ddjax.report.plots import Style, check_subsets, method_styles, new_figure
+from ddjax.report.plots import check_subsets, new_figure
 from ddjax.report.statistics import (
     FULL,
     RANDOM,
@@ -28,12 +28,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_GREY = "#777777"
 _GAPS = "RdBu"  # red below random, blue above: apart under colour-vision deficiencies
 _CLIP = 80  # percentile of |gap| where colours end and axes turn logarithmic
 _DARK = 0.65  # share of the colour scale from which text is white
 _BOX = np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])
-_ALIKE = 1.1  # costs within this factor of the smallest share a place in cost_figure
 
 
 def matrix_figure(summary: pd.DataFrame) -> Figure:
@@ -55,11 +53,11 @@ def matrix_figure(summary: pd.DataFrame) -> Figure:
     Raises:
         InputError: if the summary has no method besides random.
     """
-    rows = _compared(summary, hidden=(RANDOM,))
+    rows = compared(summary, hidden=(RANDOM,))
     regimes = ordered_regimes(rows["regime"])
     budgets = sorted(int(ipc) for ipc in rows["ipc"].unique())
     methods = _best_first(rows, regimes[0])
-    limit = _limit(rows.loc[rows["method"] != FULL, "gap"])
+    limit = limit_of(rows.loc[rows["method"] != FULL, "gap"])
     width = max(5.2, 2.6 + 0.82 * len(regimes) * len(budgets))
     figure = new_figure(width, max(2.3, 1.3 + 0.23 * len(methods)))
     grid = figure.subplots(1, len(regimes), sharey=True, squeeze=False).flat
@@ -152,66 +150,7 @@ def overlap_figure(
     return figure
 
 
-def cost_figure(
-    summary: pd.DataFrame, styles: Mapping[str, Style] | None = None
-) -> Figure:
-    """Paired gap to random against what it cost to find the subset.
-
-    Args:
-        summary: the result of `statistics.summarise`.
-        styles: method name to style; by default from the summary's own methods.
-
-    Returns:
-        The figure: a panel per regime; per method and budget a marker with its 95 %
-        interval, the paler the smaller the budget. Image passes on a logarithmic axis,
-        zero left of the dotted line; points whose costs are within 10 % of each other
-        stand side by side around their mean, in the order of the methods. The gap is
-        linear up to the 80th percentile of |gap|, rounded up to 1, 2, 5, 10 ..., and
-        logarithmic beyond. Full data are left out: they are no selection.
-
-    Raises:
-        InputError: if no method besides random and full data has a gap and a cost.
-    """
-    rows = _compared(summary, hidden=(RANDOM, FULL))
-    styles = {**method_styles(students(summary)["method"]), **(styles or {})}
-    methods = ordered_methods(rows["method"])
-    regimes = ordered_regimes(rows["regime"])
-    budgets = sorted(int(ipc) for ipc in rows["ipc"].unique())
-    rows = rows[rows["gap"].notna() & rows["find_passes"].notna()]
-    if rows.empty:
-        raise InputError("summary: no selection has a gap to random and a cost")
-    rows = rows.assign(place=_log_places(rows["find_passes"].to_numpy()))
-    entries = len(methods) + len(budgets)  # of the legend
-    figure = new_figure(9.0, max(1.2 + 2.4 * len(regimes), 1.6 + 0.19 * entries))
-    grid = figure.subplots(len(regimes), 1, sharex=True, sharey=True, squeeze=False)
-    tints = dict(zip(budgets, np.linspace(1.0, 0.1, len(budgets))[::-1], strict=True))
-    for axes, regime in zip(grid.flat, regimes, strict=True):
-        part = rows[rows["regime"] == regime]
-        for row, place in zip(part.itertuples(), _side_by_side(part), strict=True):
-            marker = _marker(styles[row.method], tints[row.ipc])
-            bar = {"yerr": row.gap_ci95, "elinewidth": 0.8, "label": row.method}
-            axes.errorbar(place, row.gap, zorder=3, **bar, **marker)
-        axes.set_title(f"{regime} labels", fontsize=10, loc="left")
-        axes.axhline(0.0, color=_GREY, linewidth=1.2, zorder=1)
-        axes.grid(axis="both", color="#E4E4E4", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8)
-    grid.flat[-1].set_xlabel("image passes to find the subset", fontsize=9)
-    figure.supylabel("accuracy minus random (points)", fontsize=9)
-    legend = [(name, styles[name], 1.0) for name in methods]
-    legend += [(f"IPC {ipc}", Style(_GREY, "o"), tints[ipc]) for ipc in budgets]
-    draw = grid.flat[0].plot
-    handles = [draw([], [], label=name, **_marker(*look))[0] for name, *look in legend]
-    options = {"loc": "outside right center", "frameon": False, "fontsize": 8}
-    figure.legend(handles=handles, **options)
-    _cost_axis(list(grid.flat), rows)
-    _gap_axis(grid.flat[0], rows)
-    figure.suptitle("Gap to random (95 % interval) against the cost of selection")
-    return figure
-
-
-def _compared(summary: pd.DataFrame, hidden: tuple[str, ...]) -> pd.DataFrame:
+def compared(summary: pd.DataFrame, hidden: tuple[str, ...]) -> pd.DataFrame:
     rows = students(summary)
     rows = rows[~rows["method"].isin(hidden)]
     if rows.empty:
@@ -227,14 +166,14 @@ def _best_first(rows: pd.DataFrame, regime: str) -> list[str]:
     return [n for n in names if n != FULL] + [n for n in names if n == FULL]
 
 
-def _limit(gaps: pd.Series) -> float:
+def limit_of(gaps: pd.Series) -> float:
     """The 80th percentile of |gap|, rounded up to 1, 2 or 5 times a power of ten."""
     gaps = gaps.abs().dropna()
     least = np.percentile(gaps, _CLIP) if gaps.size else 1.0
-    return float(next(s for s in _steps(1.0, 1e6) if s >= least))
+    return float(next(s for s in steps_between(1.0, 1e6) if s >= least))
 
 
-def _steps(low: float, high: float) -> list[float]:
+def steps_between(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten, from `low` to `high`."""
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     steps = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
@@ -294,76 +233,6 @@ def _alike(distance_KK: np.ndarray) -> list[int]:
     # Rounding leaves the diagonal and the symmetry an ulp off.
     condensed = np.maximum(squareform(distance_KK, checks=False), 0.0)
     return leaves_list(linkage(condensed, "average", optimal_ordering=True)).tolist()
-
-
-def _log_places(passes: np.ndarray) -> np.ndarray:
-    """log10 of the costs; zero stands a little to the left of the smallest."""
-    logs = np.log10(passes[passes > 0])
-    known = logs if logs.size else np.zeros(1)
-    places = np.full(passes.shape, known.min() - max(0.3, 0.25 * np.ptp(known)))
-    places[passes > 0] = logs
-    return places
-
-
-def _side_by_side(rows: pd.DataFrame) -> np.ndarray:
-    """Places of the points; those of nearly the same cost spread around their mean."""
-    places = rows["place"].to_numpy()
-    starts = []
-    for level in np.unique(places):
-        if not starts or level - starts[-1] > np.log10(_ALIKE):
-            starts.append(level)
-    group = np.searchsorted(starts, places, "right") - 1
-    centres = np.array([places[group == g].mean() for g in range(len(starts))])
-    free = np.diff(centres, prepend=-np.inf, append=np.inf)
-    spread = np.empty_like(places)
-    for g, centre in enumerate(centres):
-        members = np.flatnonzero(group == g)
-        width = min(0.8 * free[g], 0.8 * free[g + 1], 0.012 * len(members))
-        steps = (np.arange(len(members)) + 0.5) / len(members) - 0.5
-        spread[members] = centre + width * steps
-    return spread
-
-
-def _cost_axis(panels: list[Axes], rows: pd.DataFrame) -> None:
-    from matplotlib.ticker import EngFormatter
-
-    passes, places = rows["find_passes"], rows["place"]
-    free, paid = places[passes == 0], passes[passes > 0]
-    ticks, names = [], []
-    if paid.size:
-        steps = _steps(paid.min() / (1 if free.size else 2), 2 * paid.max())
-        ticks, names = list(np.log10(steps)), [EngFormatter(sep="")(s) for s in steps]
-    if free.size:
-        ticks, names = [free.min(), *ticks], ["0", *names]
-    if free.size and paid.size:
-        border = (free.min() + np.log10(paid.min())) / 2
-        for axes in panels:
-            axes.axvline(border, color=_GREY, linestyle=":", linewidth=0.9)
-    panels[0].set_xticks(ticks, names)
-
-
-def _gap_axis(axes: Axes, rows: pd.DataFrame) -> None:
-    """Linear near zero, so that a few disasters do not flatten the rest."""
-    limit = _limit(rows["gap"])
-    half = rows["gap_ci95"].fillna(0.0)
-    low = 1.2 * min((rows["gap"] - half).min(), -limit)
-    high = 1.2 * max((rows["gap"] + half).max(), limit)
-    ticks = [limit / 2, *_steps(limit, max(high, -low))]
-    ticks = [t for t in (*(-t for t in ticks), 0.0, *ticks) if low <= t <= high]
-    axes.set_yscale("symlog", linthresh=limit, linscale=1.5)
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set_ylim(low, high)
-    axes.minorticks_off()
-
-
-def _marker(style: Style, tint: float) -> dict:
-    """Marker options; tint is 1 for a filled marker and nears 0 for an empty one."""
-    from matplotlib.colors import to_rgb
-
-    # Mixed with white, not transparent: the interval would shine through.
-    face = tuple(1.0 - tint * (1.0 - part) for part in to_rgb(style.colour))
-    look = {"color": style.colour, "marker": style.marker, "markerfacecolor": face}
-    return {**look, "markersize": 5, "linestyle": "none"}
 
 
 def _checked_scores(scores: Mapping[str, np.ndarray]) -> np.ndarray:

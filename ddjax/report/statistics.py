@@ -7,7 +7,8 @@ seed (int), status (`ok` or `failed`), accuracy (test top-1, percent, NaN when f
 val_accuracy (percent), learning_rate, image_passes (to train), find_passes and
 find_seconds (to find the subset), train_seconds. An optional column `select_on` with
 the value `test` marks students whose settings were chosen by their test accuracy;
-another one, `label_bytes`, says how much a student's labels take, NaN if not stored.
+others, `label_bytes` and `find_flops`, say how much a student's labels take, NaN if not
+stored, and how many floating-point operations its subset cost.
 """
 
 from collections.abc import Iterable
@@ -136,8 +137,9 @@ def summarise(members: pd.DataFrame) -> pd.DataFrame:
         that succeeded), failed, gap and gap_ci95 (points, NaN for random itself),
         gap_n (pairs), label_gap and label_gap_ci95 (random under these labels minus
         random under soft_kd, paired by seed), val_accuracy, learning_rate (text,
-        several joined by "; "), find_passes, find_seconds, train_passes,
-        train_seconds, label_bytes (means per student) and note.
+        several joined by "; "), find_passes, find_seconds, find_flops,
+        train_passes, train_seconds, label_bytes (means per student; find_flops and
+        label_bytes NaN where the members do not have them) and note.
 
     Raises:
         InputError: if a column is missing, there are no rows, a status is unknown, or a
@@ -326,7 +328,10 @@ def _summary_row(group: pd.DataFrame, accuracy: pd.DataFrame) -> dict[str, objec
         label_gap = paired_interval(own, reference)
     succeeded = group[group["accuracy"].notna()]
     rates = np.unique(group["learning_rate"].dropna())
-    stored = "label_bytes" in group
+
+    def optional(name):
+        return group[name].mean() if name in group else float("nan")
+
     on_test = "select_on" in group and (group["select_on"] == "test").any()
     return {
         "method": method,
@@ -345,8 +350,9 @@ def _summary_row(group: pd.DataFrame, accuracy: pd.DataFrame) -> dict[str, objec
         "learning_rate": "; ".join(f"{rate:.6g}" for rate in rates),
         "find_passes": group["find_passes"].mean(),
         "find_seconds": group["find_seconds"].mean(),
+        "find_flops": optional("find_flops"),
         "train_passes": succeeded["image_passes"].mean(),
         "train_seconds": succeeded["train_seconds"].mean(),
-        "label_bytes": group["label_bytes"].mean() if stored else float("nan"),
+        "label_bytes": optional("label_bytes"),
         "note": CHOSEN_ON_TEST if on_test else "",
     }

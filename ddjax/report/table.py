@@ -32,6 +32,7 @@ _DECIMALS = {
     "label_bytes": 1,
     "val_accuracy": 4,
     "find_seconds": 3,
+    "find_flops": 0,  # may pass the largest integer
     "train_seconds": 3,
 }
 _WHOLE = ("ipc", "n", "failed", "gap_n", "find_passes", "train_passes")

@@ -64,6 +64,9 @@ class Augment:
     patch_shuffle_regimes: tuple[str, ...] = ("soft_kd",)
     # One of these a view, with no other but CutMix, see DSA_OPERATIONS; (): off.
     dsa: tuple[str, ...] = ()
+    # (brightness, contrast, saturation): factors from 1 - value to 1 + value; (): off.
+    color_jitter: tuple[float, ...] = ()
+    lighting: float = 0.0  # deviation of AlexNet's shift of colours; 0: off
 
     def __post_init__(self):
         checks.require(
@@ -72,8 +75,15 @@ class Augment:
             self.resized_crop,
             "() or (lowest, highest) area",
         )
-        for regime in self.patch_shuffle_regimes:
-            checks.one_of("augment.patch_shuffle_regimes", regime, REGIMES)
+        checks.require(
+            len(self.color_jitter) in (0, 3),
+            "augment.color_jitter",
+            self.color_jitter,
+            "() or (brightness, contrast, saturation)",
+        )
+        for name in ("cutmix_regimes", "patch_shuffle_regimes"):
+            for regime in getattr(self, name):
+                checks.one_of(f"augment.{name}", regime, REGIMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +122,7 @@ class Student:
 
 @dataclasses.dataclass(frozen=True)
 class Transfer:
-    """One more network that every subset is judged with.
+    """One more judge of every subset: a network and its recipe.
 
     It has the student's recipe but for what is given here, the same number of image
     passes, and no part in any choice.
@@ -122,12 +132,20 @@ class Transfer:
     learning_rates: tuple[float, ...] = ()  # (): the student's
     batch_size: int = 0  # 0: the student's
     zeta: float = 0.0  # 0: the student's
+    own_augment: bool = False  # whether it sees the views of `augment` below
+    augment: Augment = Augment()
 
     def check(self, section: str) -> None:
         for rate in self.learning_rates:
             checks.positive(f"{section}.learning_rates", rate)
         checks.finite(f"{section}.batch_size", self.batch_size, 0)
         checks.finite(f"{section}.zeta", self.zeta, 0)
+        checks.require(
+            self.own_augment or self.augment == Augment(),
+            f"{section}.own_augment",
+            self.own_augment,
+            f"True beside views of its own, {section}.augment",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +155,9 @@ class Protocol:
     seeds: tuple[int, ...] = (0, 1, 2)
     search_seeds: int = 1  # seeds spent on choosing learning rates and windows
     select_on: str = "validation"  # "test" only to reproduce papers that did so
+    # Points of a training at which train and test accuracy are measured, for the
+    # report's curves; nothing is chosen by them. 0: none.
+    curves: int = 0
 
     def __post_init__(self):
         checks.require(
@@ -149,6 +170,7 @@ class Protocol:
             checks.finite("protocol.seeds", seed, 0, 2**31 - 1)
         checks.finite("protocol.search_seeds", self.search_seeds, 1, len(self.seeds))
         checks.one_of("protocol.select_on", self.select_on, SPLITS)
+        checks.finite("protocol.curves", self.curves, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,7 +288,7 @@ def add_teacher(config: ml_collections.ConfigDict, name: str) -> None:
 def add_transfer(
     config: ml_collections.ConfigDict, entry: str, name: str = "", **options: Any
 ) -> None:
-    """Adds a network to `transfer`.
+    """Adds a judge to `transfer`.
 
     Args:
       config: of `defaults`; changed in place.

@@ -19,6 +19,7 @@ class Labels:
 
     regime: str = "soft_kd"  # what a soft step asks; `hard` has no soft step
     loss: str = "kl"  # of soft steps
+    gt_weight: float = 0.025  # mse_gt: of the cross-entropy with the class
     temperature: float = 0.0  # of soft steps; 0: student.temperature
     dynamic_temperature: bool = False  # teacher: 20 * 0.7^(epoch // 30), at least 2
     calibrated_temperature: bool = False  # student: the best of 0.01..1 for each batch
@@ -46,7 +47,8 @@ class Labels:
             ("committee_mean", COMMITTEE_MEANS),
         ):
             checks.one_of(f"{key}.{name}", getattr(self, name), known)
-        for name in ("temperature", "soft_epochs", "hard_weight", "slc", "pool_epochs"):
+        numbers = "temperature", "soft_epochs", "hard_weight", "slc", "pool_epochs"
+        for name in (*numbers, "gt_weight"):
             checks.finite(f"{key}.{name}", getattr(self, name), 0)
         checks.finite(f"{key}.hard_smoothing", self.hard_smoothing, 0, 1)
         if self.regime != "soft_kd":
@@ -81,7 +83,12 @@ class Labels:
             self.loss,
             "kl where a temperature is dynamic or calibrated",
         )
-
+        checks.require(
+            self.loss == "mse_gt" or self.gt_weight == Labels.gt_weight,
+            f"{key}.gt_weight",
+            self.gt_weight,
+            f"{Labels.gt_weight} with the loss {self.loss}, which has no such weight",
+        )
         checks.require(
             self.loss != "crld" or not self.codec,
             f"{key}.codec",

@@ -5,7 +5,7 @@ import numpy as np
 
 from ddjax import data, distill, mesh, models, select
 from ddjax.errors import InputError
-from ddjax.labels import REGIMES, codecs
+from ddjax.labels import codecs
 from ddjax.models import Network
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Distill, Settings, checks
@@ -27,7 +27,6 @@ def check_names(settings: Settings) -> None:
     data.check_name(settings.data.source)
     known = (
         ("regimes", settings.regimes, tuple(settings.labels)),
-        ("augment.cutmix_regimes", settings.augment.cutmix_regimes, REGIMES),
         (
             "select.methods",
             settings.select.methods,

@@ -23,6 +23,7 @@ from ddjax.models import Network
 from ddjax.settings import Labels, Optimizer, Settings, Teacher
 from ddjax.train import student
 from ddjax.train.micro_batch import micro_batch_size
+from ddjax.train.schedule import Steps
 from ddjax.train.supervision import Supervision
 
 
@@ -34,7 +35,7 @@ class Context:
       settings: the checked settings.
       source: the loaded source.
       pool, validation, test: its three splits; selections see the pool only.
-      transfer: the entry of `transfer` whose network its students have; "": theirs.
+      transfer: the entry of `transfer` whose students it has; "": `student`'s.
       made: addresses of the image sets that are its pool; (): the source's images.
       images: the image set that was read, with the same number of images a class.
       workdir: where artifacts go.
@@ -73,11 +74,15 @@ class Context:
 
     @property
     def section(self) -> str:
-        """The settings' section of the students' network and learning rates."""
+        """The settings' section of the students' network and recipe."""
         return f"transfer.{self.transfer}" if self.transfer else "student"
 
     def with_student(self, name: str) -> "Context":
-        """Returns the same run with the network of an entry of `transfer`."""
+        """Returns the same run with the students of an entry of `transfer`.
+
+        Raises:
+          InputError: its views cannot be made of the source's images.
+        """
         other, student = self.settings.transfer[name], self.settings.student
         zeta = other.zeta or student.optimizer.zeta
         student = dataclasses.replace(
@@ -88,7 +93,16 @@ class Context:
             optimizer=dataclasses.replace(student.optimizer, zeta=zeta),
         )
         settings = dataclasses.replace(self.settings, student=student)
-        return dataclasses.replace(self, settings=settings, transfer=name)
+        if not other.own_augment:
+            return dataclasses.replace(self, settings=settings, transfer=name)
+        settings = dataclasses.replace(settings, augment=other.augment)
+        judge = dataclasses.replace(self, settings=settings, transfer=name)
+        for regime in settings.regimes:
+            try:
+                judge.recipe(regime)
+            except InputError as error:
+                raise InputError(f"transfer.{name}.{error}") from error
+        return judge
 
     def with_pool(self, pool: Examples, made: tuple[str, ...]) -> "Context":
         """Returns the same run with made images to train on.
@@ -174,8 +188,10 @@ class Context:
             cutmix=augment.cutmix if regime in augment.cutmix_regimes else 0.0,
             patch_shuffle=augment.patch_shuffle if shuffles else 0,
             dsa=dsa,
+            color_jitter=augment.color_jitter or None,
+            lighting=augment.lighting,
         )
-        recipe.check(*self.source.shape[:2])
+        recipe.check(*self.source.shape)
         return recipe
 
     def program(
@@ -205,15 +221,19 @@ class Context:
             self.settings.student.scale_by_t2,
             labels.dynamic_temperature,
             labels.calibrated_temperature,
+            labels.gt_weight,
         )
         whole = objective.needs_whole_batch
+        schedule = optimizer.schedule
+        if schedule == "step":
+            schedule = Steps(optimizer.step_at, optimizer.step_factor)
         return student.Program(
             network=network,
             objective=objective,
             recipe=self.recipe(regime),
             batch_size=batch_size,
             optimizer=optimizer.name,
-            schedule=optimizer.schedule,
+            schedule=schedule,
             nesterov=optimizer.nesterov,
             clip=optimizer.clip > 0,
             ema=optimizer.ema > 0,

@@ -45,21 +45,11 @@ class Evidence:
     def cost(self, needs: tuple[str, ...]) -> Cost:
         """Returns one subset's share of what some needs cost, shared parts once."""
         made = {
-            artifact.address: (artifact.cost, share)
+            artifact.address: (artifact.cost, users)
             for need in needs
-            for artifact, share in self.made_from.get(need, [])
+            for artifact, users in self.made_from.get(need, [])
         }
-        return sum(
-            (
-                Cost(
-                    seconds=cost.seconds / share,
-                    forward_passes=cost.forward_passes // share,
-                    train_passes=cost.train_passes // share,
-                )
-                for cost, share in made.values()
-            ),
-            start=Cost(),
-        )
+        return sum((cost.share(users) for cost, users in made.values()), start=Cost())
 
     def inputs(self, row: int) -> select.Inputs:
         """Returns what the selections of one seed look at.

@@ -8,9 +8,12 @@ import pandas as pd
 
 from ddjax import report, select
 from ddjax.artifacts import Artifact
+from ddjax.report.statistics import RANDOM
+from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
+from ddjax.stations.embeddings import REAL, embeddings_station
 from ddjax.stations.evidence import Evidence
-from ddjax.stations.images import ImageSets
+from ddjax.stations.images import READ, ImageSets
 from ddjax.stations.subsets import chosen_start, scores_of, subset_of
 
 _FEW = 12  # up to so many selections can be told apart in one panel
@@ -25,6 +28,7 @@ def draw(
     sets: dict[int, dict[str, ImageSets]],
     evidence: dict[int, Evidence],
     tables: dict[tuple[str, int], pd.DataFrame],
+    teachers: dict[str, Teacher],
 ) -> list[tuple[str, pathlib.Path]]:
     """Writes figures/*.png.
 
@@ -36,6 +40,7 @@ def draw(
       sets: budget -> entry of `distill` -> its image sets.
       evidence: budget -> what the selections looked at.
       tables: of `dcs_tables`.
+      teachers: by name.
 
     Returns:
       (caption, path) in the order to show.
@@ -46,9 +51,18 @@ def draw(
         caption = "What foretells the test loss of a subset (DCS)"
         drawn.append((caption, report.dcs_figure(tables), "dcs"))
     for ipc, artifact in subsets.items():
+        if context.settings.protocol.curves:
+            figure = report.dynamics_figure(members[members["ipc"] == ipc], styles)
+            drawn.append(
+                (f"How students learn, IPC {ipc}", figure, f"dynamics_ipc{ipc}")
+            )
+        positions = _first_subsets(context, members, artifact, ipc)
         drawn += _of_subsets(
-            context, members, artifact, sets[ipc], evidence[ipc], styles
+            context, artifact, positions, sets[ipc], evidence[ipc], styles
         )
+        if sets[ipc] and "teacher" in teachers:
+            teacher = teachers["teacher"]
+            drawn += _of_sets(context, teacher, ipc, positions, sets[ipc], styles)
     folder = context.workdir.path / "figures"
     folder.mkdir(exist_ok=True)
     figures = []
@@ -76,22 +90,29 @@ def _of_results(context, summary, styles) -> list[tuple[str, Any, str]]:
     if len(methods) >= _MANY:
         matrix = report.matrix_figure(summary)
         drawn.insert(0, ("Quality gap of every selection", matrix, "matrix"))
-        if summary["gap"].notna().any():
-            cost = report.cost_figure(summary, styles)
-            drawn.append(("What a selection costs and gains", cost, "cost"))
+    # What a set that was read cost to make is not known.
+    known = summary[summary["method"] != READ]
+    compared = known["gap"].notna() & known["method"].isin(methods)
+    if (len(methods) >= _MANY or context.settings.distill) and compared.any():
+        cost = report.cost_figure(known, styles)
+        drawn.append(("What a set costs and gains", cost, "cost"))
     return drawn
 
 
-def _of_subsets(context, members, subsets, sets, evidence, styles):
-    """What the selections of a budget chose, as (caption, figure, name)."""
-    settings, ipc = context.settings, evidence.ipc
-    regime = settings.regimes[0]
-    positions = {
+def _first_subsets(context, members, subsets, ipc) -> dict[str, np.ndarray]:
+    """The first seed's positions of every selection of a budget."""
+    regime = context.settings.regimes[0]
+    return {
         name: subset_of(
             subsets, name, 0, chosen_start(context, members, name, regime, ipc)
         )
-        for name in settings.select.methods
+        for name in context.settings.select.methods
     }
+
+
+def _of_subsets(context, subsets, positions, sets, evidence, styles):
+    """What the selections of a budget chose, as (caption, figure, name)."""
+    ipc = evidence.ipc
     drawn, scores = [], scores_of(subsets, 0)
     if "traces" in evidence.found and "el2n" not in scores:
         inputs = evidence.inputs(0)
@@ -128,3 +149,30 @@ def _sheet(context, positions, sets):
     return report.contact_sheet(
         np.concatenate(images), np.concatenate(labels), shown, context.source.classes
     )
+
+
+def _of_sets(context, teacher, ipc, positions, sets, styles):
+    """What the teacher sees in the sets of a budget, as (caption, figure, name)."""
+    seed = context.settings.protocol.seeds[0]
+    chosen = [RANDOM] * (RANDOM in positions)
+    chosen += [name for name in positions if name != RANDOM][:1]
+    shown = {name: context.pool.take(positions[name]) for name in chosen}
+    shown |= {
+        name: made.context.pool.take(made.positions[seed])
+        for name, made in sets.items()
+    }
+    found = embeddings_station(context, ipc, teacher, shown)
+    names, arrays = found.info["sets"], found.arrays
+    hard = {
+        name: arrays["el2n"][arrays["set"] == row] for row, name in enumerate(names)
+    }
+    real = hard.pop(REAL)
+    difficulty = report.set_difficulty_figure(real, hard, styles)
+    places = report.tsne_figure(
+        arrays["points"], arrays["labels"], arrays["set"], names, context.source.classes
+    )
+    end = f"IPC {ipc}, first seed"
+    return [
+        (f"What the teacher finds hard, {end}", difficulty, f"set_difficulty_ipc{ipc}"),
+        (f"Sets among the real images, {end}", places, f"tsne_ipc{ipc}"),
+    ]

@@ -26,7 +26,8 @@ class ImageSets:
     Attributes:
       context: the run with the made images, all sets of them, for a pool.
       positions: seed -> int32 positions in that pool.
-      cost: what one set cost to make, its share of the scoring runs included.
+      cost: what one set cost to make, its share of the scoring runs and the training of
+        its teachers included.
     """
 
     context: Context
@@ -62,12 +63,9 @@ def make_image_sets(
         seed: whole + size * (row % len(made)) for row, seed in enumerate(seeds)
     }
     spent = sum((artifact.cost for artifact in made), start=Cost())
-    share = Cost(
-        seconds=spent.seconds / len(made),
-        forward_passes=spent.forward_passes // len(made),
-        train_passes=spent.train_passes // len(made),
-    )
-    cost = share + evidence.cost(needs_of_set(entry))
+    asked = (teachers[who].artifact.cost.share(1) for who in teachers_of_set(entry))
+    cost = spent.share(len(made)) + evidence.cost(needs_of_set(entry))
+    cost = sum(asked, start=cost)
     return ImageSets(
         context.with_pool(pool, tuple(artifact.address for artifact in made)),
         positions,

@@ -57,14 +57,22 @@ def member_row(
         "image_passes": outcome.image_passes,
         "find_passes": found.forward_passes + found.train_passes,
         "find_seconds": found.seconds,
+        "find_flops": found.flops,
         "train_seconds": outcome.train_seconds,
         "select_on": context.settings.protocol.select_on,
         "label_bytes": outcome.label_bytes,
         "label_disk_bytes": outcome.label_disk_bytes,
         "images": len(member.positions),
         "subset": artifacts.digest([*context.made, subset]) if context.made else subset,
-        "curve": [round(float(value), 5) for value in outcome.curve],
+        "curve": _rounded(outcome.curve, 5),
+        "train_curve": _rounded(outcome.train_curve, 3),
+        "test_curve": _rounded(outcome.test_curve, 3),
+        "curve_steps": [int(step) for step in outcome.curve_steps],
     }
+
+
+def _rounded(values: np.ndarray, decimals: int) -> list[float]:
+    return [round(float(value), decimals) for value in values]
 
 
 def _last(curve: np.ndarray) -> float:
@@ -115,13 +123,17 @@ def write(
         table = pd.concat(tables, names=["regime", "ipc"]).reset_index([0, 1])
         text = table.round(4).to_csv(index=False)
         artifacts.write_file(folder / "dcs.csv", text.encode())
-    figures = draw(context, members, summary, subsets, sets, evidence, tables)
+    figures = draw(context, members, summary, subsets, sets, evidence, tables, teachers)
     if context.settings.transfer:
         networks = report.by_architecture(everyone)
         report.write_csv(networks, folder / "architectures.csv")
         drawn = report.architectures_figure(networks)
-        figures.insert(0, _picture(context, "Every network", drawn, "architectures"))
+        figures.insert(0, _picture(context, "Every judge", drawn, "architectures"))
     figures += learning_curves(context, teachers)
+    source = context.source
+    published = report.beside(
+        context.settings, source.shape, source.num_classes, summary
+    )
     manifest = write_manifest(context, notes)
     failures = everyone[everyone["status"] == "failed"]
     report.write_html(
@@ -134,9 +146,13 @@ def write(
         environment=manifest["environment"] | {"source": manifest["source"]},
         failures=failures[_FAILURE].to_dict("records"),
         notes=notes,
+        published=published,
     )
     print()
     print(report.console_table(summary))
+    if len(published):
+        print(f"\nPublished numbers. {report.EXPLANATION}")
+        print(published.to_string(index=False))
     for note in notes:
         print(f"Note: {note}")
     context.say(f"report: {os.path.relpath(folder / 'report.html')}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,6 +15,8 @@ from ddjax.stations.context import Context, hparams, progress_bar
 from ddjax.stations.stores import Stores
 from ddjax.train import evaluate, student, sweep
 from ddjax.train.members import Members
+
+_SHOWN = 1000  # images of a subset that its students' train accuracy is measured on
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +46,9 @@ class Outcome:
 
     Accuracies are in percent, the loss is the mean cross-entropy in nats, NaN if it
     failed or they were not read; the bytes are those of its stored labels, by their
-    format's formula and on disk, NaN where labels are not stored.
+    format's formula and on disk, NaN where labels are not stored. `train_curve` and
+    `test_curve` are accuracies after `curve_steps` steps, on the subset's own images
+    and on the test split, all three empty where they were not asked for.
     """
 
     member: Member
@@ -56,6 +61,9 @@ class Outcome:
     image_passes: int
     label_bytes: float = float("nan")
     label_disk_bytes: float = float("nan")
+    train_curve: Sequence[float] = ()
+    test_curve: Sequence[float] = ()
+    curve_steps: Sequence[int] = ()
 
     @property
     def failed(self) -> bool:
@@ -211,7 +219,8 @@ class Students:
           label: what the groups are for, on the console and in the costs.
           regime: their labels.
           members: students of equal budget.
-          read_test: whether the test split is read; searches do not.
+          read_test: whether the test split is read, and `protocol.curves` measured;
+            searches do neither, unless they choose by the test split.
 
         Returns:
           One outcome a member, in the same order.
@@ -246,6 +255,9 @@ class Students:
             ],
         }
         parents, stores = self.parents(regime), None
+        stops = curve_stops(steps, context.settings.protocol.curves * read_test)
+        if stops:
+            settings["curve_steps"] = list(stops)
         if supervision is not None:
             settings["supervision"] = dataclasses.asdict(supervision)
         if context.labels(regime).codec:
@@ -269,14 +281,17 @@ class Students:
                 stores and [store.targets for store in stores],
             )
             with progress_bar(label, steps * len(members), "student-step") as bar:
-                states, _ = runner.train(
+                states, curves = runner.train(
                     group,
                     steps,
+                    stops,
+                    lambda states, carried: (self._look(runner, states, members), None),
                     folder=partial,
                     checkpoint_seconds=context.settings.sweep.checkpoint_seconds,
                     progress=bar.update,
                 )
             arrays = self._judge(runner, states, len(members), read_test)
+            arrays |= {name: curve.T for name, curve in curves.items()}
             return Draft(arrays, {"label": label}, runner.take_cost())
 
         artifact = context.station("students", label, settings, parents, make)
@@ -284,6 +299,7 @@ class Students:
         views = context.labels(regime).views
         passes = steps * context.settings.student.batch_size * views
         arrays = artifact.arrays
+        looked = ("train_curve", "test_curve") if stops else ()
         return [
             Outcome(
                 member,
@@ -295,6 +311,8 @@ class Students:
                 steps,
                 passes,
                 *(stores[row].bytes if stores else self.label_bytes(regime, member)),
+                **{name: arrays[name][row] for name in looked},
+                curve_steps=stops,
             )
             for row, member in enumerate(members)
         ]
@@ -308,6 +326,29 @@ class Students:
         each = {"hard": np.ceil(np.log2(classes)) / 8, "soft": 4.0 * classes}
         size = each.get(self.context.labels(regime).regime, np.nan)
         return size * len(member.positions), np.nan
+
+    def _look(self, runner, states, members: list[Member]) -> dict[str, np.ndarray]:
+        """Returns the accuracies of a moment, [M] float32, NaN of those that diverged.
+
+        All members are asked about the images of all subsets at once, at most _SHOWN of
+        each and evenly spaced, and each is judged by its own.
+        """
+        pool, test, count = self.context.pool, self.context.test, len(members)
+        own = [_spaced(np.sort(member.positions)) for member in members]
+        shown = np.unique(np.concatenate(own))
+        seen = runner.ask(
+            evaluate.judge, states, count, pool.images[shown], pool.labels[shown]
+        )
+        places = [np.searchsorted(shown, positions) for positions in own]
+        train = [
+            _accuracy({name: answers[row, at] for name, answers in seen.items()})
+            for row, at in enumerate(places)
+        ]
+        seen = runner.ask(evaluate.judge, states, count, test.images, test.labels)
+        return {
+            "train_curve": np.array(train, np.float32),
+            "test_curve": _accuracy(seen).astype(np.float32),
+        }
 
     def _judge(self, runner, states, count: int, read_test: bool) -> dict[str, Any]:
         context = self.context
@@ -327,3 +368,26 @@ class Students:
         for name in splits:
             arrays[f"{name}_accuracy"][failed] = arrays[f"{name}_loss"][failed] = np.nan
         return arrays
+
+
+def curve_stops(steps: int, points: int) -> tuple[int, ...]:
+    """Returns after which steps accuracies are measured: evenly spaced, the last too.
+
+    Args:
+      steps: of a training.
+      points: how many; 0: none. A shorter training has one at every step.
+    """
+    points = min(points, steps)
+    return tuple(-(-steps * point // points) for point in range(1, points + 1))
+
+
+def _spaced(positions: np.ndarray) -> np.ndarray:
+    """Returns at most _SHOWN of some positions, evenly spaced."""
+    count = min(len(positions), _SHOWN)
+    return positions[np.arange(count) * len(positions) // count]
+
+
+def _accuracy(seen: dict[str, np.ndarray]) -> np.ndarray:
+    """Returns percent over the last axis; NaN where a loss is not finite."""
+    finite = np.isfinite(seen["loss"]).all(axis=-1)
+    return np.where(finite, 100.0 * seen["correct"].mean(axis=-1), np.nan)

@@ -9,7 +9,6 @@ import pandas as pd
 
 from ddjax import report
 from ddjax.artifacts import Artifact
-from ddjax.report.statistics import FULL
 from ddjax.scores import surrogates
 from ddjax.select import Inputs
 from ddjax.stations.context import Context
@@ -52,7 +51,7 @@ def dcs_tables(
                 (members["ipc"] == ipc)
                 & (members["regime"] == regime)
                 & (members["status"] == "ok")
-                & (members["method"] != FULL)
+                & members["method"].isin(context.settings.select.methods)
             ]
             if trained["method"].nunique() < _FEWEST:
                 continue

@@ -14,7 +14,7 @@ import optax
 from ddjax.data import augment
 from ddjax.models import Network
 from ddjax.train.order import Order
-from ddjax.train.schedule import schedule_factor
+from ddjax.train.schedule import Steps, schedule_factor
 from ddjax.train.supervision import Supervision
 
 CURVE_POINTS = 50
@@ -111,7 +111,7 @@ class Program:
     recipe: augment.Recipe
     batch_size: int
     optimizer: str = "adamw"
-    schedule: str = "cosine"
+    schedule: str | Steps = "cosine"
     nesterov: bool = False
     clip: bool = False
     ema: bool = False

@@ -21,6 +21,7 @@ from ddjax.artifacts import Cost
 from ddjax.data.augment import Recipe
 from ddjax.train import checkpoint, order, student
 from ddjax.train.drivers import lift
+from ddjax.train.flops import flops
 from ddjax.train.members import Members
 
 # Steps whose presentations are laid out at once. Long enough to make the layout cheap,
@@ -315,7 +316,7 @@ class Runner:
         network = self.program.network
         variables = jax.eval_shape(network.init, jax.random.key(0))
         image = jax.ShapeDtypeStruct((1, *network.image_shape), np.float32)
-        return _flops(network.apply, variables, image)
+        return flops(network.apply, variables, image)
 
     def _step_flops(self, plan: student.Plan) -> float:
         """Operations of one member's training step; `plan` of a part, [W,L,...]."""
@@ -332,7 +333,7 @@ class Runner:
             number = jax.ShapeDtypeStruct((), np.float32)
             hparams = student.HParams(*[number] * len(student.HParams._fields))
             step = Bound(student.train_step, program)
-            self._flops_of_step = _flops(step, state, self.pool, plan, hparams)
+            self._flops_of_step = flops(step, state, self.pool, plan, hparams)
         return self._flops_of_step
 
     def _place(self, tree: Any) -> Any:
@@ -357,12 +358,6 @@ class Bound:
 
     def __call__(self, *args):
         return self.function(self.static, *args)
-
-
-def _flops(function: Callable, *abstract: Any) -> float:
-    """Floating-point operations by XLA's cost analysis, before optimisation."""
-    analysis = jax.jit(function).lower(*abstract).cost_analysis()
-    return max((analysis or {}).get("flops", 0.0), 0.0)
 
 
 def _ask(static, variables, images, labels, mean, std):

@@ -1,0 +1,28 @@
+"""LPLD under RD3's protocol: the images of a class are made together.
+
+Claim (LPLD): matched with the statistics of their class, images of a class differ from
+each other, and few soft labels are then enough.
+
+Source: he-y/soft-label-pruning-for-dataset-distillation. A batch is all images of one
+class. It has no constants for CIFAR; it and the smaller sets take TinyImageNet's, whose
+number of iterations, not known, is ImageNet's. ImageNet's subsets take ImageNet's.
+
+    python -m ddjax.main --config=configs/methods/lpld.py:cifar100 --dry_run
+    python -m ddjax.main --config=configs/methods/lpld.py:cifar100
+
+Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+`cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
+"""
+
+from ddjax import presets
+
+CONSTANTS = {
+    "tiny_imagenet": {"iterations": 4000, "learning_rate": 0.1, "bn_weight": 0.05},
+    "imagenet": {"iterations": 4000, "learning_rate": 0.25, "bn_weight": 0.01},
+}
+
+
+def get_config(variant: str = "digits"):
+    config = presets.made(variant, "lpld")
+    presets.recover(config, variant, CONSTANTS)
+    return config

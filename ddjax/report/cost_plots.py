@@ -1,0 +1,170 @@
+"""The figure of gains against costs: what a set costs to find or make, and is worth.
+
+`summary` is the result of `statistics.summarise`, appended rows allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ddjax.errors import InputError
+from ddjax.report.plots import Style, method_styles, new_figure
+from ddjax.report.selection_plots import compared, limit_of, steps_between
+from ddjax.report.statistics import FULL, RANDOM, ordered_methods, ordered_regimes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_GREY = "#777777"
+_ALIKE = 1.1  # costs within this factor of the smallest share a place
+_TICKS = 7  # with more of 1, 2, 5, 10 ..., only powers of ten are named
+# Column of the summary -> what its axis says.
+_COSTS = {
+    "find_passes": "image passes to find or make the set",
+    "find_seconds": "seconds to find or make the set",
+}
+
+
+def cost_figure(
+    summary: pd.DataFrame, styles: Mapping[str, Style] | None = None
+) -> Figure:
+    """Paired gap to random against what it cost to find or make the set.
+
+    Args:
+        summary: the result of `statistics.summarise`.
+        styles: method name to style; by default from the summary's own methods.
+
+    Returns:
+        The figure: a row of panels per regime, a column for image passes and, where
+        the summary has them, one for seconds; per method and budget a marker with its
+        95 % interval, the paler the smaller the budget. Costs on a logarithmic axis,
+        zero left of the dotted line; points whose costs are within 10 % of each other
+        stand side by side around their mean, in the order of the methods. The gap is
+        linear up to the 80th percentile of |gap|, rounded up to 1, 2, 5, 10 ..., and
+        logarithmic beyond. Full data are left out: they are no selection.
+
+    Raises:
+        InputError: if no method besides random and full data has a gap and a cost.
+    """
+    rows = compared(summary, hidden=(RANDOM, FULL))
+    styles = {**method_styles(summary["method"]), **(styles or {})}
+    methods = ordered_methods(rows["method"])
+    regimes = ordered_regimes(rows["regime"])
+    budgets = sorted(int(ipc) for ipc in rows["ipc"].unique())
+    rows = rows[rows["gap"].notna() & rows["find_passes"].notna()]
+    if rows.empty:
+        raise InputError("summary: no selection has a gap to random and a cost")
+    costs = [name for name in _COSTS if name in rows and rows[name].notna().all()]
+    entries = len(methods) + len(budgets)  # of the legend
+    height = max(1.2 + 2.4 * len(regimes), 1.6 + 0.19 * entries)
+    figure = new_figure(9.0 if len(costs) == 1 else 12.0, height)
+    grid = figure.subplots(
+        len(regimes), len(costs), sharex="col", sharey=True, squeeze=False
+    )
+    tints = dict(zip(budgets, np.linspace(1.0, 0.1, len(budgets))[::-1], strict=True))
+    for name, column in zip(costs, grid.T, strict=True):
+        placed = rows.assign(place=_log_places(rows[name].to_numpy(float)))
+        for axes, regime in zip(column, regimes, strict=True):
+            part = placed[placed["regime"] == regime]
+            for row, place in zip(part.itertuples(), _side_by_side(part), strict=True):
+                marker = _marker(styles[row.method], tints[row.ipc])
+                bar = {"yerr": row.gap_ci95, "elinewidth": 0.8, "label": row.method}
+                axes.errorbar(place, row.gap, zorder=3, **bar, **marker)
+            axes.axhline(0.0, color=_GREY, linewidth=1.2, zorder=1)
+            axes.grid(axis="both", color="#E4E4E4", linewidth=0.6)
+            axes.set_axisbelow(True)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.tick_params(labelsize=8)
+        column[-1].set_xlabel(_COSTS[name], fontsize=9)
+        _cost_axis(list(column), placed, name)
+    for axes, regime in zip(grid[:, 0], regimes, strict=True):
+        axes.set_title(f"{regime} labels", fontsize=10, loc="left")
+    figure.supylabel("accuracy minus random (points)", fontsize=9)
+    legend = [(name, styles[name], 1.0) for name in methods]
+    legend += [(f"IPC {ipc}", Style(_GREY, "o"), tints[ipc]) for ipc in budgets]
+    draw = grid.flat[0].plot
+    handles = [draw([], [], label=name, **_marker(*look))[0] for name, *look in legend]
+    options = {"loc": "outside right center", "frameon": False, "fontsize": 8}
+    figure.legend(handles=handles, **options)
+    _gap_axis(grid.flat[0], rows)
+    figure.suptitle("Gap to random (95 % interval) against the cost of the set")
+    return figure
+
+
+def _log_places(passes: np.ndarray) -> np.ndarray:
+    """log10 of the costs; zero stands a little to the left of the smallest."""
+    logs = np.log10(passes[passes > 0])
+    known = logs if logs.size else np.zeros(1)
+    places = np.full(passes.shape, known.min() - max(0.3, 0.25 * np.ptp(known)))
+    places[passes > 0] = logs
+    return places
+
+
+def _side_by_side(rows: pd.DataFrame) -> np.ndarray:
+    """Places of the points; those of nearly the same cost spread around their mean."""
+    places = rows["place"].to_numpy()
+    starts = []
+    for level in np.unique(places):
+        if not starts or level - starts[-1] > np.log10(_ALIKE):
+            starts.append(level)
+    group = np.searchsorted(starts, places, "right") - 1
+    centres = np.array([places[group == g].mean() for g in range(len(starts))])
+    free = np.diff(centres, prepend=-np.inf, append=np.inf)
+    spread = np.empty_like(places)
+    for g, centre in enumerate(centres):
+        members = np.flatnonzero(group == g)
+        width = min(0.8 * free[g], 0.8 * free[g + 1], 0.012 * len(members))
+        steps = (np.arange(len(members)) + 0.5) / len(members) - 0.5
+        spread[members] = centre + width * steps
+    return spread
+
+
+def _cost_axis(panels: list[Axes], rows: pd.DataFrame, name: str) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    costs, places = rows[name], rows["place"]
+    free, paid = places[costs == 0], costs[costs > 0]
+    ticks, names = [], []
+    if paid.size:
+        low, high = paid.min() / (1 if free.size else 2), 2 * paid.max()
+        steps = steps_between(low, high)
+        if len(steps) > _TICKS:
+            steps = [step for step in steps if np.log10(step) % 1 == 0]
+        text = EngFormatter(sep="") if name == "find_passes" else "{:g}".format
+        ticks, names = list(np.log10(steps)), [text(step) for step in steps]
+    if free.size:
+        ticks, names = [free.min(), *ticks], ["0", *names]
+    if free.size and paid.size:
+        border = (free.min() + np.log10(paid.min())) / 2
+        for axes in panels:
+            axes.axvline(border, color=_GREY, linestyle=":", linewidth=0.9)
+    panels[0].set_xticks(ticks, names)
+
+
+def _gap_axis(axes: Axes, rows: pd.DataFrame) -> None:
+    """Linear near zero, so that a few disasters do not flatten the rest."""
+    limit = limit_of(rows["gap"])
+    half = rows["gap_ci95"].fillna(0.0)
+    low = 1.2 * min((rows["gap"] - half).min(), -limit)
+    high = 1.2 * max((rows["gap"] + half).max(), limit)
+    ticks = [limit / 2, *steps_between(limit, max(high, -low))]
+    ticks = [t for t in (*(-t for t in ticks), 0.0, *ticks) if low <= t <= high]
+    axes.set_yscale("symlog", linthresh=limit, linscale=1.5)
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_ylim(low, high)
+    axes.minorticks_off()
+
+
+def _marker(style: Style, tint: float) -> dict:
+    """Marker options; tint is 1 for a filled marker and nears 0 for an empty one."""
+    from matplotlib.colors import to_rgb
+
+    # Mixed with white, not transparent: the interval would shine through.
+    face = tuple(1.0 - tint * (1.0 - part) for part in to_rgb(style.colour))
+    look = {"color": style.colour, "marker": style.marker, "markerfacecolor": face}
+    return {**look, "markersize": 5, "linestyle": "none"}

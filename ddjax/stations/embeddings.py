@@ -1,0 +1,137 @@
+"""Embeddings: where the teacher sees real and made images, and how hard it finds them.
+
+Letters: T images that are looked at, C classes, D features.
+"""
+
+import pathlib
+import time
+
+import jax
+import numpy as np
+
+from ddjax.artifacts import Artifact, Cost, Draft, digest
+from ddjax.data.source import Examples
+from ddjax.stations.bundle import Teacher
+from ddjax.stations.context import Context
+from ddjax.train import evaluate
+
+REAL = "real"  # what the pool is called among the sets
+EACH = 100  # at most so many images of a class are looked at
+CLASSES = 20  # and so many classes
+DRAWN = 10  # of which so many are embedded: more colours cannot be told apart
+_CHUNK = 1024  # images on the device at a time
+_PERPLEXITY = 30.0
+_STEPS = 500  # of t-SNE, half of scikit-learn's: seconds for a thousand images
+
+
+def embeddings_station(
+    context: Context, ipc: int, teacher: Teacher, sets: dict[str, Examples]
+) -> Artifact:
+    """Returns the teacher's EL2N of the pool and of sets, and one map of all features.
+
+    Up to 100 images of each of up to 20 classes are looked at, both evenly spaced. The
+    features of the first ten of these classes, the input of the teacher's last dense
+    layer, are laid out in the plane by t-SNE, all sets together, started from the
+    principal components: equal arguments give equal maps.
+
+    Args:
+      context: the run, whose pool is the set REAL.
+      ipc: the budget.
+      teacher: who looks.
+      sets: name -> images and labels.
+
+    Returns:
+      An artifact with `set` [T] int32, a position in `info["sets"]`; `labels` [T]
+      int32; `el2n` [T] float32 in [0, sqrt 2], the distance between softmax and
+      one-hot label; and `points` [T,2] float32, NaN for classes that are not drawn.
+
+    Source: EL2N as `scores.el2n`, of one finished teacher; t-SNE: scikit-learn.
+    """
+    sets = {REAL: context.pool} | sets
+    settings = {
+        "sets": {
+            name: digest([digest(chosen.images), digest(chosen.labels)])
+            for name, chosen in sets.items()
+            if name != REAL
+        }
+    }
+    parents = {"teacher": teacher.address, "data": context.data_digest}
+
+    def make(folder: pathlib.Path) -> Draft:
+        del folder
+        start = time.perf_counter()
+        shown = looked_at(context.source.num_classes)
+        found = {
+            name: chosen.take(_sample(chosen.labels, shown))
+            for name, chosen in sets.items()
+        }
+        images, labels = (
+            np.concatenate([getattr(chosen, field) for chosen in found.values()])
+            for field in ("images", "labels")
+        )
+        logits, features = _represent(context, teacher, images)
+        drawn = np.isin(labels, shown[:DRAWN])
+        points = np.full((len(labels), 2), np.nan, np.float32)
+        points[drawn] = _map(features[drawn])
+        sizes = [len(chosen) for chosen in found.values()]
+        arrays = {
+            "set": np.repeat(np.arange(len(found), dtype=np.int32), sizes),
+            "labels": labels,
+            "el2n": _el2n(logits, labels),
+            "points": points,
+        }
+        cost = Cost(seconds=time.perf_counter() - start, forward_passes=len(images))
+        return Draft(arrays, {"sets": list(found)}, cost)
+
+    label = f"embeddings, IPC {ipc}"
+    return context.station("embeddings", label, settings, parents, make)
+
+
+def looked_at(num_classes: int) -> np.ndarray:
+    """Returns the classes that are looked at, at most CLASSES, evenly spaced."""
+    return _spaced(num_classes, CLASSES)
+
+
+def _spaced(count: int, most: int) -> np.ndarray:
+    """Returns at most `most` of 0..count-1, evenly spaced."""
+    return np.arange(min(count, most)) * count // min(count, most)
+
+
+def _sample(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Returns positions of at most EACH images of each of some classes, in order."""
+    found = [np.flatnonzero(labels == name) for name in classes]
+    return np.concatenate([of[_spaced(len(of), EACH)] for of in found if len(of)])
+
+
+def _represent(context: Context, teacher: Teacher, images: np.ndarray):
+    """Returns logits [T,C] and features [T,D] of images [T,H,W,K] uint8."""
+    blocks = []
+    for first in range(0, len(images), _CHUNK):
+        block = images[first : first + _CHUNK]
+        fill = _CHUNK - len(block)  # one shape, one executable
+        padded = np.concatenate([block, np.repeat(block[:1], fill, 0)])
+        with jax.default_matmul_precision("highest"):
+            answers = evaluate.represent(
+                teacher.network, teacher.variables, padded, context.mean, context.std
+            )
+        blocks.append([np.asarray(a)[: len(block)] for a in answers])
+    logits, features = zip(*blocks, strict=True)
+    return np.concatenate(logits), np.concatenate(features)
+
+
+def _el2n(logits_TC: np.ndarray, labels_T: np.ndarray) -> np.ndarray:
+    logits_TC = logits_TC.astype(np.float64)
+    weights_TC = np.exp(logits_TC - logits_TC.max(axis=1, keepdims=True))
+    error_TC = weights_TC / weights_TC.sum(axis=1, keepdims=True)
+    error_TC[np.arange(len(labels_T)), labels_T] -= 1.0
+    return np.linalg.norm(error_TC, axis=1).astype(np.float32)
+
+
+def _map(features_TD: np.ndarray) -> np.ndarray:
+    """Returns t-SNE's places [T,2] float32 of features."""
+    # Not at the top: scikit-learn takes long to import.
+    from sklearn.manifold import TSNE
+
+    perplexity = min(_PERPLEXITY, (len(features_TD) - 1) / 3)
+    chosen = {"init": "pca", "max_iter": _STEPS, "random_state": 0}
+    return TSNE(perplexity=perplexity, **chosen).fit_transform(features_TD)

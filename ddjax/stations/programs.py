@@ -1,0 +1,267 @@
+"""The programs of a run with abstract arguments: what is lowered, but not compiled.
+
+Letters: B images of a batch, n images, H W image, K channels, T iterations.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ddjax import artifacts, distill, models
+from ddjax.distill import crops, recover
+from ddjax.distill.statistics import measures_of
+from ddjax.models import Network
+from ddjax.settings import Distill
+from ddjax.settings.patches import Patches
+from ddjax.stations.context import Context
+from ddjax.train import order, student
+from ddjax.train.flops import flops
+from ddjax.train.supervision import Supervision
+from ddjax.train.sweep import Bound
+
+_array = jax.ShapeDtypeStruct
+_number = _array((), jnp.float32)
+_integer = _array((), jnp.int32)
+
+
+class Traceable(NamedTuple):
+    """A function and what it is called with.
+
+    Attributes:
+      function: of `arguments`; jitted.
+      arguments: static ones, and pytrees of `jax.ShapeDtypeStruct`.
+    """
+
+    function: Callable
+    arguments: tuple[Any, ...]
+
+    def shapes(self) -> Any:
+        """Returns what the function would give, as `jax.ShapeDtypeStruct`."""
+        return self.function.eval_shape(*self.arguments)
+
+    def lower(self, platform: str) -> Any:
+        """Returns the lowered program.
+
+        Args:
+          platform: "cpu", "cuda" or "tpu"; need not be there.
+        """
+        traced = self.function.trace(*self.arguments)
+        return traced.lower(lowering_platforms=(platform,))
+
+
+def native(network: Network) -> Network:
+    """Returns a network that takes XLA's convolutions, as it does on accelerators."""
+    layers = dataclasses.replace(network.module.layers, lowering="direct")
+    module = network.module.clone(layers=layers)
+    return dataclasses.replace(network, module=module)
+
+
+def teacher_network(context: Context, name: str) -> Network:
+    """Returns a teacher's network, with XLA's convolutions.
+
+    Args:
+      context: the run.
+      name: `teacher`, or a member of the settings' `committee`.
+    """
+    settings, source = context.teacher_settings(name), context.source
+    if not settings.path or settings.is_file:
+        return native(context.teacher_network(name))
+    bundle = artifacts.load(pathlib.Path(settings.path), "teacher").manifest["settings"]
+    options = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in bundle["options"].items()
+    }
+    network = models.network(
+        bundle["network"], source.num_classes, source.shape, **options
+    )
+    return native(network)
+
+
+def teacher_program(context: Context, name: str) -> student.Program:
+    """Returns what is compiled to train a teacher on an accelerator; see above."""
+    settings, network = context.teacher_settings(name), teacher_network(context, name)
+    program = context.program(network, settings.optimizer, settings.batch_size, "hard")
+    return dataclasses.replace(program, micro_batch=0)
+
+
+def student_program(context: Context, regime: str) -> student.Program:
+    """Returns what is compiled to train students on an accelerator.
+
+    Args:
+      context: the run.
+      regime: their labels; teachers that answer on the fly are in the program.
+    """
+    recipe, labels = context.settings.student, context.labels(regime)
+    asked = context.teachers(regime)
+    if labels.regime != "soft_kd" or labels.codec:
+        asked = ()
+    program = context.program(
+        native(context.student_network),
+        recipe.optimizer,
+        recipe.batch_size,
+        regime,
+        tuple(teacher_network(context, name) for name in asked),
+    )
+    return dataclasses.replace(program, micro_batch=0)
+
+
+def variables_of(network: Network) -> Any:
+    """Returns the shapes of a network's variables."""
+    return jax.eval_shape(network.init, jax.random.key(0))
+
+
+def forward(network: Network, images: int) -> Traceable:
+    """A pass of a batch in evaluation mode."""
+    shown = _array((images, *network.image_shape), jnp.float32)
+    return Traceable(jax.jit(network.apply), (variables_of(network), shown))
+
+
+def training_step(
+    program: student.Program,
+    classes: int,
+    supervision: Supervision | None = None,
+    stored: bool = False,
+) -> Traceable:
+    """A step of one student.
+
+    Args:
+      program: what is compiled in; teachers of its objective are asked.
+      classes: number of classes.
+      supervision: of the labels.
+      stored: whether the teacher's answers are read from a store.
+    """
+    shape, size = program.network.image_shape, program.batch_size
+    objective, numbers = program.objective, _array((size,), jnp.int32)
+    teachers = tuple(map(variables_of, objective.teachers)) or None
+    logits = None
+    if objective.regime == "soft":
+        logits = _array((size, classes), jnp.float32)
+    channels = _array(shape[-1:], jnp.float32)
+    images = _array((size, *shape), jnp.uint8)
+    pool = student.Pool(images, *[numbers] * 2, *[channels] * 2, logits, teachers)
+
+    def plan_of(seed, positions, ids):
+        shown = order.presentations(
+            seed, positions, ids, jnp.int32(0), size, supervision
+        )
+        return student.make_plan(program.recipe, shape, ids, seed, shown, supervision)
+
+    plan = jax.eval_shape(plan_of, _integer, numbers, numbers)
+    if stored:
+        plan = plan._replace(targets=_array((size, classes), jnp.float32))
+    state = jax.eval_shape(Bound(student.init_student, program), _integer)
+    hparams = student.HParams(*[_number] * len(student.HParams._fields))
+    step = jax.jit(Bound(student.train_step, program))
+    return Traceable(step, (state, pool, plan, hparams))
+
+
+def synthesis(entry: Distill, networks: tuple[Network, ...], classes: int, ipc: int):
+    """The descent on the first batch of an image set through its teachers.
+
+    Args:
+      entry: of the settings.
+      networks: of all its teachers.
+      classes: number of classes.
+      ipc: images a class.
+
+    Returns:
+      A `Traceable`; in XLA's count of its operations an iteration counts once, with the
+      dearest of teachers that take turns.
+    """
+    method, settings = distill.METHODS[entry.method], entry.recover
+    networks = looked_through(entry, networks)
+    batch = method.batches(classes, ipc, settings.batch)[0]
+    form, shape = method.form(settings, batch), networks[0].image_shape
+    images = _array((len(batch.slots), *shape), jnp.float32)
+    looks = []
+    for network in networks:
+        variables = variables_of(network)
+        measured = jax.eval_shape(
+            lambda variables, images, network=network: network.inspect(
+                variables, images, measures_of(form.patch)
+            )[1],
+            variables,
+            images,
+        )
+        looks.append(recover.Look(variables, (measured,), _number))
+    looks = tuple(looks)
+    numbers = dict.fromkeys(recover.Numbers._fields, _number)
+    numbers |= {"roll": _array((2,), jnp.int32), "seed": _integer}
+    numbers |= {"areas": _array((settings.iterations,), jnp.float32)}
+    numbers |= dict.fromkeys(("low", "high"), _array(shape[-1:], jnp.float32))
+    begin = functools.partial(recover.begin, form)
+    arguments = (
+        networks,
+        form,
+        jax.eval_shape(begin, images, looks),
+        jax.eval_shape(lambda: jax.tree.map(jnp.asarray, batch)),
+        looks,
+        recover.Numbers(**numbers),
+        _integer,
+    )
+    return Traceable(recover.advance, arguments)
+
+
+def crop_scoring(network: Network, settings: Patches, images: int) -> Traceable:
+    """The choice of the best crop of each of some images by a teacher.
+
+    Args:
+      network: the teacher's.
+      settings: of the method.
+      images: n.
+    """
+    shape = network.image_shape
+    size = shape[0] // settings.factor
+    function = jax.jit(crops.best_crops, static_argnums=tuple(range(5)))
+    pair, channels = _array((2,), jnp.float32), _array(shape[-1:], jnp.float32)
+    integers = _array((images,), jnp.int32)
+    arguments = (
+        *(network, settings.crops, size, "lowest", images),
+        variables_of(network),
+        jax.eval_shape(lambda: jax.random.key(0)),
+        *(pair, channels, channels),
+        _array((images, *shape), jnp.uint8),
+        *(integers, integers),
+    )
+    return Traceable(function, arguments)
+
+
+def looked_through(entry: Distill, networks: tuple[Network, ...]):
+    """Returns the networks of one synthesis; if some are drawn, the first so many."""
+    asks = distill.METHODS[entry.method].asks
+    count = {"first": 1, "some": entry.recover.drawn or None, "turns": None}[asks]
+    return networks[:count]
+
+
+def asked(entry: Distill, networks: tuple[Network, ...]) -> int:
+    """Returns how many of the teachers an iteration asks."""
+    turns = distill.METHODS[entry.method].asks == "turns"
+    return 1 if turns else len(looked_through(entry, networks))
+
+
+@functools.cache
+def forward_flops(network: Network) -> float:
+    """Operations of one image's pass in evaluation mode."""
+    return _count(forward(network, 1))
+
+
+@functools.cache
+def step_flops(program, classes, supervision=None, stored=False) -> float:
+    """Operations of a training step; arguments of `training_step`."""
+    return _count(training_step(program, classes, supervision, stored))
+
+
+@functools.cache
+def synthesis_flops(entry, networks, classes, ipc) -> float:
+    """Operations of an iteration on a whole image set; arguments of `synthesis`."""
+    size = len(distill.METHODS[entry.method].batches(classes, ipc, entry.recover.batch))
+    return size * _count(synthesis(entry, networks, classes, ipc))
+
+
+def _count(traceable: Traceable) -> float:
+    return flops(traceable.function, *traceable.arguments)

@@ -1,0 +1,193 @@
+"""A run's cost told beforehand, against what a run books and numbers by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import runs
+import tiny
+
+from ddjax import experiment, models, settings
+from ddjax.data import facts
+from ddjax.errors import InputError
+from ddjax.settings import Distill, from_config
+from ddjax.settings.recover import Recover
+from ddjax.stations import estimate, programs
+
+IPC = 2
+PASSES = ("forward_passes", "train_passes")
+
+
+def config(source, *entries, **changes):
+    made = tiny.config(source, **changes)
+    made.teacher.network.name = "convnet_d1"
+    made.teacher.network.convnet.width = 4
+    made.teacher.network.convnet.norm = "batch"
+    for entry in entries:
+        settings.add_distillation(made, entry)
+        made.distill[entry].patches.candidates = 6
+        made.distill[entry].patches.pool = 8
+        made.distill[entry].recover.iterations = 2
+    return made
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return tiny.write(tmp_path_factory.mktemp("source") / "tiny.npz")
+
+
+def rows_of(made):
+    context = estimate.open_plan(from_config(made))
+    return {row.station: row for row in estimate.estimate(context)}
+
+
+def booked(made, folder):
+    """What a run books, by name, without its report."""
+    found = []
+
+    def write(context, *_):
+        found.extend(row for row in context.costs if not row["reused"])
+
+    with runs.sharing_executables(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment.results, "write", write)
+        experiment.run(from_config(made), folder)
+    return {name: sum(row[name] for row in found) for name in PASSES}
+
+
+def expected(made):
+    rows = rows_of(made).values()
+    return {name: sum(getattr(row, name) for row in rows) for name in PASSES}
+
+
+def test_passes_are_those_that_a_run_books(source, tmp_path):
+    made = config(
+        source,
+        "pca",
+        regimes=("hard",),
+        select__methods=("random", "cad_prune", "el2n_best_window"),
+    )
+    assert expected(made) == booked(made, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_passes_of_all_stations_are_those_that_a_run_books(source, tmp_path):
+    made = config(
+        source,
+        *("dwa", "lpld", "sre2lpp", "pca"),
+        regimes=("hard", "soft"),
+        student__learning_rates=(0.01, 0.02),
+        select__methods=("random", "el2n_best_window", "grand_easy", "k_center"),
+        select__runs=2,
+    )
+    settings.add_transfer(made, "convnet_d1", width=4, norm="batch")
+    settings.add_labels(made, "stored", codec="fp16", slc=20)
+    assert expected(made) == booked(made, tmp_path / "run")
+
+
+def test_stored_labels_are_counted_once_for_all_codecs(source):
+    made = config(source, regimes=())
+    for name, codec in (("full", "fp32"), ("half", "fp16")):
+        settings.add_labels(made, name, codec=codec)
+    found = rows_of(made)
+    half, full = (found[f"stored labels, {n}, IPC 2"] for n in ("half", "full"))
+    # Two selections, two seeds, 20 epochs of 2 images of 3 classes.
+    count = 2 * 2 * 20 * IPC * 3
+    assert (full.forward_passes, half.forward_passes) == (count, 0)
+    assert (full.bytes, half.bytes) == (count * 3 * 4, count * 3 * 2)
+
+
+def test_a_teacher_from_a_bundle_costs_nothing(source, tmp_path):
+    made = tiny.config(source, regimes=(), teacher__epochs=1)
+    with runs.sharing_executables():
+        experiment.run(from_config(made), tmp_path / "run")
+    bundle = next((tmp_path / "run" / "artifacts").glob("teacher-*"))
+    paid = rows_of(tiny.config(source, regimes=("soft_kd",)))
+    made = tiny.config(source, regimes=("soft_kd",), teacher__path=str(bundle))
+    made.teacher.network.mlp.hidden = (500,)  # the bundle knows better
+    free = rows_of(made)
+    assert set(paid) - set(free) == {"teacher, mlp"}
+    name = "students, mlp, soft_kd, IPC 2"
+    assert free[name] == paid[name]
+
+
+def test_operations_are_those_of_native_convolutions():
+    network = programs.native(
+        models.network("convnet_d1", 3, (8, 8, 1), width=32, norm="none")
+    )
+    # 3 x 3 products a pixel and channel, but for the border, and the last layer.
+    products = 32 * (3 * 8 - 2) ** 2 + 16 * 32 * 3
+    found = programs.forward_flops(network)
+    assert 2 * products <= found < 2.5 * products
+
+
+def test_an_iteration_counts_once_and_by_image():
+    network = programs.native(models.network("convnet_d1", 3, (8, 8, 1), norm="batch"))
+
+    def found(method="sre2l", teachers=1, ipc=1, **changes):
+        recover = Recover(**{"iterations": 2, "drawn": 0} | changes)
+        entry = Distill(method, recover=recover)
+        return programs.synthesis_flops(entry, (network,) * teachers, 3, ipc)
+
+    one = found()
+    assert found(iterations=500) == one
+    assert 1.9 < found(ipc=2) / one < 2.1
+    assert found(teachers=2) == one  # the first is asked
+    assert 1.8 < found("cv_dd", teachers=2) / one < 2.1
+    assert found("cv_dd", teachers=3, drawn=2) == found("cv_dd", teachers=2)
+    turns = [found(name, 2) for name in ("g_vbsm", "edc")]
+    assert all(one < each < 1.8 * one for each in turns)
+
+
+def test_hours_are_operations_by_the_rate_that_is_kept_up():
+    rows = [
+        estimate.Row("a", 1, 2, 3600 * 0.35 * 989e12, 7.0),
+        estimate.Row("b", 10, 20, 0.0, 70.0),
+    ]
+    table = estimate.table(rows)
+    assert table["H100"].to_list() == pytest.approx([1.0, 0.0, 1.0])
+    assert table["TPU v5e"].iloc[0] == pytest.approx(989 / 197)
+    last = table.iloc[-1]
+    assert last["station"] == "all"
+    assert (last["forward_passes"], last["train_passes"], last["bytes"]) == (11, 22, 77)
+
+
+def test_known_sources_need_no_data():
+    made = settings.defaults()
+    made.data.source = "tfds:imagenet2012:5.1.0"
+    made.data.image_size = 224
+    made.data.validation = 0.02
+    context = estimate.open_plan(from_config(made))
+    assert len(context.pool) + len(context.validation) == 1_281_167
+    assert context.pool.images.shape[1:] == context.source.shape == (224, 224, 3)
+    # Classes of 1281 and 1282 images give 26 each.
+    assert len(context.validation) == 26_000 and len(context.test) == 50_000
+    assert context.pool.images.strides == (0, 0, 0, 0)
+    assert context.recipe("hard").dsa is None and context.source.mean == (0.5,) * 3
+    thinned = from_config(made)
+    thinned = dataclasses.replace(
+        thinned, data=dataclasses.replace(thinned.data, pool=5000)
+    )
+    context = estimate.open_plan(thinned)
+    assert len(context.pool) + len(context.validation) == 5000
+
+
+def test_facts_are_found_by_name():
+    assert facts.known("folder:/somewhere/tiny_imagenet").classes == 200
+    assert facts.known("tfds:cifar10:3.0.2") == facts.known("tfds:cifar10")
+    assert facts.known("npz:cifar10") is None
+    labels = facts.stand_in("tfds:imagenette/full-size-v2", 32).train.labels
+    assert np.ptp(np.bincount(labels)) <= 1 and len(labels) == 9469
+    with pytest.raises(InputError, match="image_size: found None"):
+        facts.stand_in("tfds:imagenet2012")
+    with pytest.raises(InputError, match="found 'digits', known are fashion_mnist"):
+        facts.stand_in("digits")
+
+
+def test_what_is_not_there_and_not_known_is_refused():
+    made = settings.defaults()
+    made.data.source = "folder:nowhere"
+    with pytest.raises(InputError, match="no folder nowhere .known without data are"):
+        estimate.open_plan(from_config(made))
+    made.data.source, made.select.methods = "tfds:cifar10", ("best",)
+    with pytest.raises(InputError, match="select.methods: found 'best'"):
+        estimate.open_plan(from_config(made))
