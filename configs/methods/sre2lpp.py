@@ -4,7 +4,7 @@ Claim (CV-DD): a start from patches of real images, crops and labels from small 
 make SRe2L a strong baseline. The labels are RD3's here.
 
 Source: Jiacheng8/CV-DD, whose constants are the same for all data sets. Its patches are
-said to be of medium difficulty; here they are RDED's.
+said to be of medium difficulty: here RDED's, the middle ones by the teacher's loss.
 
     python -m ddjax.main --config=configs/methods/sre2lpp.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/sre2lpp.py:cifar100
@@ -24,4 +24,5 @@ def get_config(variant: str = "digits"):
     config = presets.made(variant, "sre2lpp")
     presets.recover(config, variant, CONSTANTS)
     presets.stitch(config, variant)
+    config.distill.sre2lpp.patches.patch_loss = "medium"
     return config
