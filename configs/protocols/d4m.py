@@ -7,7 +7,7 @@ Source: the settings of its code for ImageNet-1K, as RD3 lists them too (Table 1
 
 Without `--config.images` random subsets are judged alone. Variants are those of
 `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `smoke`.
+`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets

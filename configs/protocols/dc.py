@@ -11,7 +11,7 @@ Source: VICO-UoE/DatasetCondensation and GeorgeCazenavette/mtt-distillation.
 
 Without `--config.images` random subsets are judged alone. Variants are those of
 `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `smoke`.
+`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets

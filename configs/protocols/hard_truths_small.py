@@ -10,7 +10,7 @@ Source: arXiv 2604.18811, Table 4.
 
 Without `--config.images` random subsets are judged alone. Variants are those of
 `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `smoke`.
+`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets

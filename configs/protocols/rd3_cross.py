@@ -13,7 +13,7 @@ Batch 100, 400 epochs, cosine with zeta 2; for ResNet-50 and 101 its appendix sa
 
 Without `--config.images` random subsets are judged alone. Variants are those of
 `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `smoke`.
+`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets

@@ -11,7 +11,7 @@ Batch 100 is that of 1,000 classes at IPC 10.
 
 Without `--config.images` random subsets are judged alone. Variants are those of
 `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `smoke`.
+`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets

@@ -6,9 +6,10 @@ that keeps up `UTILISATION` of its peak rate for dense bfloat16. Networks comput
 float32 unless their `dtype` says bfloat16, and are then slower than that.
 
 Sources of `ACCELERATORS`: cloud.google.com/tpu/docs/v4, /v5e, /v5p and /v6e, "peak
-compute per chip (bf16)" and the capacity of HBM. NVIDIA's figures are those of the SXM
-modules without sparsity, from its data sheets of A100, H100 and H200 as others quote
-them (glennklockwood.com/garden/processors/A100).
+compute per chip (bf16)" and the capacity of HBM. NVIDIA's figures, of the SXM modules
+without sparsity, are second-hand: A100's from a note that cites its data sheet
+(glennklockwood.com/garden/processors/A100), H100's as many quote it, and the H200 is
+taken to compute as fast as the H100.
 
 Letters: B images of a batch, n images of a subset, N of the pool, H W image, K
 channels.
