@@ -11,7 +11,8 @@ PATH is a folder with a folder of PNG or JPEG images a class (SRe2L, RDED, DWA, 
 Minimax and D4M write such), a dataset in ArrayRecord format, an .npz, or the .pt files
 of DC, DM, MTT and DD-Ranking; for floats that were normalised say with which numbers:
 `--config.images_mean="(0.28,)" --config.images_std="(0.35,)"`. Soft labels in the file
-are not used: the teacher's are, the same for everybody.
+are not used: the teacher's are, the same for everybody; with `--config.images_labels`
+they are, in the regime `soft`.
 
 Variants, on 2 CPU cores without an accelerator:
 

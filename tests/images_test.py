@@ -108,6 +108,33 @@ def test_a_set_that_was_read_is_judged_at_its_own_budget(run, source, tmp_path):
     assert set(summary["ipc"]) == {IPC}
 
 
+def test_a_set_s_own_soft_labels_take_the_teacher_s_place(source, tmp_path):
+    arrays = tiny.arrays(train=2)
+    shown = arrays["x_train"][..., None]
+    sure = np.eye(3, dtype=np.float32)[arrays["y_train"]]
+    accuracies = {}
+    for name, soft in (("sure", sure), ("wrong", np.roll(sure, 1, axis=1))):
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, images=shown, labels=arrays["y_train"], soft_labels=soft)
+        chosen = config(source, images=str(path), images_labels=True)
+        chosen.regimes, chosen.student.epochs = ("soft",), 30
+        chosen.student.temperature = 1.0
+        folder = tmp_path / name
+        summary = experiment.run(from_config(chosen), folder).set_index("method")
+        accuracies[name] = summary.loc[images.READ, "accuracy"]
+    # Who learns wrong labels is worse than chance; the teacher's would be the same.
+    assert accuracies["wrong"] < 34 < accuracies["sure"]
+    chosen = config(source, images=str(path), images_labels=True)
+    with pytest.raises(
+        InputError, match="images_labels: found True, .* without `soft`"
+    ):
+        from_config(chosen)
+    np.savez(path, images=shown, labels=arrays["y_train"])
+    chosen.regimes = ("soft",)
+    with pytest.raises(InputError, match="images_labels: .* has no soft labels"):
+        open_context(from_config(chosen))
+
+
 def test_unequal_classes_are_refused(source, tmp_path):
     arrays = tiny.arrays(train=2)
     shown, labels = arrays["x_train"][:-1, ..., None], arrays["y_train"][:-1]

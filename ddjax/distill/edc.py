@@ -1,10 +1,14 @@
 """EDC: G-VBSM from good images, which matches classes as well as the whole."""
 
+import dataclasses
+import time
+
 import numpy as np
 
+from ddjax.artifacts import Cost
 from ddjax.distill.batches import whole_classes
 from ddjax.distill.recover import Batch, Form, form_of
-from ddjax.distill.statistics import mixture, statistics_of
+from ddjax.distill.statistics import looking_cost, mixture, statistics_of
 from ddjax.distill.synthesis import look_at, synthesise
 from ddjax.distill.task import Distilled, Task
 from ddjax.errors import InputError
@@ -41,6 +45,7 @@ def edc(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
             f"images: found none of class {counts.argmin()}, allowed for edc is at "
             "least one a class, whose statistics are matched"
         )
+    began = time.perf_counter()
     plain, every = [look_at(teacher) for teacher in task.teachers], []
     for teacher, look in zip(task.teachers, plain, strict=True):
         of_classes = [
@@ -55,6 +60,8 @@ def edc(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
             for label in range(task.num_classes)
         ]
         every.append((of_classes, mixture(of_classes, counts) | look.statistics[0]))
+
+    spent = Cost(seconds=time.perf_counter() - began)
 
     def looks(batch, views):
         labels, weights = np.unique(batch.labels, return_counts=True)
@@ -78,8 +85,9 @@ def edc(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
         start,
         lambda batch: form(settings, batch),
     )
-    made.cost.forward_passes += len(task.labels) * len(networks)
-    return made
+    for teacher in task.teachers:
+        spent += looking_cost(teacher.network, teacher.variables, len(task.labels))
+    return dataclasses.replace(made, cost=made.cost + spent)
 
 
 def form(settings: Recover, batch: Batch) -> Form:

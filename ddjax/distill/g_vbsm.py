@@ -1,10 +1,14 @@
 """G-VBSM: statistics of many layers of several teachers that take turns."""
 
+import dataclasses
+import time
+
 import numpy as np
 
+from ddjax.artifacts import Cost
 from ddjax.distill.batches import whole_classes
 from ddjax.distill.recover import Batch, Form, form_of
-from ddjax.distill.statistics import statistics_of
+from ddjax.distill.statistics import looking_cost, statistics_of
 from ddjax.distill.synthesis import look_at, synthesise
 from ddjax.distill.task import Distilled, Task
 from ddjax.settings.recover import Recover
@@ -35,7 +39,7 @@ def g_vbsm(task: Task, settings: Recover, start: Distilled | None = None) -> Dis
     fits; on small images theirs are shifted and rolled and not cropped, here `area` and
     `jitter` say; and those of SRe2L.
     """
-    looks = []
+    began, looks = time.perf_counter(), []
     for teacher in task.teachers:
         look = look_at(teacher)
         measured = statistics_of(
@@ -47,6 +51,7 @@ def g_vbsm(task: Task, settings: Recover, start: Distilled | None = None) -> Dis
             settings.patch,
         )
         looks.append(look._replace(statistics=(measured | look.statistics[0],)))
+    spent = Cost(seconds=time.perf_counter() - began)
     networks = tuple(teacher.network for teacher in task.teachers)
     made = synthesise(
         task,
@@ -57,8 +62,9 @@ def g_vbsm(task: Task, settings: Recover, start: Distilled | None = None) -> Dis
         start,
         lambda batch: form(settings, batch),
     )
-    made.cost.forward_passes += len(task.labels) * len(networks)
-    return made
+    for teacher in task.teachers:
+        spent += looking_cost(teacher.network, teacher.variables, len(task.labels))
+    return dataclasses.replace(made, cost=made.cost + spent)
 
 
 def form(settings: Recover, batch: Batch) -> Form:

@@ -1,11 +1,12 @@
 """LPLD: SRe2L class by class, matched with the statistics of the class."""
 
+import dataclasses
 import functools
 
 import numpy as np
 
 from ddjax.distill.batches import within_classes
-from ddjax.distill.statistics import CHUNK, statistics_of
+from ddjax.distill.statistics import CHUNK, looking_cost, statistics_of
 from ddjax.distill.synthesis import look_at, synthesise
 from ddjax.distill.task import Distilled, Task
 from ddjax.errors import InputError
@@ -63,5 +64,5 @@ def lpld(task: Task, settings: Recover, start: Distilled | None = None) -> Disti
         "noise",
         start,
     )
-    made.cost.forward_passes += len(task.labels)
-    return made
+    looked = looking_cost(teacher.network, plain.variables, len(task.labels))
+    return dataclasses.replace(made, cost=made.cost + looked)

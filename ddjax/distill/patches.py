@@ -14,11 +14,11 @@ import numpy as np
 
 from ddjax.artifacts import Cost
 from ddjax.distill.crops import best_crops, cut_out
+from ddjax.distill.statistics import looking_cost
 from ddjax.distill.stitch import stitch
 from ddjax.distill.task import Distilled, Task
 from ddjax.errors import InputError
 from ddjax.settings.patches import Patches
-from ddjax.train.flops import flops
 from ddjax.train.micro_batch import images_in_cache
 
 _BLOCK = 64  # images that are on the device at a time
@@ -134,12 +134,9 @@ def from_crops(task: Task, settings: Patches, pools: list[np.ndarray]) -> Distil
     chosen = np.concatenate(kept)
     made = from_windows(task, settings, rows[chosen], windows[chosen])
     spent = time.perf_counter() - began
-    passes = len(rows) * settings.crops
-    cost = made.cost + Cost(
-        compile_seconds=compiling,
-        forward_passes=passes,
-        flops=passes * _flops(task.teachers[0], task.images.shape[1:]),
-    )
+    teacher, passes = task.teachers[0], len(rows) * settings.crops
+    looked = looking_cost(teacher.network, teacher.variables, passes)
+    cost = made.cost + looked + Cost(compile_seconds=compiling)
     cost.seconds = spent - cost.compile_seconds
     return dataclasses.replace(made, cost=cost, info=info)
 
@@ -182,12 +179,6 @@ def _best(losses: np.ndarray, keep: str, count: int) -> np.ndarray:
 @jax.jit
 def _lots(key, ids_N):
     return jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))(ids_N)
-
-
-def _flops(teacher, shape):
-    """FLOPs of a teacher's forward pass of one image, of crops and resizing none."""
-    image = jax.ShapeDtypeStruct((1, *shape), np.float32)
-    return flops(teacher.network.apply, teacher.variables, image)
 
 
 def _scored(task, settings, rows):

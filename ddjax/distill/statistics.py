@@ -10,8 +10,10 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from ddjax.artifacts import Cost
 from ddjax.distill.matching import Moments, moments_with_patches
 from ddjax.models import Network, Variables, moments
+from ddjax.train.flops import flops
 from ddjax.train.student import normalise
 
 CHUNK = 128  # images looked at together
@@ -75,6 +77,19 @@ def statistics_of(
         layer: _moments([row / len(images_nHWK) for row in rows])
         for layer, rows in sums.items()
     }
+
+
+def looking_cost(network: Network, variables: Variables, count: int) -> Cost:
+    """Returns what looking at images once costs: passes and FLOPs, no seconds.
+
+    Args:
+      network: that looks.
+      variables: of the network.
+      count: of the images.
+    """
+    image = jax.ShapeDtypeStruct((1, *network.image_shape), np.float32)
+    each = flops(network.apply, variables, image)
+    return Cost(forward_passes=count, flops=count * each)
 
 
 def mixture(

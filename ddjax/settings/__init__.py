@@ -214,11 +214,18 @@ class Settings:
     images_mean: tuple[float, ...] = ()  # by which its floats were normalised; (): not
     images_std: tuple[float, ...] = ()
     images_resize: bool = False  # accept images of another size
+    images_labels: bool = False  # in `soft`: the set's own labels, not the teacher's
     protocol: Protocol = Protocol()
     sweep: Sweep = Sweep()
 
     def __post_init__(self):
         self.teacher.check("teacher")
+        checks.require(
+            not self.images_labels or (self.images and "soft" in self.regimes),
+            "images_labels",
+            self.images_labels,
+            "False without `images`, or without `soft` among the regimes",
+        )
         for name, teacher in self.committee.items():
             teacher.check(f"committee.{name}")
         for name, transfer in self.transfer.items():

@@ -38,6 +38,8 @@ class Context:
       transfer: the entry of `transfer` whose students it has; "": `student`'s.
       made: addresses of the image sets that are its pool; (): the source's images.
       images: the image set that was read, with the same number of images a class.
+      soft_labels: [N,C] of the pool's images, which take the teacher's place where an
+        image has one fixed label; None: the teacher's do.
       workdir: where artifacts go.
       costs: one row a station, in the order in which they were reached.
       compiled: executables shared by the run's runners.
@@ -52,6 +54,7 @@ class Context:
     transfer: str = ""
     made: tuple[str, ...] = ()
     images: ImageSet | None = None
+    soft_labels: np.ndarray | None = None
     workdir: Workdir | None = None
     costs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     compiled: dict[Any, Any] = dataclasses.field(default_factory=dict)
@@ -104,14 +107,22 @@ class Context:
                 raise InputError(f"transfer.{name}.{error}") from error
         return judge
 
-    def with_pool(self, pool: Examples, made: tuple[str, ...]) -> "Context":
+    def with_pool(
+        self,
+        pool: Examples,
+        made: tuple[str, ...],
+        soft_labels: np.ndarray | None = None,
+    ) -> "Context":
         """Returns the same run with made images to train on.
 
         Args:
           pool: the images.
           made: addresses of the artifacts that hold them.
+          soft_labels: [N,C] float32, rows that sum to 1, if they have labels of their
+            own that are to be used.
         """
-        return dataclasses.replace(self, pool=pool, made=made, placed={})
+        changes = {"pool": pool, "made": made, "soft_labels": soft_labels}
+        return dataclasses.replace(self, placed={}, **changes)
 
     def teacher_settings(self, name: str) -> Teacher:
         """Returns the settings of `teacher` or of a member of the committee."""
@@ -346,6 +357,10 @@ def _read_images(settings: Settings, source: Source) -> ImageSet:
         )
     except InputError as error:
         raise InputError(f"images: {error}") from error
+    if settings.images_labels and found.soft_labels is None:
+        raise InputError(
+            f"images_labels: found True, but {settings.images} has no soft labels"
+        )
     counts = np.bincount(found.labels, minlength=source.num_classes)
     if counts.min() < counts.max():
         raise InputError(

@@ -11,9 +11,17 @@ from ddjax.labels import teacher_logits
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
 
+_LEAST = 1e-8  # probability, so that its logarithm is finite
+
 
 def labels_station(context: Context, teacher: Teacher) -> Artifact:
-    """Returns the fixed labels of the pool: array `logits` [N,C] float32."""
+    """Returns the fixed labels of the pool: array `logits` [N,C] float32.
+
+    Where the pool's images have labels of their own, these are the logarithms of them,
+    whose softmax at temperature 1 they are.
+    """
+    if context.soft_labels is not None:
+        return _own_labels(context)
 
     def make(folder: pathlib.Path) -> Draft:
         del folder
@@ -35,3 +43,17 @@ def labels_station(context: Context, teacher: Teacher) -> Artifact:
 
     parents = {"data": context.data_digest, "teacher": teacher.address}
     return context.station("labels", "fixed labels", {}, parents, make)
+
+
+def _own_labels(context: Context) -> Artifact:
+    def make(folder: pathlib.Path) -> Draft:
+        del folder
+        logits = np.log(np.maximum(context.soft_labels, _LEAST), dtype=np.float32)
+        arrays = {"logits": logits, "ids": context.pool.ids}
+        return Draft(
+            arrays, {"classes": list(context.source.classes)}, artifacts.Cost()
+        )
+
+    settings = {"labels": artifacts.digest(context.soft_labels)}
+    parents = {"data": context.data_digest}
+    return context.station("labels", "labels of the set's own", settings, parents, make)

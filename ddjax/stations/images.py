@@ -80,7 +80,8 @@ def read_image_sets(context: Context) -> ImageSets:
     pool = Examples(found.images, found.labels, places)
     made = (digest(found.images), digest(found.labels))
     positions = dict.fromkeys(context.settings.protocol.seeds, places)
-    return ImageSets(context.with_pool(pool, made), positions, Cost())
+    own = found.soft_labels if context.settings.images_labels else None
+    return ImageSets(context.with_pool(pool, made, own), positions, Cost())
 
 
 def images_station(
