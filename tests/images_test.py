@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import jax
 import numpy as np
@@ -48,7 +49,7 @@ def config(source, *entries, **changes):
 def run(source, tmp_path_factory):
     """A run with two methods, one of which makes one set for all seeds."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    chosen = config(source, "ca2d", "sre2l", distill__sre2l__sets=1)
+    chosen = config(source, "ca2d", "sre2l", distill__sre2l__sets=1, protocol__curves=2)
     with runs.sharing_executables():
         summary = experiment.run(from_config(chosen), folder)
         yield folder, chosen, summary
@@ -69,10 +70,26 @@ def test_members_tell_image_sets_apart_and_what_they_cost(run):
     assert len(set(map(str, by["sre2l"]))) == 1
     assert str(by["sre2l", 0]) not in map(str, by["ca2d"])
     cost = members.groupby("method")["find_passes"].unique().map(list)
-    # Two iterations for three classes' two images each.
-    assert cost["sre2l"] == [2 * 3 * IPC]
+    # Two iterations for three classes' two images each, and the teacher's training.
+    (teacher,) = folder.glob("artifacts/teacher-*/manifest.json")
+    paid = json.loads(teacher.read_text())["cost"]
+    paid = paid["train_passes"] + paid["forward_passes"]
+    assert paid > 0 and cost["sre2l"] == [2 * 3 * IPC + paid]
     # Five crops of six candidates a class, and the scoring run that CAD reads.
-    assert cost["ca2d"][0] > 5 * 6 * 3 and cost["random"] == [0]
+    assert cost["ca2d"][0] > 5 * 6 * 3 + paid and cost["random"] == [0]
+    flops = members.groupby("method")["find_flops"].max()
+    assert flops["sre2l"] > 0 and flops["ca2d"] > 0 and flops["random"] == 0
+
+
+def test_pictures_of_made_sets_are_drawn(run):
+    folder, _, _ = run
+    drawn = {path.stem for path in (folder / "figures").iterdir()}
+    ends = ("tsne", "set_difficulty", "dynamics", "images")
+    assert {"cost", *(f"{end}_ipc{IPC}" for end in ends)} <= drawn
+    members = pd.DataFrame(runs.rows_of(folder))
+    assert members["test_curve"].map(len).eq(2).all()
+    last = members["test_curve"].map(lambda curve: curve[-1])
+    np.testing.assert_allclose(last, members["accuracy"], atol=1e-3)
 
 
 def test_image_sets_are_written_once_each_and_read_back(run):
@@ -236,6 +253,7 @@ def station(source, tmp_path_factory):
         network: object = None
         variables: object = dataclasses.field(default_factory=dict)
         address: str = "teacher-0"
+        artifact: object = types.SimpleNamespace(cost=Cost(train_passes=30))
 
     tiny_teacher = Teacher()
     replaced = dataclasses.replace(distill.METHODS["sre2l"], distill=method)
@@ -248,7 +266,8 @@ def station(source, tmp_path_factory):
 
 def test_each_seed_has_its_set_or_they_share(station):
     made, tasks = station()
-    assert len(tasks) == 2 and made.cost.train_passes == 7
+    # One set's share, and the teacher.
+    assert len(tasks) == 2 and made.cost.train_passes == 7 + 30
     shown = {seed: made.context.pool.images[p] for seed, p in made.positions.items()}
     assert (shown[0] == 1).all() and (shown[1] == 2).all()
     keys = [np.asarray(jax.random.key_data(task.key)) for task, _, _ in tasks]
