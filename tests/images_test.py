@@ -253,7 +253,7 @@ def station(source, tmp_path_factory):
         network: object = None
         variables: object = dataclasses.field(default_factory=dict)
         address: str = "teacher-0"
-        artifact: object = types.SimpleNamespace(cost=Cost(train_passes=30))
+        artifact = types.SimpleNamespace(cost=Cost(train_passes=30))
 
     tiny_teacher = Teacher()
     replaced = dataclasses.replace(distill.METHODS["sre2l"], distill=method)
