@@ -69,6 +69,7 @@ def test_every_method_makes_a_balanced_set_and_makes_it_again(name):
     climbs = SETTINGS.ascent_steps if name == "dwa" else 0
     assert made.cost.train_passes == (48 + climbs) * 3 * ipc
     assert made.cost.forward_passes == (12 if name == "lpld" else 0)
+    assert made.cost.flops > made.cost.train_passes * 8 * 8 * 9 * 4 * 2 * 2
 
 
 def test_both_parts_of_the_loss_fall(monkeypatch):

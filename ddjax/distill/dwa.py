@@ -3,13 +3,16 @@
 Letters: B images of a batch, H W image, K channels.
 """
 
+import dataclasses
 import functools
 
 import jax
 import optax
 
 from ddjax import losses
+from ddjax.artifacts import Cost
 from ddjax.distill.batches import across_classes
+from ddjax.distill.statistics import looking_cost
 from ddjax.distill.synthesis import look_at, synthesise
 from ddjax.distill.task import Distilled, Task
 from ddjax.models import Network, Variables
@@ -62,8 +65,11 @@ def dwa(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
         start,
         var_weight=settings.var_weight,
     )
-    made.cost.train_passes += settings.ascent_steps * len(made.images)
-    return made
+    climbed = settings.ascent_steps * len(made.images)
+    looked = looking_cost(teacher.network, teacher.variables, climbed)
+    # The way back costs twice as much as the way there.
+    climb = Cost(train_passes=climbed, flops=3 * looked.flops)
+    return dataclasses.replace(made, cost=made.cost + climb)
 
 
 @functools.partial(jax.jit, static_argnums=0)
