@@ -136,8 +136,9 @@ def test_a_set_s_own_soft_labels_take_the_teacher_s_place(source, tmp_path):
         chosen = config(source, images=str(path), images_labels=True)
         chosen.regimes, chosen.student.epochs = ("soft",), 30
         chosen.student.temperature = 1.0
-        folder = tmp_path / name
-        summary = experiment.run(from_config(chosen), folder).set_index("method")
+        with runs.sharing_executables():
+            summary = experiment.run(from_config(chosen), tmp_path / name)
+        summary = summary.set_index("method")
         accuracies[name] = summary.loc[images.READ, "accuracy"]
     # Who learns wrong labels is worse than chance; the teacher's would be the same.
     assert accuracies["wrong"] < 34 < accuracies["sure"]

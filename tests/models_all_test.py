@@ -156,7 +156,7 @@ def test_inspect_names_every_batch_norm(name):
     kept = jax.eval_shape(models.running_moments, _shapes(name))
     assert bool(kept) == (name in NORMED)
     images = jax.ShapeDtypeStruct((2, *net.image_shape), jnp.float32)
-    inspect = functools.partial(net.inspect, measure=models.moments)
+    inspect = functools.partial(net.inspect, measures={"norm": models.moments})
     _, found = jax.eval_shape(inspect, _shapes(name), images)
     assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, kept)
 
