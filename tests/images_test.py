@@ -131,9 +131,7 @@ def test_a_set_s_own_soft_labels_take_the_teacher_s_place(source, tmp_path):
     right = np.eye(3, dtype=np.float32)[found["labels"]]
     np.savez(path, soft_labels=np.roll(right, 1, axis=1), **found)
     chosen = config(source, images=str(path), images_labels=True)
-    with pytest.raises(
-        InputError, match="images_labels: .* without `soft`"
-    ):
+    with pytest.raises(InputError, match="images_labels: .* without `soft`"):
         from_config(chosen)
     chosen.regimes, chosen.student.epochs = ("soft",), 30
     chosen.student.temperature, chosen.student.learning_rates = 1.0, (0.02,)
