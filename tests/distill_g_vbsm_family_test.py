@@ -14,8 +14,6 @@ from distill_recover_test import (
     CROP_AND_FLIP,
     LOOKS,
     NETWORKS,
-    begun,
-    loss,
     noise,
     numbers,
 )
@@ -377,15 +375,7 @@ def test_cv_dd_draws_other_teachers_for_each_image_index(monkeypatch):
     assert len(pairs) == 4 and len(set(pairs)) > 1
 
 
-def test_numbers_of_the_first_iteration_start_an_average():
-    # From zero it would be a fifth of what is measured.
-    form = recover.Form(CROP_AND_FLIP, smooth=True)
-    _, (parts, kept) = loss(form, noise(), 0)
-    plain, (plain_parts, _) = loss(recover.Form(CROP_AND_FLIP), noise(), 0)
-    np.testing.assert_allclose(parts, plain_parts, rtol=1e-6)
-    assert begun(0).averages == () and len(kept) == 2
-
-
+@pytest.mark.slow
 def test_several_devices_make_the_images_of_one(monkeypatch):
     settings = dataclasses.replace(SETTINGS, iterations=4)
     alone = make("cv_dd", settings)

@@ -120,6 +120,7 @@ def test_operations_are_those_of_native_convolutions():
     assert 2 * products <= found < 2.5 * products
 
 
+@pytest.mark.slow
 def test_an_iteration_counts_once_and_by_image():
     network = programs.native(models.network("convnet_d1", 3, (8, 8, 1), norm="batch"))
 
