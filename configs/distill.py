@@ -37,7 +37,6 @@ METHODS = (
 )
 # Where a method's recipe for small images is not the default's.
 OWN = {
-    "dwa": {"learning_rate": 0.25, "var_weight": 11.0},
     "g_vbsm": {"learning_rate": 0.05},
     "edc": {"learning_rate": 0.05, "area": 0.5, "jitter": 0},
 }

@@ -21,14 +21,7 @@ from ddjax import presets
 
 def get_config(variant: str = "digits"):
     config = presets.judged(variant)
-    config.augment.resized_crop = (0.5, 1.0)
-    config.augment.flip = True
-    config.augment.cutmix = 1.0
-    config.augment.patch_shuffle = 2
-    config.student.epochs = 400
+    presets.rd3_student(config)
     config.student.batch_size = 100
-    config.student.learning_rates = (0.001,)
     config.student.optimizer.zeta = 2.0
-    config.student.scale_by_t2 = False
-    config.regimes = ("hard", "soft_kd")
     return presets.named_protocol(config, "rd3_cross", variant)
