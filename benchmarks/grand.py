@@ -35,7 +35,7 @@ def setting(case):
 
     from ddjax.losses import cross_entropy
     from ddjax.models import network
-    from ddjax.train.student import normalise
+    from ddjax.train.batches import normalise
 
     size, width = CASES[case]
     net = network("convnet_d3", CLASSES, (size, size, 1), width=width)

@@ -44,14 +44,14 @@ def main():
     from ddjax.labels import LabelStore, Objective, codecs
     from ddjax.labels.labeller import Labeller, write_labels
     from ddjax.models import network
-    from ddjax.train import student, sweep
+    from ddjax.train import batches, student, sweep
     from ddjax.train.members import Members
     from ddjax.train.micro_batch import images_in_cache, micro_batch_size
 
     rng = np.random.default_rng(0)
     shape = (arguments.size, arguments.size, 1)
     recipe = Recipe(pad=1, flip=True, cutmix=1.0)
-    pool = student.Pool(
+    pool = batches.Pool(
         jnp.asarray(rng.integers(0, 256, (IMAGES, *shape), np.uint8)),
         jnp.asarray(np.arange(IMAGES, dtype=np.int32) % CLASSES),
         jnp.arange(IMAGES, dtype=jnp.int32),

@@ -62,7 +62,7 @@ def run_ddjax(case: Case, rounds: int):
     from ddjax.data.augment import Recipe
     from ddjax.labels import Objective
     from ddjax.models import network
-    from ddjax.train import student, sweep
+    from ddjax.train import batches, student, sweep
     from ddjax.train.members import Members
     from ddjax.train.micro_batch import micro_batch_size
 
@@ -81,7 +81,7 @@ def run_ddjax(case: Case, rounds: int):
         batch_size=case.batch,
         micro_batch=micro_batch_size(convnet, case.batch),
     )
-    pool = student.Pool(
+    pool = batches.Pool(
         jnp.asarray(images),
         jnp.asarray(labels),
         jnp.arange(IMAGES, dtype=jnp.int32),

@@ -4,11 +4,11 @@ An artifact is a folder `KIND-ADDRESS` with `manifest.json`, `arrays.npz` and an
 that its station adds. It is written under a temporary name, synced and renamed, so it
 is there whole or not at all. The address is a digest of the station's settings and its
 parents' addresses: the same command finds what it made before, and a changed setting
-recomputes only what hangs on it.
+recomputes only what hangs on it. Of several processes the first one writes; all of them
+see the same folder.
 """
 
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import importlib.metadata
@@ -16,10 +16,9 @@ import json
 import os
 import pathlib
 import platform
-import shutil
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -132,146 +131,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-class Workdir:
-    """A run's folder: one process at a time, one experiment on one source."""
-
-    def __init__(self, path: str | os.PathLike, identity: dict[str, str]):
-        """Opens or creates the folder.
-
-        Args:
-          path: the folder; empty, absent, or made by an earlier run.
-          identity: what every run in this folder must share, such as the experiment's
-            name and the source's digest.
-
-        Raises:
-          InputError: the folder cannot be written, holds other things or another
-            experiment's artifacts, or is used by another process.
-        """
-        self.path = pathlib.Path(path)
-        self.identity = identity
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            entries = [e.name for e in self.path.iterdir() if e.name != ".lock"]
-        except OSError as error:
-            raise InputError(
-                f"--workdir {self.path}: cannot be made a folder ({error.strerror})"
-            ) from error
-        marker = self.path / "run.json"
-        if entries and not marker.exists():
-            raise InputError(
-                f"--workdir {self.path}: holds {sorted(entries)[0]!r} but no run.json, "
-                "so it is not a ddjax workdir; choose an empty or a new folder"
-            )
-        self._lock()
-        if marker.exists():
-            self._check_identity(marker)
-        else:
-            self._write_marker(marker)
-        self.artifacts = self.path / "artifacts"
-        self.partial = self.path / "partial"
-        for folder in (self.artifacts, self.partial):
-            folder.mkdir(exist_ok=True)
-        for leftover in self.artifacts.glob(".tmp-*"):
-            shutil.rmtree(leftover)
-
-    def _lock(self) -> None:
-        try:
-            self._lock_file = open(self.path / ".lock", "w")
-        except OSError as error:
-            raise InputError(
-                f"--workdir {self.path}: cannot be written ({error.strerror})"
-            ) from error
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock_file.close()
-            raise InputError(
-                f"--workdir {self.path}: another process is running there; "
-                "wait for it or choose another folder"
-            ) from None
-
-    def close(self) -> None:
-        """Releases the folder for other processes."""
-        self._lock_file.close()
-
-    def __enter__(self) -> "Workdir":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.close()
-
-    def _write_marker(self, marker: pathlib.Path) -> None:
-        try:
-            write_json(marker, self._expected())
-        except OSError as error:
-            raise InputError(
-                f"--workdir {self.path}: cannot be written ({error.strerror})"
-            ) from error
-
-    def _expected(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **self.identity}
-
-    def _check_identity(self, marker: pathlib.Path) -> None:
-        try:
-            found = json.loads(marker.read_text())
-        except ValueError as error:
-            self.close()
-            raise InputError(
-                f"{marker}: is damaged ({error}); choose another --workdir"
-            ) from error
-        for key, value in self._expected().items():
-            if found.get(key) != value:
-                self.close()
-                raise InputError(
-                    f"--workdir {self.path}: holds a run with {key} "
-                    f"{found.get(key)!r}, this one has {value!r}; "
-                    "choose another --workdir"
-                )
-
-    def station(
-        self,
-        kind: str,
-        settings: dict[str, Any],
-        parents: dict[str, str],
-        make: Callable[[pathlib.Path], Draft],
-    ) -> Artifact:
-        """Returns a station's artifact, from disk if it is there, else by making it.
-
-        Args:
-          kind: the station's name.
-          settings: JSON values that determine the result.
-          parents: name -> address (or digest) of what it is made from.
-          make: writes extra files into the folder it is given and returns the rest.
-
-        Returns:
-          The artifact, checked.
-
-        Raises:
-          InputError: what is on disk is damaged.
-        """
-        key = {"schema": SCHEMA, "kind": kind, "settings": settings, "parents": parents}
-        address = digest(key)
-        path = self.artifacts / f"{kind}-{address}"
-        if path.exists():
-            return load(path, kind, address)
-        temporary = self.artifacts / f".tmp-{kind}-{address}"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        draft = make(temporary)
-        _write(temporary, key | {"address": address}, draft)
-        os.rename(temporary, path)
-        _sync(self.artifacts)
-        shutil.rmtree(self.partial / f"{kind}-{address}", ignore_errors=True)
-        return dataclasses.replace(load(path, kind, address), reused=False)
-
-    def partial_folder(
-        self, kind: str, settings: dict[str, Any], parents: dict[str, str]
-    ) -> pathlib.Path:
-        """Returns where an unfinished artifact keeps its checkpoints."""
-        key = {"schema": SCHEMA, "kind": kind, "settings": settings, "parents": parents}
-        return self.partial / f"{kind}-{digest(key)}"
-
-
 def load(path: pathlib.Path, kind: str, address: str | None = None) -> Artifact:
     """Reads an artifact and checks that it is whole.
 
@@ -318,7 +177,8 @@ def load(path: pathlib.Path, kind: str, address: str | None = None) -> Artifact:
     return Artifact(path, manifest, arrays, reused=True)
 
 
-def _write(folder: pathlib.Path, head: dict[str, Any], draft: Draft) -> None:
+def write(folder: pathlib.Path, head: dict[str, Any], draft: Draft) -> None:
+    """Completes an artifact: its arrays, and a manifest that begins with `head`."""
     with open(folder / "arrays.npz", "wb") as file:
         np.savez(file, **draft.arrays)
     files = {}
@@ -328,7 +188,7 @@ def _write(folder: pathlib.Path, head: dict[str, Any], draft: Draft) -> None:
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
         }
-        _sync(path)
+        sync(path)
     cost = dataclasses.replace(
         draft.cost, bytes=sum(entry["bytes"] for entry in files.values())
     )
@@ -351,21 +211,25 @@ def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def write_file(path: str | os.PathLike, data: bytes) -> None:
-    """Writes a file that is there whole or not at all.
+    """Writes a file that is there whole or not at all; the first process does.
 
     Args:
       path: file to create or replace; its folder must exist.
       data: the content.
     """
+    from ddjax import mesh  # here, since who reads data need not wait for JAX
+
+    if not mesh.primary():
+        return
     path = pathlib.Path(path)
     temporary = path.with_name(f".tmp-{path.name}")
     try:
         temporary.write_bytes(data)
-        _sync(temporary)
+        sync(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -373,7 +237,8 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     write_file(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def _sync(path: pathlib.Path) -> None:
+def sync(path: pathlib.Path) -> None:
+    """Brings a file, or the names in a folder, safely to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

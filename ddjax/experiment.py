@@ -7,22 +7,25 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ddjax import select
-from ddjax.artifacts import Artifact, Cost, Workdir
+from ddjax import mesh, select
+from ddjax.artifacts import Artifact, Cost
 from ddjax.errors import InputError
+from ddjax.observe import Profiler, require_tensorboard
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Settings
 from ddjax.stations import estimate, results
 from ddjax.stations.bundle import Teacher
-from ddjax.stations.checks import check, check_names
-from ddjax.stations.context import Context, open_context
+from ddjax.stations.checks import check, check_devices, check_names
+from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence, gather, subset_key
 from ddjax.stations.fixed_labels import labels_station
 from ddjax.stations.images import READ, make_image_sets, read_image_sets
 from ddjax.stations.needs import asked_teachers, method_of, scoring_regimes
+from ddjax.stations.opening import open_context
 from ddjax.stations.students import Member, Outcome, Students
 from ddjax.stations.subsets import judged, search_windows, subset_of, subsets_station
 from ddjax.stations.teacher import teacher_station
+from ddjax.workdir import Workdir
 
 
 def run(settings: Settings, workdir: str | os.PathLike) -> pd.DataFrame:
@@ -39,11 +42,16 @@ def run(settings: Settings, workdir: str | os.PathLike) -> pd.DataFrame:
       InputError: the settings, the data or the folder are wrong; before compute.
     """
     check_names(settings)
+    if settings.observe.tensorboard:
+        require_tensorboard()
     context = open_context(settings)
     check(context)
+    check_devices(context)
     identity = {"experiment": settings.name, "source": context.source.digest}
     with Workdir(workdir, identity) as opened:
         context.workdir = opened
+        folder = opened.path if mesh.primary() else None
+        context.profiler = Profiler(folder, settings.observe.profile_steps)
         return _travel(context) if settings.regimes else _teach(context)
 
 

@@ -4,17 +4,21 @@ import gc
 import os
 import signal
 import sys
+import time
+import traceback
 
 import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from ddjax import experiment
+from ddjax import experiment, mesh, preemption
 from ddjax.errors import InputError
+from ddjax.joining import join
 from ddjax.settings import from_config
 
 _AGAIN_SECONDS = 1.0  # from one try to interrupt the program to the next
 _SOON_SECONDS = 0.01  # where it must wait for the garbage collector
+_GRACE_SECONDS = 2.0  # the first process ends so much later than it could
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -26,6 +30,12 @@ _WORKDIR = flags.DEFINE_string(
 )
 _DRY_RUN = flags.DEFINE_boolean(
     "dry_run", False, "Check the settings and print what a run costs; write nothing."
+)
+_DISTRIBUTED = flags.DEFINE_enum(
+    "distributed",
+    "auto",
+    ["auto", "on", "off"],
+    "Whether this is one of several processes of a run; auto: as the environment says.",
 )
 _TRACEBACK = flags.DEFINE_boolean(
     "traceback", False, "Show where in the code a wrong input was noticed."
@@ -56,27 +66,49 @@ def _main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save
     try:
         settings = from_config(_CONFIG.value)
+        if not _DRY_RUN.value:
+            join(_DISTRIBUTED.value)
+        preemption.listen()  # behind `join`, which puts JAX's own handler there
+        if not mesh.primary():
+            sys.stdout = open(os.devnull, "w")
         if _DRY_RUN.value:
             experiment.dry_run(settings)
             return
         workdir = _WORKDIR.value or os.path.join("runs", settings.name)
         experiment.run(settings, workdir)
     except InputError as error:
-        if _TRACEBACK.value:
+        if _TRACEBACK.value and not jax.distributed.is_initialized():
             raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(2, f"error: {error}")
+    except preemption.Preempted:
+        message = "Told to stop. All is saved; the same command resumes."
+        _end(preemption.EXIT_CODE, message)
     except KeyboardInterrupt:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        print(
-            "\nInterrupted. What is finished is kept; the same command resumes.",
-            file=sys.stderr,
-        )
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # At once: the devices' threads may still compute, and an orderly exit that
-        # takes their memory away has crashed.
-        os._exit(130)
+        _end(130, "\nInterrupted. What is finished is kept; the same command resumes.")
+    except Exception:
+        if not jax.distributed.is_initialized():
+            raise
+        traceback.print_exc()
+        _end(1, f"error: process {jax.process_index()} failed; the others end with it")
+
+
+def _end(code: int, message: str) -> None:
+    """Ends the program, and with it the other processes of the run.
+
+    At once: the devices' threads may still compute, and an orderly exit that takes
+    their memory away has crashed; it would also wait for processes that wait for this.
+    """
+    print(message, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == 2 and not jax.distributed.is_initialized():
+        sys.exit(code)
+    if jax.distributed.is_initialized() and mesh.primary():
+        # The others end by themselves where all of them stop; the first one serves
+        # them until then.
+        time.sleep(_GRACE_SECONDS)
+    os._exit(code)
 
 
 class Interrupt:
@@ -115,7 +147,9 @@ def run() -> None:
     """Runs the program."""
     # Without an accelerator every core is a device, so that the `mesh` driver can
     # train a student on each.
-    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is ours
     # In place of Python's own handler, and only of that one, asyncio puts another while
     # Orbax saves, and a Ctrl-C then is lost if the save ends before it is cancelled.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -1,41 +1,218 @@
-"""The one place where devices are named."""
+"""The one place where processes, devices and shardings are named.
 
+All processes of a run execute the same program on one mesh of all their devices with
+two axes: members of a sweep lie along `member`, the images of a batch along `data`.
+Files are written by the first process, unless a function says otherwise.
+"""
+
+import json
+import math
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ddjax.errors import InputError
 
 MEMBER = "member"  # of a sweep
-EPOCH = "epoch"  # whose views are labelled
-IMAGE = "image"  # of a batch that is optimised together
+DATA = "data"  # of a batch
+WHOLE = PartitionSpec()  # the same at every place
+EVERYWHERE = PartitionSpec((MEMBER, DATA))  # rows that need nothing of each other
 
 
-def local_mesh(axis: str) -> Mesh:
-    """Returns a mesh of all local devices along one axis."""
-    return jax.make_mesh(
-        (jax.local_device_count(),), (axis,), axis_types=(AxisType.Auto,)
-    )
+def grid(batch: int, data: int = 0, members: bool = False) -> Mesh:
+    """Returns the mesh (member, data) of a training.
 
-
-def image_shardings(size: int) -> tuple[NamedSharding, NamedSharding]:
-    """Returns where the rows of a batch of images lie, and what all of them share.
-
-    Of accelerators as many take part as divide the batch. The devices of a CPU are its
-    cores, which one device uses too: more of them are no faster at this, and XLA's
-    collectives among them were seen to wait for each other for ever.
+    Of a CPU's devices, its cores, one of each process serves a training that is not
+    divided: it uses all cores, more of them are no faster, and XLA's collectives among
+    them were seen to wait for each other for ever.
 
     Args:
-      size: images of the batch.
+      batch: images of a step.
+      data: devices that share a batch; 0: one where members are spread and on CPU, else
+        as many as divide it.
+      members: whether members are spread over the rest; if not, each of them computes
+        the same.
+
+    Raises:
+      InputError: `data` does not divide the batch or the number of devices.
     """
-    devices = jax.local_devices()
-    count = len(devices) if jax.default_backend() != "cpu" else 1
-    while size % count:
-        count -= 1
-    axes = {"axis_types": (AxisType.Auto,), "devices": devices[:count]}
-    mesh = jax.make_mesh((count,), (IMAGE,), **axes)
-    return tuple(NamedSharding(mesh, PartitionSpec(*axis)) for axis in ((IMAGE,), ()))
+    devices = jax.devices()
+    cpu = devices[0].platform == "cpu"
+    if cpu and not members and data <= 1:
+        devices = [d for d in devices if d.id == _first_id(devices, d.process_index)]
+    if not data:
+        data = 1 if cpu or members else math.gcd(batch, len(devices))
+    if len(devices) % data or batch % data:
+        raise InputError(
+            f"mesh.data: found {data}, allowed are divisors of the {len(devices)} "
+            f"devices and of the batch of {batch}"
+        )
+    return mesh_of(len(devices) // data, data, devices)
+
+
+def mesh_of(members: int, data: int, devices: Sequence[Any] | None = None) -> Mesh:
+    """Returns a mesh of a shape; of all devices unless they are given."""
+    axes = {"axis_types": (AxisType.Auto,) * 2, "devices": devices}
+    return jax.make_mesh((members, data), (MEMBER, DATA), **axes)
+
+
+def _first_id(devices: Sequence[Any], process: int) -> int:
+    return min(d.id for d in devices if d.process_index == process)
+
+
+def share_rows(tree: Any) -> Any:
+    """Divides the leading axis of arrays over `data`, in a program for such a mesh.
+
+    Elsewhere, and where a length cannot be divided, arrays stay as they are.
+
+    Args:
+      tree: arrays [B,...] that are being traced.
+    """
+    count = _shared_by()
+    if count == 1:
+        return tree
+
+    def share(array):
+        if array.shape[0] % count:
+            return array
+        return jax.lax.with_sharding_constraint(array, PartitionSpec(DATA))
+
+    return jax.tree.map(share, tree)
+
+
+def look_up(table: jax.Array, rows: jax.Array) -> jax.Array:
+    """Returns rows of a table that may be divided over `data`, in a program.
+
+    Each device looks up all rows in its share of the table; an all-reduce of the rows
+    makes one of it.
+
+    Args:
+      table: [N,...], divided along N or not.
+      rows: [B] int32.
+    """
+    if _shared_by() == 1:
+        return table[rows]
+    found = table[jax.lax.with_sharding_constraint(rows, WHOLE)]
+    return jax.lax.with_sharding_constraint(found, WHOLE)
+
+
+def _shared_by() -> int:
+    """Devices that share a batch in the program that is being traced."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return dict(mesh.shape)[DATA] if DATA in mesh.auto_axes else 1
+
+
+def place(tree: Any, mesh: Mesh, spec: PartitionSpec = WHOLE) -> Any:
+    """Puts arrays on a mesh.
+
+    Args:
+      tree: arrays that every process has whole, or that lie on the mesh already.
+      mesh: where to.
+      spec: how their axes are divided.
+    """
+    sharding = NamedSharding(mesh, spec)
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def put(array):
+        if isinstance(array, jax.Array) and not array.is_fully_addressable:
+            return array if array.sharding == sharding else put(fetch(array))
+        host = np.asarray(array)
+        return jax.make_array_from_callback(host.shape, sharding, lambda at: host[at])
+
+    return jax.tree.map(put, tree)
+
+
+def place_own(array: np.ndarray, mesh: Mesh, spec: PartitionSpec) -> jax.Array:
+    """Puts an array of whose rows each process has its own on a mesh.
+
+    Args:
+      array: [n,...], the rows of `own_rows`.
+      mesh: where to.
+      spec: how its axes are divided.
+    """
+    sharding = NamedSharding(mesh, spec)
+    return jax.make_array_from_process_local_data(sharding, array)
+
+
+def own_rows(count: int, mesh: Mesh, spec: PartitionSpec) -> slice:
+    """Returns which rows of an array this process's devices hold, one stretch.
+
+    Args:
+      count: rows of the whole array.
+      mesh, spec: where it lies.
+    """
+    places = NamedSharding(mesh, spec).addressable_devices_indices_map((count,))
+    rows = [at[0].indices(count) for at in places.values()]
+    return slice(min(row[0] for row in rows), max(row[1] for row in rows))
+
+
+def fetch(tree: Any) -> Any:
+    """Returns arrays, wherever they lie, as NumPy arrays in every process."""
+
+    def get(array):
+        if not isinstance(array, jax.Array) or array.is_fully_replicated:
+            return np.asarray(array)
+        if array.is_fully_addressable:
+            return np.asarray(array)
+        return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+    return jax.tree.map(get, tree)
+
+
+def own_part(array: jax.Array) -> np.ndarray:
+    """Returns the rows of an array that lie on this process's devices, in order."""
+    parts = {shard.index[0].start or 0: shard for shard in array.addressable_shards}
+    return np.concatenate([np.asarray(parts[start].data) for start in sorted(parts)])
+
+
+def primary() -> bool:
+    """Whether this is the first of the processes, which writes and speaks."""
+    return jax.process_index() == 0
+
+
+def first(function: Callable[[], Any]) -> Any:
+    """Calls a function in the first process and returns its result in all of them.
+
+    All processes wait for it. An InputError is raised in all of them.
+
+    Args:
+      function: returns what JSON can hold.
+    """
+    if jax.process_count() == 1:
+        return function()
+    answer = {}
+    if primary():
+        try:
+            answer["result"] = function()
+        except InputError as error:
+            answer["error"] = str(error)
+    told = np.frombuffer(json.dumps(answer).encode(), np.uint8)
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(told.size)))
+    told = np.resize(told, size) if primary() else np.zeros(size, np.uint8)
+    answer = json.loads(bytes(multihost_utils.broadcast_one_to_all(told)))
+    if "error" in answer:
+        raise InputError(answer["error"])
+    return answer["result"]
+
+
+def most(values: Sequence[float]) -> list[float]:
+    """Returns, number by number, the largest that any process has."""
+    if jax.process_count() == 1:
+        return [float(value) for value in values]
+    own = np.asarray(values, np.float32)
+    return multihost_utils.process_allgather(own).max(axis=0).tolist()
+
+
+def wait() -> None:
+    """Waits for all processes."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("ddjax")
 
 
 def check_memory(size: int, key: str) -> None:
@@ -54,5 +231,6 @@ def check_memory(size: int, key: str) -> None:
     if size > limit / 2:
         raise InputError(
             f"{key}: the training images take {size / 2**30:.1f} GiB, allowed is half "
-            f"of the device's {limit / 2**30:.1f} GiB; keep fewer or smaller images"
+            f"of the device's {limit / 2**30:.1f} GiB; keep fewer or smaller images, "
+            "or set data.stream"
         )

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from ddjax import artifacts
-from ddjax.artifacts import Cost, Draft, Workdir, digest, load
+from ddjax.artifacts import Cost, Draft, digest, load
 from ddjax.errors import InputError
+from ddjax.workdir import Workdir
 
 IDENTITY = {"experiment": "a", "source": "s"}
 

@@ -62,6 +62,7 @@ def _apply(arrays, inputs):
     return outputs
 
 
+@pytest.mark.slow
 def test_vq_reconstructs_better_with_more_groups():
     logits = _logits() - _logits().mean(-1, keepdims=True)
     mean = np.broadcast_to(logits.mean(0), logits.shape)

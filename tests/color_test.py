@@ -13,7 +13,7 @@ from ddjax.data.augment import Draw, Recipe
 from ddjax.data.color import ColorDraw, apply_color, draw_color
 from ddjax.errors import InputError
 from ddjax.settings import from_config
-from ddjax.stations.context import open_context
+from ddjax.stations.opening import open_context
 
 HEIGHT, WIDTH = 4, 5
 IDS = jnp.arange(20000) + 50

@@ -14,7 +14,7 @@ from ddjax.data.dsa import DsaDraw, apply_dsa, draw_dsa
 from ddjax.data.recipe import DSA_OPERATIONS, Dsa
 from ddjax.errors import InputError
 from ddjax.settings import from_config
-from ddjax.stations.context import open_context
+from ddjax.stations.opening import open_context
 
 HEIGHT, WIDTH = 9, 12  # an odd and an even side of the box that is cut out
 MEAN, STD = (0.4, 0.5, 0.3), (0.2, 0.3, 0.25)

@@ -7,12 +7,15 @@ import pytest
 import runs
 import tiny
 
-from ddjax import experiment, models, settings
+from ddjax import artifacts, experiment, models, settings
 from ddjax.data import facts
+from ddjax.data.augment import Recipe
 from ddjax.errors import InputError
+from ddjax.labels import Objective
 from ddjax.settings import Distill, from_config
 from ddjax.settings.recover import Recover
-from ddjax.stations import estimate, programs
+from ddjax.stations import estimate, memory, programs, storage, sweeps
+from ddjax.train import student
 
 IPC = 2
 PASSES = ("forward_passes", "train_passes")
@@ -67,6 +70,27 @@ def test_passes_are_those_that_a_run_books(source, tmp_path):
         select__methods=("random", "cad_prune", "el2n_best_window"),
     )
     assert expected(made) == booked(made, tmp_path / "run")
+    context = estimate.open_plan(from_config(made))
+    planned = {each.name: each.bytes for each in storage.storage(context)}
+    runs_of_it = len(made.protocol.seeds)
+    network = programs.native(context.student_network)
+    weights = runs_of_it * memory.variable_bytes(network)
+    assert planned["trace, hard, IPC 2"] - weights == on_disk(tmp_path, "trace")
+    assert planned["subsets, IPC 2"] == on_disk(tmp_path, "subsets")
+    assert planned["images, pca, IPC 2"] == on_disk(tmp_path, "images", "images")
+    students = sum(size for name, size in planned.items() if "students" in name)
+    assert (
+        on_disk(tmp_path, "students") <= students < 1.3 * on_disk(tmp_path, "students")
+    )
+
+
+def on_disk(folder, kind, *names):
+    """Bytes of the arrays, or some of them, of all artifacts of a kind."""
+    total = 0
+    for path in (folder / "run" / "artifacts").glob(f"{kind}-*"):
+        arrays = artifacts.load(path, kind).arrays
+        total += sum(arrays[name].nbytes for name in names or arrays)
+    return total
 
 
 @pytest.mark.slow
@@ -88,12 +112,25 @@ def test_stored_labels_are_counted_once_for_all_codecs(source):
     made = config(source, regimes=())
     for name, codec in (("full", "fp32"), ("half", "fp16")):
         settings.add_labels(made, name, codec=codec)
-    found = rows_of(made)
-    half, full = (found[f"stored labels, {n}, IPC 2"] for n in ("half", "full"))
+    context = estimate.open_plan(from_config(made))
+    rows = {row.station: row for row in estimate.estimate(context)}
+    kept = {each.name: each.bytes for each in storage.storage(context)}
     # Two selections, two seeds, 20 epochs of 2 images of 3 classes.
     count = 2 * 2 * 20 * IPC * 3
-    assert (full.forward_passes, half.forward_passes) == (count, 0)
-    assert (full.bytes, half.bytes) == (count * 3 * 4, count * 3 * 2)
+    assert rows["stored labels, full, IPC 2"].forward_passes == count
+    assert "stored labels, half, IPC 2" not in rows  # copied from the others
+    assert kept["stored labels, full, IPC 2"] == count * 3 * 4
+    assert kept["stored labels, half, IPC 2"] == count * 3 * 2
+    assert "labels, uncompressed, IPC 2" not in kept  # they are the full ones
+
+
+def test_several_codecs_are_made_from_uncompressed_labels(source):
+    made = config(source, regimes=())
+    for name, codec in (("half", "fp16"), ("byte", "int8")):
+        settings.add_labels(made, name, codec=codec)
+    context = estimate.open_plan(from_config(made))
+    kept = [each for each in storage.storage(context) if "uncompressed" in each.name]
+    assert [each.bytes for each in kept] == [2 * 2 * 20 * IPC * 3 * 3 * 4]
 
 
 def test_a_teacher_from_a_bundle_costs_nothing(source, tmp_path):
@@ -141,15 +178,111 @@ def test_an_iteration_counts_once_and_by_image():
 
 def test_hours_are_operations_by_the_rate_that_is_kept_up():
     rows = [
-        estimate.Row("a", 1, 2, 3600 * 0.35 * 989e12, 7.0),
-        estimate.Row("b", 10, 20, 0.0, 70.0),
+        estimate.Row("a", 1, 2, 3600 * 0.35 * 989e12),
+        estimate.Row("b", 10, 20, 0.0),
     ]
     table = estimate.table(rows)
     assert table["H100"].to_list() == pytest.approx([1.0, 0.0, 1.0])
     assert table["TPU v5e"].iloc[0] == pytest.approx(989 / 197)
     last = table.iloc[-1]
     assert last["station"] == "all"
-    assert (last["forward_passes"], last["train_passes"], last["bytes"]) == (11, 22, 77)
+    assert (last["forward_passes"], last["train_passes"]) == (11, 22)
+
+
+def sweep_of(program, driver, members):
+    counts = {"trainings": members, "whole": 0, "steps": 5, "images": 4, "held": 4}
+    return sweeps.Sweep("students", program, driver, members=members, **counts)
+
+
+def test_groups_lie_on_chips_as_they_will():
+    network = models.network("mlp", 3, (4, 4, 1))
+    program = student.Program(network, Objective("hard"), Recipe(), batch_size=12)
+    # Chips that share a batch, members at once, members held.
+    layouts = {
+        ("loop", 1): (1, 1, 6),
+        ("loop", 8): (4, 1, 6),
+        ("vmap", 1): (1, 8, 8),
+        ("vmap", 8): (4, 8, 8),
+        ("mesh", 1): (1, 8, 8),
+        ("mesh", 4): (1, 2, 2),
+        ("auto", 8): (1, 1, 1),
+    }
+    for (driver, chips), expected in layouts.items():
+        assert sweep_of(program, driver, 6).layout(chips) == expected
+    assert sweep_of(program, "mesh", 6).layout(8, shared=4) == (4, 4, 4)
+
+
+def test_a_run_s_trainings_are_its_students(source):
+    made = config(source, "pca", regimes=("hard", "soft"))
+    made.select.methods = ("random", "el2n_best_window")
+    made.student.learning_rates = (0.01, 0.02)
+    made.sweep.members = 4
+    settings.add_transfer(made, "convnet_d1", width=4, norm="batch")
+    context = estimate.open_plan(from_config(made))
+    teacher, scoring, hard, other, soft, _ = sweeps.sweeps(context)
+    assert (teacher.trainings, teacher.images, scoring.trainings) == (1, 96, 2)
+    # Two rates, random and full; two windows; four kinds with two seeds.
+    assert hard.trainings == soft.trainings == 2 * 2 + 2 + 4 * 2
+    assert other.trainings == 2 * 2 + 4 * 2  # no search
+    # The six selected and full ones are trained in threes, the rates in one four.
+    assert (hard.members, hard.whole, hard.steps, hard.images) == (4, 2 + 2, 20, 6)
+
+
+@pytest.mark.parametrize(
+    "name, shape, options",
+    [
+        ("convnet_d1", (16, 16, 1), {"width": 8, "norm": "instance"}),
+        ("convnet_d2", (16, 16, 1), {"width": 8, "norm": "batch"}),
+        pytest.param(
+            "resnet18",
+            (32, 32, 3),
+            {"width": 4, "stem": "large"},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_memory_is_within_a_factor_of_two_of_the_compiler_s(name, shape, options):
+    network = programs.native(models.network(name, 3, shape, **options))
+    program = student.Program(network, Objective("hard"), Recipe(), batch_size=16)
+    step = programs.training_step(program, 3)
+    found = step.function.lower(*step.arguments).compile().memory_analysis()
+    # Gradients, and what the backward pass waits for.
+    told = memory.variable_bytes(network) + 16 * programs.activation_bytes(network)
+    assert 0.5 < told / found.temp_size_in_bytes < 2
+    assert memory.state_bytes(program) == pytest.approx(found.output_size_in_bytes, 0.1)
+
+
+def test_weights_are_no_activations():
+    network = models.network("mlp", 3, (8, 8, 1), hidden=(1000,))
+    pixels, found = 4 * 64, programs.activation_bytes(network)
+    # The image, and the layer's output once and at most twice again for its ReLU.
+    assert pixels + 4 * 1000 <= found < pixels + 3 * 4 * 1000
+    assert memory.variable_bytes(network) > 10 * found
+
+
+def test_memory_of_a_device(source):
+    made = config(source, regimes=("soft",))
+    context = estimate.open_plan(from_config(made))
+    (sweep,) = (s for s in sweeps.sweeps(context) if s.name.startswith("students"))
+    found = memory.per_device(context, sweep, 1)
+    pixels, numbers = 8 * 8, 8 * 8 * 8 + 8 + 8 * 3 + 3
+    assert (found.images, found.labels) == (96 * pixels, 4 * 96 * 3)
+    # Loop: six members are held, one has gradients; the curve, step, seed and count.
+    assert found.weights == 6 * (3 * 4 * numbers + 4 * 103) + 4 * numbers
+    divided = memory.per_device(context, sweep, 2)
+    assert divided.images == found.images / 2
+    assert divided.activations == found.activations / 2
+
+
+def test_the_plan_fits_a_page(source):
+    made = config(source, "pca", regimes=("hard", "soft"))
+    context = estimate.open_plan(from_config(made))
+    table = estimate.table(estimate.estimate(context))
+    found = estimate.text(context, table)
+    heads = [part.split()[0].strip(":,") for part in found.split("\n\n")]
+    assert heads == ["PROGRAMS", "WORK", "DISK", "MEMORY"]
+    assert max(map(len, found.splitlines())) <= 120
+    assert "all, on 64 chips" in found and "to decode" not in found
 
 
 def test_known_sources_need_no_data():

@@ -7,15 +7,16 @@ import pytest
 import tiny
 
 from ddjax import losses
-from ddjax.artifacts import Cost, Workdir
+from ddjax.artifacts import Cost
 from ddjax.settings import from_config
-from ddjax.stations.context import open_context
 from ddjax.stations.evidence import gather
 from ddjax.stations.fixed_labels import labels_station
 from ddjax.stations.needs import asks_teacher, needs_of, scoring_regimes
+from ddjax.stations.opening import open_context
 from ddjax.stations.students import Students
 from ddjax.stations.teacher import teacher_station
 from ddjax.stations.trace import trace_of, trace_weights
+from ddjax.workdir import Workdir
 
 METHODS = ("random", "glister", "herding", "grand_hard", "el2n_sl_easy")
 IPC, RATES = 2, {"hard": 0.01, "soft": 0.01}

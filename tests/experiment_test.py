@@ -62,10 +62,12 @@ def test_run_leaves_its_files_and_nothing_else(done):
         "figures",
         "manifest.json",
         "members.jsonl",
+        "metrics.jsonl",
         "partial",
         "report.html",
         "run.json",
         "scores",
+        "stations.csv",
         "subsets",
         "summary.csv",
     }

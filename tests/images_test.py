@@ -12,12 +12,13 @@ import runs
 import tiny
 
 from ddjax import data, distill, experiment, settings
-from ddjax.artifacts import Cost, Workdir
+from ddjax.artifacts import Cost
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations import images
-from ddjax.stations.context import open_context
 from ddjax.stations.evidence import Evidence
+from ddjax.stations.opening import open_context
+from ddjax.workdir import Workdir
 
 IPC = 2
 

@@ -6,15 +6,15 @@ import pytest
 import tiny
 
 from ddjax import data, experiment
-from ddjax.artifacts import Workdir
 from ddjax.errors import InputError
 from ddjax.settings import add_selection, from_config
-from ddjax.stations.context import open_context
 from ddjax.stations.evidence import gather
 from ddjax.stations.exports import write_exports
 from ddjax.stations.imports import file_digests
+from ddjax.stations.opening import open_context
 from ddjax.stations.students import Students
 from ddjax.stations.subsets import scores_of, subset_of, subsets_station
+from ddjax.workdir import Workdir
 
 METHODS = ("random", "el2n_best_window", "cad_prune")
 IPC, RATES = 2, {"hard": 0.01}

@@ -10,7 +10,7 @@ from ddjax.errors import InputError
 from ddjax.labels import LabelStore, Objective, codecs
 from ddjax.labels.labeller import Labeller, copy_labels, sample, write_labels
 from ddjax.models import network
-from ddjax.train import student, sweep
+from ddjax.train import batches, student, sweep
 from ddjax.train.members import Members
 from ddjax.train.order import presentations
 from ddjax.train.supervision import Supervision
@@ -25,7 +25,7 @@ COMPILED = {}
 
 def make_pool(**told):
     rng = np.random.default_rng(0)
-    return student.Pool(
+    return batches.Pool(
         jnp.asarray(rng.integers(0, 256, (N, *SHAPE), np.uint8)),
         jnp.asarray(np.arange(N, dtype=np.int32) % CLASSES),
         jnp.arange(N, dtype=jnp.int32) + 500,
@@ -77,8 +77,8 @@ def shown(seed, epoch):
     pool = make_pool()
     subset = jnp.asarray(SUBSET)
     order = presentations(seed, subset, subset + 500, epoch * 10, 10)
-    plan = student.make_plan(RECIPE, SHAPE, pool.ids, seed, order)
-    return order, student.make_batch(RECIPE, pool, plan).inputs
+    plan = batches.make_plan(RECIPE, SHAPE, pool.ids, seed, order)
+    return order, batches.make_batch(RECIPE, pool, plan).inputs
 
 
 def view_logits(seed, epoch, variables):
@@ -204,7 +204,7 @@ def both_ways(store, batch_size, epochs, supervision=None):
     )
 
 
-@pytest.mark.parametrize("batch_size", [4, 10])
+@pytest.mark.parametrize("batch_size", [4, pytest.param(10, marks=pytest.mark.slow)])
 def test_replay_trains_the_same_student(store, batch_size):
     for a, b in zip(*both_ways(store, batch_size, 8), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)

@@ -9,7 +9,17 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ddjax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import from its own level's package and from lower levels only.
 LEVELS = [
-    {"errors", "artifacts", "mesh", "settings", "presets"},
+    {
+        "errors",
+        "artifacts",
+        "joining",
+        "mesh",
+        "observe",
+        "preemption",
+        "settings",
+        "presets",
+        "workdir",
+    },
     {"models", "losses", "data"},
     {"train", "scores"},
     {"distill", "select", "labels", "report"},

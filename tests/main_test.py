@@ -14,11 +14,11 @@ import pytest
 import tiny
 from PIL import Image
 
-from ddjax.artifacts import Workdir
 from ddjax.settings import from_config
-from ddjax.stations.context import open_context
 from ddjax.stations.evidence import Evidence
+from ddjax.stations.opening import open_context
 from ddjax.stations.subsets import subsets_station
+from ddjax.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "ddjax.main"]
@@ -117,11 +117,11 @@ def test_dry_run_tells_the_cost_and_writes_nothing(ddjax, config, tmp_path):
     code, out, err = ddjax(*flags)
     assert code == 0 and not place.exists(), err
     assert "96 training, 24 validation and 36 test images" in out
-    head, *rows = out.splitlines()[1:-2]
-    assert "H100" in head and "TPU v5e" in head
-    students, total = (row.strip() for row in rows)
-    assert students.startswith("students, mlp, hard, IPC 2 2.40e+02 4.80e+02")
-    assert total.startswith("all 2.40e+02 4.80e+02")
+    assert "H100" in out and "v5e" in out
+    rows = [" ".join(line.split()) for line in out.splitlines()]
+    name = "students, mlp, hard, IPC 2 2.40e+02 4.80e+02"
+    assert any(row.startswith(name) for row in rows)
+    assert any(row.startswith("all 2.40e+02 4.80e+02") for row in rows)
     code, out, err = ddjax(*flags, "--config.select.ipcs=(500,)")
     assert code == 2 and "found 500, but class 'left' has 32 training" in err
 

@@ -101,7 +101,15 @@ def test_vmap_over_weights_equals_each_alone(name):
     assert np.abs(together[0] - together[1]).max() > 1e-2 * scale
 
 
-@pytest.mark.parametrize("name", ALL)
+def _quick(names, quick):
+    """Names as parameters, marked as slow but for some."""
+    return [
+        pytest.param(name, marks=[] if name in quick else [pytest.mark.slow])
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", _quick(ALL, {"convnet_d3", "resnet18", "vit_b_16"}))
 def test_train_step_and_evaluation_lower_for_accelerators(name):
     size, batch, classes = LITERATURE.get(name, 224), 256, 1000
     options = {"dtype": "bfloat16", **_direct(name)}
@@ -150,7 +158,7 @@ def test_train_step_and_evaluation_lower_for_accelerators(name):
     assert "bf16" in text
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", _quick(ALL, set(ALL) - {"resnet101", "resnet34"}))
 def test_inspect_names_every_batch_norm(name):
     net = _network(name, **_direct(name))
     kept = jax.eval_shape(models.running_moments, _shapes(name))

@@ -87,7 +87,16 @@ def _marked(cases):
         yield pytest.param(case, marks=[] if quick else [pytest.mark.slow])
 
 
-@pytest.mark.parametrize("case", [c for c in FIRST if c.network in LONG], ids=str)
+def _siblings(cases):
+    """The cases, marked as slow where a network of the same layers is tested."""
+    for case in cases:
+        twin = case.network in ("resnet34", "resnet101")
+        yield pytest.param(case, marks=[pytest.mark.slow] if twin else [])
+
+
+@pytest.mark.parametrize(
+    "case", list(_siblings(c for c in FIRST if c.network in LONG)), ids=str
+)
 def test_logits_equal_those_kept_of_pytorch(case):
     net, _, variables = _network(case)
     logits = jax.jit(lambda v, x: net.apply(v, x)[0])(variables, fill.images(case))

@@ -13,7 +13,7 @@ from ddjax.data.augment import Draw, Recipe
 from ddjax.data.patch_shuffle import Strips, destination, draw_strips
 from ddjax.errors import InputError
 from ddjax.settings import from_config
-from ddjax.stations.context import open_context
+from ddjax.stations.opening import open_context
 
 HEIGHT, WIDTH = 8, 11  # three strips leave remainders of both
 IDS = jnp.arange(6000) + 50

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from ddjax.settings import from_config
-from ddjax.stations.context import open_context
+from ddjax.stations.opening import open_context
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 

@@ -13,8 +13,9 @@ from ddjax.labels.temperature import calibrated_temperature, dynamic_temperature
 from ddjax.models import network
 from ddjax.settings import from_config
 from ddjax.settings import labels as label_settings
-from ddjax.stations.context import open_context
-from ddjax.train.student import Batch, HParams, Pool
+from ddjax.stations.opening import open_context
+from ddjax.train.batches import Batch, Pool
+from ddjax.train.student import HParams
 
 N, B, C = 6, 4, 3
 SHAPE = (4, 4, 1)

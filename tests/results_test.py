@@ -7,14 +7,15 @@ import pytest
 import tiny
 
 from ddjax import artifacts
-from ddjax.artifacts import Cost, Workdir
+from ddjax.artifacts import Cost
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
 from ddjax.stations import results
-from ddjax.stations.context import open_context
 from ddjax.stations.evidence import Evidence
+from ddjax.stations.opening import open_context
 from ddjax.stations.students import Member, Outcome
 from ddjax.stations.subsets import subsets_station
+from ddjax.workdir import Workdir
 
 FOUND = Cost(seconds=2.0, compile_seconds=9.0, forward_passes=30, train_passes=12)
 

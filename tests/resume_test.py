@@ -90,6 +90,7 @@ def wait_for(process, workdir, pattern):
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 def test_interrupted_and_killed_runs_resume_to_the_same_numbers(
     source, start, tmp_path
 ):

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from ddjax import experiment
-from ddjax.artifacts import Workdir
-from ddjax.stations.context import open_context
+from ddjax.stations.opening import open_context
+from ddjax.workdir import Workdir
 
 SECONDS = {"train_seconds", "find_seconds"}  # the fields that measure time
 

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from ddjax.settings import from_config
-from ddjax.stations.context import open_context
+from ddjax.stations.opening import open_context
 from ddjax.train.schedule import Steps, schedule_factor
 
 

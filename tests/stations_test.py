@@ -14,9 +14,9 @@ from ddjax.data.source import Examples
 from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
-from ddjax.stations.context import open_context
 from ddjax.stations.evidence import gather
 from ddjax.stations.fixed_labels import labels_station
+from ddjax.stations.opening import open_context
 from ddjax.stations.students import Outcome, Students
 from ddjax.stations.subsets import (
     judged,

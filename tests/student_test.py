@@ -13,7 +13,7 @@ from ddjax.data.augment import Recipe
 from ddjax.labels import Objective
 from ddjax.models import Network, network
 from ddjax.models.layers import Dropout
-from ddjax.train import order, student, sweep
+from ddjax.train import batches, order, student, sweep
 from ddjax.train.members import Members
 
 N, CLASSES, BATCH, STEPS = 12, 3, 4, 7
@@ -35,7 +35,7 @@ def make_program(**changes):
 
 def make_pool(seed=0, **teacher):
     rng = np.random.default_rng(seed)
-    return student.Pool(
+    return batches.Pool(
         jnp.asarray(rng.integers(0, 256, (N, *SHAPE), np.uint8)),
         jnp.asarray(np.arange(N, dtype=np.int32) % CLASSES),
         jnp.arange(100, 100 + N, dtype=jnp.int32),
@@ -55,7 +55,7 @@ def make_order(pool, steps=STEPS, seed=0):
 
 def make_plan(recipe, pool, seed=0):
     presented = make_order(pool, seed=seed)
-    return student.make_plan(recipe, SHAPE, pool.ids, jnp.int32(seed), presented)
+    return batches.make_plan(recipe, SHAPE, pool.ids, jnp.int32(seed), presented)
 
 
 def make_hparams(**changes):
@@ -179,16 +179,16 @@ def test_normalise_by_hand():
     images = jnp.array([[[[0, 255]]]], jnp.uint8)
     mean, std = jnp.array([0.5, 0.25]), jnp.array([0.5, 0.75])
     np.testing.assert_allclose(
-        student.normalise(images, mean, std).ravel(), [-1.0, 1.0], rtol=1e-6
+        batches.normalise(images, mean, std).ravel(), [-1.0, 1.0], rtol=1e-6
     )
 
 
 def test_make_batch_mixes_views_with_their_partners():
     pool, recipe = make_pool(), Recipe(pad=1, cutmix=1.0)
     plan = make_plan(recipe, pool)
-    mixed = student.make_batch(recipe, pool, plan)
-    unmixed = student.make_batch(Recipe(pad=1), pool, plan)
-    partners = student.make_batch(
+    mixed = batches.make_batch(recipe, pool, plan)
+    unmixed = batches.make_batch(Recipe(pad=1), pool, plan)
+    partners = batches.make_batch(
         Recipe(pad=1),
         pool,
         plan._replace(positions=plan.partners, draws=plan.partner_draws),
@@ -205,9 +205,9 @@ def test_make_batch_mixes_views_with_their_partners():
 def test_weak_views_are_the_images_mixed_alike(cutmix):
     pool, recipe = make_pool(), Recipe(pad=1, flip=True, cutmix=cutmix)
     plan = make_plan(recipe, pool)
-    batch = student.make_batch(recipe, pool, plan, two_views=True)
-    own = student.normalise(pool.images[plan.positions], pool.mean, pool.std)
-    other = student.normalise(pool.images[plan.partners], pool.mean, pool.std)
+    batch = batches.make_batch(recipe, pool, plan, two_views=True)
+    own = batches.normalise(pool.images[plan.positions], pool.mean, pool.std)
+    other = batches.normalise(pool.images[plan.partners], pool.mean, pool.std)
     for row in range(len(plan.positions)):
         inside = np.zeros((*SHAPE[:2], 1), bool)
         if cutmix:
@@ -237,14 +237,14 @@ def test_two_views_train_on_both():
 def test_make_batch_shows_the_views_of_the_example_ids():
     pool, recipe = make_pool(), Recipe(pad=1, flip=True)
     presented, plan = make_order(pool), make_plan(recipe, pool)
-    batch = student.make_batch(recipe, pool, plan)
+    batch = batches.make_batch(recipe, pool, plan)
     for row in range(0, len(plan.positions), 5):
         position = int(presented.positions[row])
         number = jnp.int32(100 + position)
         view = augment.view(
             recipe, jnp.int32(0), presented.epochs[row], number, pool.images[position]
         )
-        expected = student.normalise(view, pool.mean, pool.std)
+        expected = batches.normalise(view, pool.mean, pool.std)
         np.testing.assert_allclose(batch.inputs[row], expected, rtol=1e-5)
 
 

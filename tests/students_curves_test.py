@@ -11,7 +11,7 @@ from ddjax.errors import InputError
 from ddjax.report import dynamics, plots
 from ddjax.settings import from_config
 from ddjax.stations import results, students
-from ddjax.stations.context import open_context
+from ddjax.stations.opening import open_context
 from ddjax.train import evaluate, sweep
 
 IPC = 2

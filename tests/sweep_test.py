@@ -8,8 +8,9 @@ import pytest
 from ddjax.data.augment import Recipe
 from ddjax.labels import Objective
 from ddjax.models import network
-from ddjax.train import checkpoint, student, sweep
+from ddjax.train import batches, checkpoint, plans, student, sweep
 from ddjax.train.members import Members
+from ddjax.train.watch import Watch
 
 N, CLASSES, STEPS = 20, 4, 9
 SHAPE = (4, 4, 1)
@@ -24,7 +25,7 @@ COMPILED = {}
 
 def make_runner(driver="vmap", program=PROGRAM):
     rng = np.random.default_rng(0)
-    pool = student.Pool(
+    pool = batches.Pool(
         jnp.asarray(rng.integers(0, 256, (N, *SHAPE), np.uint8)),
         jnp.asarray(np.arange(N, dtype=np.int32) % CLASSES),
         jnp.arange(N, dtype=jnp.int32),
@@ -71,6 +72,14 @@ def test_drivers_agree(reference, driver):
         assert_close(params_of(state, row), params_of(reference, row))
 
 
+@pytest.mark.parametrize("driver, data", [("loop", 2), ("vmap", 4), ("mesh", 2)])
+def test_devices_that_share_a_batch_agree(reference, driver, data):
+    runner = sweep.Runner(PROGRAM, make_runner().pool, driver, {}, data)
+    state, _ = runner.train(make_members(), STEPS)
+    for row in range(3):
+        assert_close(params_of(state, row), params_of(reference, row))
+
+
 @pytest.mark.parametrize("row", [0, 1, 2])
 def test_member_equals_its_solo_run(reference, row):
     state, _ = make_runner().train(make_members((row,)), STEPS)
@@ -88,7 +97,7 @@ def test_a_failing_member_fails_alone(reference):
 
 
 def test_stretches_change_nothing(reference, monkeypatch):
-    monkeypatch.setattr(sweep, "STRETCH", 2)
+    monkeypatch.setattr(plans, "STRETCH", 2)
     state, _ = make_runner().train(make_members(), STEPS)
     for row in range(3):
         assert_close(params_of(state, row), params_of(reference, row))
@@ -125,17 +134,20 @@ def test_resumed_equals_uninterrupted(tmp_path, reference, stop):
     }
     done = []
 
-    def progress(steps):
-        done.append(steps)
-        if sum(done) > stop * 3:
-            raise Stop
+    class Stopping(Watch):
+        def progress(self, steps):
+            done.append(steps)
+            if sum(done) > limit:
+                raise Stop
 
+    limit = stop * 3
     with pytest.raises(Stop):
-        make_runner().train(make_members(), STEPS, progress=progress, **arguments)
+        make_runner().train(make_members(), STEPS, watch=Stopping(), **arguments)
     kept = list(folder.glob("*")) if folder.exists() else []
     done.clear()
+    limit = STEPS * 3
     state, records = make_runner().train(
-        make_members(), STEPS, progress=done.append, **arguments
+        make_members(), STEPS, watch=Stopping(), **arguments
     )
     assert sum(done) == STEPS * 3
     assert (done[0] > 0) == bool(kept)
@@ -190,7 +202,9 @@ def test_ask_answers_for_every_member_and_image(driver, count):
 def test_lift_shares_unbatched_arguments():
     rows, shared = jnp.arange(8.0).reshape(4, 2), jnp.array([1.0, 10.0])
     for driver in ("vmap", "loop", "mesh"):
-        lifted = sweep.lift(lambda a, b: a @ b, driver, (True, False))
+        lifted = sweep.lift(
+            lambda a, b: a @ b, driver, (True, False), sweep.grid_of(driver, 1)
+        )
         np.testing.assert_allclose(jax.jit(lifted)(rows, shared), rows @ shared)
 
 

@@ -12,12 +12,12 @@ import tiny
 from runs import created, sharing_executables
 
 from ddjax import experiment, settings
-from ddjax.artifacts import Workdir
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations.fixed_labels import labels_station
 from ddjax.stations.teacher import teacher_station
 from ddjax.train import checkpoint
+from ddjax.workdir import Workdir
 
 STEPS = {1: 8, 2: 16, 3: 24}  # of 96 images in batches of 12
 # At a constant rate the first epochs do not know how many follow.
@@ -238,7 +238,8 @@ def test_a_run_without_regimes_leaves_teachers_and_their_report(taught):
     folder, summary = taught
     assert {path.name for path in folder.iterdir()} == {
         *(".lock", "run.json", "artifacts", "partial"),
-        *("figures", "manifest.json", "report.html", "summary.csv"),
+        *("figures", "manifest.json", "metrics.jsonl", "report.html"),
+        *("stations.csv", "summary.csv"),
     }
     kinds = [path.name.split("-")[0] for path in (folder / "artifacts").iterdir()]
     assert kinds == ["teacher", "teacher"]

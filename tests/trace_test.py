@@ -5,11 +5,10 @@ import pytest
 import tiny
 
 from ddjax import scores
-from ddjax.artifacts import Workdir
 from ddjax.errors import InputError
 from ddjax.settings import from_config
-from ddjax.stations.context import open_context
 from ddjax.stations.fixed_labels import labels_station
+from ddjax.stations.opening import open_context
 from ddjax.stations.students import Students
 from ddjax.stations.teacher import teacher_station
 from ddjax.stations.trace import (
@@ -19,6 +18,7 @@ from ddjax.stations.trace import (
     trace_station,
     trace_weights,
 )
+from ddjax.workdir import Workdir
 
 FIELDS = (
     "true_prob",

@@ -14,7 +14,7 @@ from ddjax.data.recipe import Recipe
 from ddjax.errors import InputError
 from ddjax.report.statistics import FULL
 from ddjax.settings import from_config
-from ddjax.stations.context import open_context
+from ddjax.stations.opening import open_context
 
 REGIMES, RATES = ("hard",), (0.003, 0.03)
 CHANGES = {

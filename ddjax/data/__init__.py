@@ -44,6 +44,8 @@ SOURCES: dict[str, Callable[[str, str | None, int | None], Source]] = {
     "folder": folder.load,
     "npz": npz.load,
 }
+# What a source is loaded by where its images are to stay in their files.
+_STREAMS = {"tfds": tfds.stream, "folder": folder.stream}
 _ARGUMENTS = {"tfds": "NAME", "folder": "PATH", "npz": "PATH"}
 
 
@@ -72,9 +74,12 @@ def check_name(name: str) -> None:
 
 
 def load(
-    name: str, data_dir: str | None = None, image_size: int | None = None
+    name: str,
+    data_dir: str | None = None,
+    image_size: int | None = None,
+    stream: bool = False,
 ) -> Source:
-    """Load a source by name, all of it, into memory.
+    """Load a source by name, all of it into memory unless it is streamed.
 
     Args:
       name: as in `check_name`.
@@ -82,13 +87,17 @@ def load(
         their usual places. The other sources do not use it.
       image_size: if given, every image of both splits is brought to this many pixels
         per side, as by `ddjax.data.source.resize`.
+      stream: leave the images in their files and decode what is asked for, see
+        `streamed.Images`; of "tfds:NAME" and "folder:PATH", and with image_size, as
+        in `jpeg.decode`.
 
     Returns:
       The source; mean, std and digest are of the images at their final size.
 
     Raises:
-      InputError: as `check_name`; data_dir is not a folder; image_size is below 1; or
-        the data are missing, damaged or not a classification problem.
+      InputError: as `check_name`; data_dir is not a folder; image_size is below 1, or
+        missing with `stream`; the source cannot be streamed; or the data are missing,
+        damaged or not a classification problem.
     """
     check_name(name)
     if data_dir is not None:
@@ -98,4 +107,11 @@ def load(
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size must be at least 1, found {image_size}")
     kind, _, argument = name.partition(":")
+    if stream:
+        if kind not in _STREAMS:
+            allowed = " and ".join(f"{kind}:{_ARGUMENTS[kind]}" for kind in _STREAMS)
+            raise InputError(f"source {name!r} cannot be streamed, only {allowed} can")
+        if image_size is None:
+            raise InputError(f"image_size: a stream needs it, found None for {name!r}")
+        return _STREAMS[kind](argument, data_dir, image_size)
     return SOURCES[kind](argument, data_dir, image_size)

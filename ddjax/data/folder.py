@@ -1,12 +1,13 @@
 """A folder of PNG and JPEG images, one folder per class."""
 
+import hashlib
 import itertools
 import os
 from pathlib import Path
 
 import numpy as np
 
-from ddjax.data import source
+from ddjax.data import source, streamed
 from ddjax.errors import InputError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -36,7 +37,65 @@ def load(
         different classes, an image is damaged, or sizes differ without image_size.
     """
     name = f"folder:{argument}"
-    root = Path(argument).expanduser()
+    (train, test), num_channels = _splits(name, Path(argument).expanduser())
+    return source.from_arrays(
+        name,
+        tuple(train),
+        _read(train, num_channels, image_size),
+        _read(test, num_channels, image_size),
+        image_size,
+    )
+
+
+def stream(argument: str, data_dir: str | None, image_size: int) -> source.Source:
+    """Like `load`, but images stay in their files until they are asked for.
+
+    Args:
+      argument: PATH.
+      data_dir: unused.
+      image_size: pixels per side, as in `jpeg.decode`.
+
+    Returns:
+      The source, with the ids of `load`; its images are `streamed.Images`.
+
+    Raises:
+      InputError: as `load`; but a damaged image is met only when it is asked for.
+    """
+    name = f"folder:{argument}"
+    splits, num_channels = _splits(name, Path(argument).expanduser())
+    read = []
+    for files in splits:
+        images = streamed.Images(_Files(files), image_size, num_channels)
+        read.append((images, _labels(files)))
+    return source.from_arrays(name, tuple(splits[0]), *read)
+
+
+class _Files:
+    """The image files of a split: `streamed.Records`."""
+
+    def __init__(self, files: dict[str, list[Path]]):
+        digest = hashlib.sha256()
+        for path in itertools.chain(*files.values()):
+            name = "/".join(path.parts[-3:])  # split, class, file
+            digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+        self.identity = digest.hexdigest()
+        self._paths = [str(path) for path in itertools.chain(*files.values())]
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def describe(self, position: int) -> str:
+        return self._paths[position]
+
+    def read(self, position: int) -> bytes:
+        try:
+            return Path(self._paths[position]).read_bytes()
+        except OSError as error:
+            raise InputError(f"{self._paths[position]}: {error.strerror}") from error
+
+
+def _splits(name: str, root: Path) -> tuple[list[dict[str, list[Path]]], int]:
+    """The files of train and test, by class, and the number of their channels."""
     splits = [root / "train", root / "test"]
     if (root / "val").is_dir() and not splits[1].is_dir():
         splits[1] = root / "val"
@@ -48,14 +107,7 @@ def load(
             f"{sorted(test.keys() - train)}"
         )
     paths = itertools.chain(*train.values(), *test.values())
-    num_channels = 1 if all(_is_grey(path) for path in paths) else 3
-    return source.from_arrays(
-        name,
-        tuple(train),
-        _read(train, num_channels, image_size),
-        _read(test, num_channels, image_size),
-        image_size,
-    )
+    return [train, test], 1 if all(_is_grey(path) for path in paths) else 3
 
 
 def _files(split: Path) -> dict[str, list[Path]]:
@@ -94,5 +146,9 @@ def _read(
         return source.decode(paths[position], num_channels, paths[position])
 
     images = source.gather(read_image, len(paths), image_size, paths.__getitem__)
+    return images, _labels(files)
+
+
+def _labels(files: dict[str, list[Path]]) -> np.ndarray:
     counts = [len(class_paths) for class_paths in files.values()]
-    return images, np.repeat(np.arange(len(files)), counts)
+    return np.repeat(np.arange(len(files)), counts)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ddjax.errors import InputError
-from ddjax.settings import DSA_OPERATIONS
+from ddjax.settings.augment import DSA_OPERATIONS
 
 # One stream of random numbers for each purpose. Teacher labels are stored for views
 # drawn from these streams: never renumber them.

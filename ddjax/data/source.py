@@ -1,4 +1,4 @@
-"""What every source is made of: labelled images in memory, checked and digested.
+"""What every source is made of: labelled images, checked and digested.
 
 Shape letters: N examples, H height, W width, C channels.
 """
@@ -16,6 +16,7 @@ import numpy as np
 
 from ddjax.errors import InputError
 
+_SAMPLE = 4096  # images of a stream that its mean and std are taken from
 _BLOCK = 64  # images handled at a time: they fit in the cache, a split does not
 
 
@@ -24,13 +25,14 @@ class Examples:
     """Labelled images of one split, or of a part of one.
 
     Attributes:
-      images: [N, H, W, C] uint8.
+      images: [N, H, W, C] uint8: an array, or `streamed.Images`, which decodes what
+        it is asked for.
       labels: [N] int32, 0 .. num_classes - 1.
       ids: [N] int32, the example's position in the source's own fixed order of the
         split. It stays with the image, whatever subset the image is in.
     """
 
-    images: np.ndarray
+    images: Any
     labels: np.ndarray
     ids: np.ndarray
 
@@ -44,12 +46,12 @@ class Examples:
           positions: [M] integers, 0 .. N - 1, positions in these arrays (not ids).
 
         Returns:
-          M examples, with their own ids.
+          M examples, with their own ids. Those of a stream stay in their files.
         """
         positions = np.asarray(positions, dtype=np.int64)
-        return Examples(
-            self.images[positions], self.labels[positions], self.ids[positions]
-        )
+        images = self.images
+        images = images[positions] if _in_memory(images) else images.take(positions)
+        return Examples(images, self.labels[positions], self.ids[positions])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,14 +81,18 @@ class Source:
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Mean of the training pixels per channel, in [0, 1]."""
+        """Mean of the training pixels per channel, in [0, 1].
+
+        Of a stream, it is that of 4,096 training images spread evenly over the split.
+        """
         return self._moments[0]
 
     @property
     def std(self) -> tuple[float, ...]:
         """Standard deviation of the training pixels per channel, in units of [0, 1].
 
-        A channel of one constant value gets 1, so that dividing by it is harmless.
+        Of the same images as the mean. A channel of one constant value gets 1, so that
+        dividing by it is harmless.
         """
         return self._moments[1]
 
@@ -94,6 +100,9 @@ class Source:
     def _moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         # From the exact histogram: no rounding that depends on the order of summing.
         images_NHWC = self.train.images
+        if not _in_memory(images_NHWC):
+            count = min(_SAMPLE, len(images_NHWC))
+            images_NHWC = images_NHWC.take(np.arange(count) * len(images_NHWC) // count)
         channels = range(images_NHWC.shape[-1])
         counts_CV = np.zeros((len(channels), 256), np.int64)
         for start in range(0, len(images_NHWC), _BLOCK):
@@ -110,14 +119,25 @@ class Source:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of images, labels and class names, whatever the name."""
+        """SHA-256 (hex) of images, labels and class names, whatever the name.
+
+        For the images of a stream stand the names and sizes of their files and the
+        rule by which they are decoded.
+        """
         splits = (self.train, self.test)
         shapes = [split.images.shape for split in splits]
         digest = hashlib.sha256(json.dumps([self.classes, shapes]).encode())
         for split in splits:
-            digest.update(np.ascontiguousarray(split.images))
+            if _in_memory(split.images):
+                digest.update(np.ascontiguousarray(split.images))
+            else:
+                digest.update(split.images.identity.encode())
             digest.update(np.ascontiguousarray(split.labels, dtype="<i4"))
         return digest.hexdigest()
+
+
+def _in_memory(images: Any) -> bool:
+    return isinstance(images, np.ndarray)
 
 
 def from_arrays(
@@ -132,7 +152,8 @@ def from_arrays(
     Args:
       name: name of the source, for messages.
       classes: class names in label order.
-      train: images [N, H, W] or [N, H, W, C] uint8, labels [N] integral.
+      train: images [N, H, W] or [N, H, W, C] uint8, or those of a stream, labels [N]
+        integral.
       test: the same for the test split.
       image_size: if given, every image is brought to this many pixels per side, as
         by `resize`.

@@ -4,15 +4,24 @@ Read from files only, in ArrayRecord format: no dataset's own code is run, and n
 is ever downloaded.
 """
 
+import contextlib
+import hashlib
 import io
+import json
 import os
-from collections.abc import Sequence
+import pathlib
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent import futures
 from typing import Any
 
 import numpy as np
 
-from ddjax.data import source
+from ddjax.data import source, streamed
 from ddjax.errors import InputError
+
+_BLOCK = 64  # records read at a time
 
 
 def load(
@@ -40,15 +49,152 @@ def load(
     name = f"tfds:{argument}"
     builder = _find(argument, data_dir)
     keys = _keys(name, builder.info)
-    try:
+    with _shards_checked(name, builder):
         train = _read(name, builder, "train", keys, image_size)
         test = _read(name, builder, _test_split(builder, keys), keys, image_size)
-    except RuntimeError as error:  # what ArrayRecord raises
+    classes = tuple(builder.info.features[keys[1]].names)
+    return source.from_arrays(name, classes, train, test, image_size)
+
+
+def stream(argument: str, data_dir: str | None, image_size: int) -> source.Source:
+    """Like `load`, but images stay in their files until they are asked for.
+
+    The labels take one pass over all records. They are kept in
+    $XDG_CACHE_HOME/ddjax (or ~/.cache/ddjax), where that can be written, until a file
+    changes its name, its size or its time.
+
+    Args:
+      argument: as `load`.
+      data_dir: as `load`.
+      image_size: pixels per side, as in `jpeg.decode`.
+
+    Returns:
+      The source, with the ids of `load`; its images are `streamed.Images`.
+
+    Raises:
+      InputError: as `load`; but a damaged image is met only when it is asked for.
+    """
+    name = f"tfds:{argument}"
+    builder = _find(argument, data_dir)
+    keys = _keys(name, builder.info)
+    num_channels = _num_channels(builder.info, keys[0])
+    splits = []
+    with _shards_checked(name, builder):
+        for split in ("train", _test_split(builder, keys)):
+            shards = _Shards(name, builder, split, keys)
+            images = streamed.Images(shards, image_size, num_channels)
+            splits.append((images, _labels(shards)))
+    classes = tuple(builder.info.features[keys[1]].names)
+    return source.from_arrays(name, classes, *splits)
+
+
+@contextlib.contextmanager
+def _shards_checked(name: str, builder: Any) -> Iterator[None]:
+    """What ArrayRecord or the file system raises becomes an InputError."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
         raise InputError(
             f"{name}: {builder.data_dir} has a missing or damaged shard: {error}"
         ) from error
-    classes = tuple(builder.info.features[keys[1]].names)
-    return source.from_arrays(name, classes, train, test, image_size)
+
+
+class _Shards:
+    """The records of a split: `streamed.Records`, and their labels."""
+
+    def __init__(self, name: str, builder: Any, split: str, keys: tuple[str, str]):
+        from array_record.python import array_record_data_source
+
+        _check_splits(builder, split)
+        parts = builder.info.splits[split].file_instructions
+        files = [str(part.filename) for part in parts]
+        stats = [os.stat(file) for file in files]
+        described = [
+            (os.path.basename(file), stat.st_size, part.skip, part.take)
+            for file, stat, part in zip(files, stats, parts, strict=True)
+        ]
+        self.identity = _digest([builder.info.full_name, split, keys, described])
+        self.state = _digest(
+            [self.identity, files, [stat.st_mtime_ns for stat in stats]]
+        )
+        self._name, self._split, self._keys = name, split, keys
+        # Opens its files when it is first read, in whatever process that is.
+        self._records = array_record_data_source.ArrayRecordDataSource(parts)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def describe(self, position: int) -> str:
+        return f"{self._name}: split {self._split}, example {position}"
+
+    def read(self, position: int) -> bytes:
+        try:
+            example = self._parse(self._records[position])
+            return example.features.feature[self._keys[0]].bytes_list.value[0]
+        except (RuntimeError, OSError, IndexError) as error:
+            raise InputError(
+                f"{self.describe(position)}: the record is missing or damaged: {error}"
+            ) from error
+
+    def labels(self, positions: Sequence[int]) -> list[int]:
+        """-1 for a record without."""
+        examples = map(self._parse, self._records.__getitems__(positions))
+        key = self._keys[1]
+        values = (
+            example.features.feature[key].int64_list.value for example in examples
+        )
+        return [next(iter(value), -1) for value in values]
+
+    def _parse(self, record: bytes) -> Any:
+        from google.protobuf import message
+        from tensorflow_datasets.proto import tf_example_pb2
+
+        try:
+            return tf_example_pb2.Example.FromString(record)
+        except message.DecodeError as error:
+            raise RuntimeError(f"not a record of TFDS: {error}") from error
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _labels(shards: _Shards) -> np.ndarray:
+    """[N] int64, from the cache where the files are as they were."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    path = pathlib.Path(cache, "ddjax", f"labels-{shards.state[:16]}.npz")
+    damaged = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
+    with contextlib.suppress(*damaged), path.open("rb") as file:
+        labels_N = np.load(file)["labels"]
+        if labels_N.shape == (len(shards),):
+            return labels_N
+    labels_N = _read_labels(shards)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            np.savez_compressed(file, labels=labels_N)
+        os.replace(file.name, path)
+    return labels_N
+
+
+def _read_labels(shards: _Shards) -> np.ndarray:
+    import tqdm
+
+    labels_N = np.empty(len(shards), np.int64)
+
+    def fill(start: int) -> int:
+        positions = range(start, min(start + _BLOCK, len(shards)))
+        labels_N[start : positions.stop] = shards.labels(positions)
+        return len(positions)
+
+    # A bar on a terminal, silence elsewhere.
+    with (
+        tqdm.tqdm(desc="labels", total=len(shards), disable=None) as bar,
+        futures.ThreadPoolExecutor() as pool,
+    ):
+        for count in pool.map(fill, range(0, len(shards), _BLOCK)):
+            bar.update(count)
+    return labels_N
 
 
 def _find(argument: str, data_dir: str | None) -> Any:
@@ -108,7 +254,7 @@ def _read(
     image_key, label_key = keys
     records = _records(builder, split, image_key)
     labels = np.zeros(len(records), np.int64)
-    num_channels = 1 if builder.info.features[image_key].shape[-1] == 1 else 3
+    num_channels = _num_channels(builder.info, image_key)
 
     def describe(position: int) -> str:
         return f"{name}: split {split}, example {position}"
@@ -122,16 +268,24 @@ def _read(
     return source.gather(read_image, len(records), image_size, describe), labels
 
 
-def _records(builder: Any, split: str, image_key: str) -> Sequence[dict]:
-    """The records of one split, their images still encoded."""
-    import tensorflow_datasets as tfds
+def _num_channels(info: Any, image_key: str) -> int:
+    return 1 if info.features[image_key].shape[-1] == 1 else 3
 
+
+def _check_splits(builder: Any, split: str) -> None:
     sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
     if not sizes.get(split):
         raise InputError(
             f"{builder.data_dir}: must have examples in 'train' and in 'test' or "
             f"'validation', found {sizes}"
         )
+
+
+def _records(builder: Any, split: str, image_key: str) -> Sequence[dict]:
+    """The records of one split, their images still encoded."""
+    import tensorflow_datasets as tfds
+
+    _check_splits(builder, split)
     # One decoder for every source: TFDS would take OpenCV where it is installed, and
     # two decoders of JPEG do not agree to the last bit.
     decoders = {image_key: tfds.decode.SkipDecoding()}

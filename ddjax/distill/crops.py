@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from ddjax.data.recipe import to_integer
 from ddjax.losses import cross_entropy
 from ddjax.models import Network, Variables
-from ddjax.train.student import normalise
+from ddjax.train.batches import normalise
 
 
 def random_windows(

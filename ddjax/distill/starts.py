@@ -12,7 +12,7 @@ import numpy as np
 
 from ddjax.distill.task import Distilled, Task
 from ddjax.errors import InputError
-from ddjax.train.student import normalise
+from ddjax.train.batches import normalise
 
 
 def start_images(

@@ -13,8 +13,8 @@ import numpy as np
 from ddjax.artifacts import Cost
 from ddjax.distill.matching import Moments, moments_with_patches
 from ddjax.models import Network, Variables, moments
+from ddjax.train.batches import normalise
 from ddjax.train.flops import flops
-from ddjax.train.student import normalise
 
 CHUNK = 128  # images looked at together
 

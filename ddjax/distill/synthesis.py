@@ -19,18 +19,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import PartitionSpec
 
+from ddjax import mesh, preemption
 from ddjax.artifacts import Cost, digest, write_file
 from ddjax.distill import recover
 from ddjax.distill.recover import PARTS, Batch, Form, Look, Numbers, State
 from ddjax.distill.starts import start_images
 from ddjax.distill.task import Distilled, Task, Teacher
 from ddjax.errors import InputError
-from ddjax.mesh import image_shardings
 from ddjax.models import Network, running_moments
 from ddjax.settings.recover import Recover
+from ddjax.train.batches import normalise
 from ddjax.train.flops import flops_of
-from ddjax.train.student import normalise
 
 SEGMENT = 100  # iterations between two writes
 
@@ -125,14 +126,16 @@ def synthesise(
             # The first time, nearly all of it is compiling.
             cost += Cost(seconds=spent) if number else Cost(compile_seconds=spent)
             state = kept.state_like(recover.begin(form, begun, seen))
-            rows, shared = image_shardings(len(batch.slots))
+            onto = mesh.grid(len(batch.slots))
+            rows, shared = PartitionSpec(mesh.DATA), mesh.WHOLE
             adam = optax.ScaleByAdamState(shared, rows, rows)
-            places = State(rows, adam, shared, rows), rows, shared, shared
-            arguments = jax.device_put((state, batch, seen, numbers), places)
+            specs = State(rows, adam, shared, rows), rows, shared, shared
+            place = functools.partial(_place, onto)
+            arguments = place(specs, (state, batch, seen, numbers))
             clock = time.perf_counter()
             program = _program(networks, form, arguments)
             cost.compile_seconds += time.perf_counter() - clock
-            _run(program, kept, arguments, places[0], task)
+            _run(program, kept, arguments, functools.partial(place, specs[0]), task)
         images[batch.slots] = kept.images
         logs.append(kept.log)
         cost.train_passes += settings.iterations * len(batch.slots) * kept.asked
@@ -150,6 +153,11 @@ def synthesise(
             if name in PARTS[:2] or curve.any()
         },
     )
+
+
+def _place(onto, specs, tree):
+    """Puts arrays on a mesh; `specs` is a prefix of their tree."""
+    return jax.tree.map(lambda spec, part: mesh.place(part, onto, spec), specs, tree)
 
 
 class _Program(NamedTuple):
@@ -184,19 +192,20 @@ def _compiled(networks, form, structure, shapes) -> _Program:
     return _Program(lowered.compile(), asked, flops_of(lowered))
 
 
-def _run(program, kept, arguments, places, task) -> None:
+def _run(program, kept, arguments, place, task) -> None:
     """Brings a batch to its end."""
     state, *rest = arguments
     kept.asked, kept.flops = program.asked, program.flops
     numbers = rest[-1]
     total, done = len(numbers.areas), int(state.adam.count)
     for stop in range(done + SEGMENT, total + SEGMENT, SEGMENT):
+        preemption.heed()
         stop = min(stop, total)
         clock = time.perf_counter()
         state, parts = jax.block_until_ready(
             program.advance(state, *rest, np.int32(stop))
         )
-        state = jax.device_put(state, places)
+        state, parts = place(state), mesh.fetch(parts)
         row = (*np.asarray(parts, np.float64), time.perf_counter() - clock)
         if not np.isfinite(row).all():
             shown = dict(zip(PARTS, row, strict=False))
@@ -207,7 +216,7 @@ def _run(program, kept, arguments, places, task) -> None:
         pixels = None
         if stop == total:
             black, white = np.asarray(numbers.low), np.asarray(numbers.high)
-            pixels = (np.asarray(state.images) - black) / (white - black) * 255
+            pixels = (mesh.fetch(state.images) - black) / (white - black) * 255
             pixels = np.rint(pixels).clip(0, 255).astype(np.uint8)
         kept.write(state, row, pixels)
         task.progress(stop - done)
@@ -230,7 +239,7 @@ class _Kept:
         self.log = np.zeros((0, len(PARTS) + 1))
         self.images, self._leaves = None, None
         self.asked, self.flops = 0, 0.0
-        if self.path is None or not self.path.exists():
+        if self.path is None or not mesh.first(self.path.exists):
             return
         with np.load(self.path) as file:
             arrays = dict(file)
@@ -263,7 +272,7 @@ class _Kept:
         arrays = {"identity": self.identity, "log": self.log}
         arrays |= {"asked": self.asked, "flops": self.flops}
         if pixels is None:
-            leaves = enumerate(jax.tree.leaves(state))
+            leaves = enumerate(mesh.fetch(jax.tree.leaves(state)))
             arrays |= {f"state{place}": leaf for place, leaf in leaves}
         else:
             arrays |= {"pixels": pixels}

@@ -14,16 +14,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
-from ddjax import mesh
+from ddjax import mesh, preemption
 from ddjax.data.augment import Recipe
 from ddjax.errors import InputError
 from ddjax.labels import codecs
 from ddjax.labels.committee import committee_logits
 from ddjax.labels.store import LabelStore
 from ddjax.models import Network
-from ddjax.train import student
+from ddjax.train import batches
 from ddjax.train.micro_batch import images_in_cache
 from ddjax.train.order import presentations
 
@@ -51,7 +51,7 @@ class _Asked:
 
 def _block(asked: _Asked, codec, plan, pool, variables) -> tuple[jax.Array, jax.Array]:
     """Encoded labels [B,...] of a plan [B], and whether all logits are finite."""
-    inputs = student.make_batch(asked.recipe, pool, plan).inputs
+    inputs = batches.make_batch(asked.recipe, pool, plan).inputs
     answers = [
         network.apply(v, inputs, train=asked.batch_norm == "batch")[0]
         for network, v in zip(asked.networks, variables, strict=True)
@@ -68,7 +68,7 @@ def _epoch(asked: _Asked, codec, epoch, seed, positions, pool, variables):
     ids = pool.ids[positions]
     order = presentations(seed, positions, ids, epoch * size, size)
     shape = asked.networks[0].image_shape
-    plan = student.make_plan(asked.recipe, shape, pool.ids, seed, order)
+    plan = batches.make_plan(asked.recipe, shape, pool.ids, seed, order)
 
     def answer(start):
         part = jax.tree.map(
@@ -84,12 +84,12 @@ def _epoch(asked: _Asked, codec, epoch, seed, positions, pool, variables):
     return plan.positions, jnp.concatenate([whole, rest]), finite.all()
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _answer(asked: _Asked, codec, epochs, *shared):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _answer(asked: _Asked, codec, onto: Mesh, epochs, *shared):
     """Labels a group of epochs, spread over the devices.
 
     Args:
-      asked, codec: static.
+      asked, codec, onto: static.
       epochs: [G] int32, a multiple of the number of devices.
       *shared: what `_epoch` takes behind the epoch, the same on every device.
 
@@ -100,12 +100,11 @@ def _answer(asked: _Asked, codec, epochs, *shared):
     def device(epochs, *shared):
         return jax.lax.map(lambda e: _epoch(asked, codec, e, *shared), epochs)
 
-    split, same = PartitionSpec(mesh.EPOCH), PartitionSpec()
     return jax.shard_map(
         device,
-        mesh=mesh.local_mesh(mesh.EPOCH),
-        in_specs=(split, *(same for _ in shared)),
-        out_specs=split,
+        mesh=onto,
+        in_specs=(mesh.EVERYWHERE, *(mesh.WHOLE for _ in shared)),
+        out_specs=mesh.EVERYWHERE,
         check_vma=False,
     )(epochs, *shared)
 
@@ -116,14 +115,14 @@ class Labeller:
     Epochs follow the student's order. So with `batch_norm="batch"` a block is a random
     batch of the subset, as in the relabelling of CV-DD ("BSSL"); the last block of an
     epoch then overlaps the one before it, whose answers stand. Epochs are spread over
-    the process's devices.
+    the devices of all processes.
     """
 
     def __init__(
         self,
         networks: tuple[Network, ...],
         variables: tuple[Any, ...],
-        pool: student.Pool,
+        pool: batches.Pool,
         recipe: Recipe,
         seed: int,
         positions: np.ndarray,
@@ -156,16 +155,12 @@ class Labeller:
             committee_weights,
             min(block, self.count),
         )
-        devices = mesh.local_mesh(mesh.EPOCH)
-        self._devices, self._seed = devices.size, seed
-        self._split = NamedSharding(devices, PartitionSpec(mesh.EPOCH))
-        self._shared = jax.device_put(
-            (np.int32(seed), np.asarray(positions, np.int32), pool, tuple(variables)),
-            NamedSharding(devices, PartitionSpec()),
-        )
+        self._mesh, self._seed = mesh.mesh_of(jax.device_count(), 1), seed
+        shared = np.int32(seed), np.asarray(positions, np.int32), pool, tuple(variables)
+        self._shared = mesh.place(shared, self._mesh)
 
     def labels(
-        self, epochs: Sequence[int], codec: codecs.Codec = _LOGITS
+        self, epochs: Sequence[int], codec: codecs.Codec = _LOGITS, own: bool = True
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Computes the labels of some epochs, ahead of who takes them.
 
@@ -173,6 +168,8 @@ class Labeller:
           epochs: which views, 0 or more.
           codec: how the labels are encoded; those that compare equal are compiled
             once.
+          own: whether each of several processes, which must all ask for the same
+            epochs, gets only those that its devices computed.
 
         Yields:
           (epoch, example ids [n], encoded labels [n,...]).
@@ -180,32 +177,36 @@ class Labeller:
         Raises:
           InputError: a teacher's answer is not finite.
         """
-        waiting = collections.deque()
+        waiting, devices = collections.deque(), self._mesh.size
         # A device gets several epochs at once where one of them is over too soon.
-        share = max(1, -(-len(epochs) // self._devices))
-        size = min(-(-_VIEWS // self.count), share) * self._devices
+        share = max(1, -(-len(epochs) // devices))
+        size = min(-(-_VIEWS // self.count), share) * devices
+        rows = mesh.own_rows(size, self._mesh, mesh.EVERYWHERE) if own else slice(None)
+        read = mesh.own_part if own else mesh.fetch
         for start in range(0, len(epochs), size):
+            preemption.heed()
             group = list(epochs[start : start + size])
             padded = np.resize(np.asarray(group, np.int32), size)
             with jax.default_matmul_precision("highest"):
-                padded = jax.device_put(padded, self._split)
-                answers = _answer(self._asked, codec, padded, *self._shared)
-            waiting.append((group, answers))
+                padded = mesh.place(padded, self._mesh, mesh.EVERYWHERE)
+                answers = _answer(self._asked, codec, self._mesh, padded, *self._shared)
+            waiting.append((group[rows], answers))
             if len(waiting) > _AHEAD:
-                yield from self._finished(*waiting.popleft())
-        while waiting:
-            yield from self._finished(*waiting.popleft())
+                group, answers = waiting.popleft()
+                yield from self._finished(group, map(read, answers))
+        for group, answers in waiting:
+            yield from self._finished(group, map(read, answers))
 
     def _finished(self, group, answers):
-        positions, labels, finite = map(np.asarray, answers)
-        if not finite.all():
-            epoch = group[np.flatnonzero(~finite)[0] % len(group)]
+        positions, labels, finite = answers
+        # The last group may be padded.
+        if not finite[: len(group)].all():
+            epoch = group[np.flatnonzero(~finite)[0]]
             raise InputError(
                 f"teacher: its answers to the views of epoch {epoch}, seed "
                 f"{self._seed} are not finite; train it again, with a smaller "
                 "learning rate"
             )
-        # The last group may be padded.
         return zip(group, self.ids[positions], labels, strict=False)
 
 
@@ -226,7 +227,7 @@ def write_labels(
     labeller: Labeller,
     progress: Callable[[int], None] = lambda labels: None,
 ) -> int:
-    """Computes and writes all labels that a store lacks.
+    """Computes and writes all labels that a store lacks; all processes take part.
 
     The devices compute epochs while those before them are written.
 
@@ -238,7 +239,7 @@ def write_labels(
     Returns:
       How many views were labelled; those that only fill up a group are not counted.
     """
-    missing = sorted(store.missing())
+    missing = mesh.first(lambda: sorted(store.missing()))
     batch, started, writing = [], time.monotonic(), None
 
     def write(batch):
@@ -248,19 +249,20 @@ def write_labels(
             np.concatenate(ids),
             np.concatenate(payloads),
         )
-        progress(len(batch) * labeller.count)
+        progress(len(batch) * labeller.count * jax.process_count())
 
     with ThreadPoolExecutor(1) as writer:
         for labels in labeller.labels(missing, store.codec):
             batch.append(labels)
-            last = labels[0] == missing[-1]
-            if last or time.monotonic() - started >= _WRITE_SECONDS:
+            if time.monotonic() - started >= _WRITE_SECONDS:
                 if writing is not None:
                     writing.result()
                 writing = writer.submit(write, batch)
                 batch, started = [], time.monotonic()
         if writing is not None:
             writing.result()
+        if batch:
+            write(batch)
     return len(missing) * labeller.count
 
 
@@ -269,7 +271,13 @@ def copy_labels(
     store: LabelStore,
     progress: Callable[[int], None] = lambda labels: None,
 ) -> None:
-    """Writes all labels that a store lacks from another one with finer codec."""
-    for epoch, ids in sorted(store.missing().items()):
+    """Writes all labels that a store lacks from another one with finer codec.
+
+    All processes take part.
+    """
+    missing = store.missing()
+    epochs = mesh.first(lambda: sorted(missing))
+    for epoch in epochs[jax.process_index() :: jax.process_count()]:
+        ids = missing[epoch]
         store.write(epoch, ids, source.read(epoch, ids))
-        progress(len(ids))
+        progress(len(ids) * jax.process_count())

@@ -16,8 +16,10 @@ from ddjax import losses
 from ddjax.errors import InputError
 from ddjax.labels.committee import committee_logits
 from ddjax.labels.temperature import calibrated_temperature, dynamic_temperature
+from ddjax.mesh import look_up, share_rows
 from ddjax.models import Network
-from ddjax.train.student import Batch, HParams, Pool
+from ddjax.train.batches import Batch, Pool
+from ddjax.train.student import HParams
 
 REGIMES = ("hard", "soft", "soft_kd")
 
@@ -185,8 +187,12 @@ def _mixed_classes(batch: Batch, pool: Pool, classes: int) -> jax.Array:
 
 def _mixed_logits(batch: Batch, pool: Pool, temperature) -> jax.Array:
     """Logits whose softmax at `temperature` is the mixture of the two targets."""
-    own = jax.nn.log_softmax(pool.teacher_logits[batch.positions] / temperature)
-    other = jax.nn.log_softmax(pool.teacher_logits[batch.partners] / temperature)
+
+    def logits(positions):
+        return share_rows(look_up(pool.teacher_logits, positions))
+
+    own = jax.nn.log_softmax(logits(batch.positions) / temperature)
+    other = jax.nn.log_softmax(logits(batch.partners) / temperature)
     keep = batch.keep[:, None]
     mixed = jnp.logaddexp(own + jnp.log(keep), other + jnp.log1p(-keep))
     return temperature * jnp.where(keep == 1.0, own, mixed)

@@ -1,29 +1,25 @@
-"""One teacher vector an image: the fixed labels of the `soft` regime.
+"""What a teacher says about images without augmentation.
 
-Letters: N images, C classes.
+Letters: N images, C classes, H W K image height, width and channels.
 """
 
 from typing import Any
 
-import jax
+import numpy as np
 
 from ddjax.models import Network
-from ddjax.train.evaluate import predict
+from ddjax.train.evaluate import represent
 
 
 def teacher_logits(
-    network: Network, variables: Any, images: jax.Array, mean: jax.Array, std: jax.Array
-) -> jax.Array:
+    network: Network, variables: Any, images: Any, mean: np.ndarray, std: np.ndarray
+) -> np.ndarray:
     """Returns the teacher's logits [N,C] float32 for un-augmented images.
-
-    Computed at the highest matrix precision, so that labels do not depend on an
-    accelerator's fast path.
 
     Args:
       network: the teacher.
       variables: its variables.
-      images: [N,H,W,K] uint8.
+      images: [N,H,W,K] uint8, an array or a stream.
       mean, std: [K] float32 in [0, 1] units.
     """
-    with jax.default_matmul_precision("highest"):
-        return jax.jit(predict, static_argnums=0)(network, variables, images, mean, std)
+    return represent(network, variables, images, mean, std)[0]

@@ -16,15 +16,16 @@ import ml_collections
 
 from ddjax.errors import InputError
 from ddjax.settings import checks
+from ddjax.settings.augment import Augment
 from ddjax.settings.distill import Distill
 from ddjax.settings.labels import REGIMES, Labels
 from ddjax.settings.network import Network, named
+from ddjax.settings.observe import Observe
 from ddjax.settings.optimizer import Optimizer
 from ddjax.settings.select import Imported, Select
 from ddjax.settings.teacher import Teacher
 
 DRIVERS = ("auto", "vmap", "loop", "mesh")
-DSA_OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 SPLITS = ("validation", "test")
 
 
@@ -35,6 +36,9 @@ class Data:
     source: str = "digits"  # see ddjax.data.SOURCES; "folder:PATH", "tfds:NAME", ...
     data_dir: str = ""  # where the source's files are; empty: the source's own place
     image_size: int = 0  # pixels a side after loading; 0: as they come
+    # Images stay on disk and are decoded when they are needed, see ddjax.data.load.
+    stream: bool = False
+    workers: int = 0  # that decode a stream for this process; 0: one a core
     pool: int = 0  # stratified thinning of the training set to N examples; 0: all
     validation: float = 0.15  # fraction of the training set kept for every choice
 
@@ -42,48 +46,13 @@ class Data:
         checks.require(self.source != "", "data.source", self.source, "a source's name")
         checks.finite("data.image_size", self.image_size, 0)
         checks.finite("data.pool", self.pool, 0)
+        checks.finite("data.workers", self.workers, 0)
         checks.require(
             0 < self.validation < 1,
             "data.validation",
             self.validation,
             "a fraction in (0, 1)",
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Augment:
-    """Views of an image, see ddjax.data.augment.Recipe."""
-
-    pad: int = 0  # pixels; pad and crop back at a random offset
-    resized_crop: tuple[float, ...] = ()  # (lowest, highest) area; (): off
-    flip: bool = False
-    cutmix: float = 0.0  # alpha of the Beta distribution; 0: off
-    cutmix_regimes: tuple[str, ...] = ("soft_kd",)  # where CutMix is applied
-    patch_shuffle: int = 0  # strips along both axes, permuted before all else; 0: off
-    # Where it is applied; a teacher trains as `hard` does.
-    patch_shuffle_regimes: tuple[str, ...] = ("soft_kd",)
-    # One of these a view, with no other but CutMix, see DSA_OPERATIONS; (): off.
-    dsa: tuple[str, ...] = ()
-    # (brightness, contrast, saturation): factors from 1 - value to 1 + value; (): off.
-    color_jitter: tuple[float, ...] = ()
-    lighting: float = 0.0  # deviation of AlexNet's shift of colours; 0: off
-
-    def __post_init__(self):
-        checks.require(
-            len(self.resized_crop) in (0, 2),
-            "augment.resized_crop",
-            self.resized_crop,
-            "() or (lowest, highest) area",
-        )
-        checks.require(
-            len(self.color_jitter) in (0, 3),
-            "augment.color_jitter",
-            self.color_jitter,
-            "() or (brightness, contrast, saturation)",
-        )
-        for name in ("cutmix_regimes", "patch_shuffle_regimes"):
-            for regime in getattr(self, name):
-                checks.one_of(f"augment.{name}", regime, REGIMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +156,16 @@ class Sweep:
         checks.positive("sweep.checkpoint_seconds", self.checkpoint_seconds)
 
 
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    """How devices are used; changes speed, never results beyond float noise."""
+
+    data: int = 0  # devices that share a batch, see ddjax.mesh.grid; 0: chosen
+
+    def __post_init__(self):
+        checks.finite("mesh.data", self.data, 0)
+
+
 def _three_regimes() -> dict[str, Labels]:
     return {name: Labels(regime=name) for name in REGIMES}
 
@@ -217,6 +196,8 @@ class Settings:
     images_labels: bool = False  # in `soft`: the set's own labels, not the teacher's
     protocol: Protocol = Protocol()
     sweep: Sweep = Sweep()
+    mesh: Mesh = Mesh()
+    observe: Observe = Observe()
 
     def __post_init__(self):
         self.teacher.check("teacher")

@@ -92,7 +92,6 @@ def check(context: Context) -> None:
       InputError: see the message; nothing has been written.
     """
     settings, asked = context.settings, asked_teachers(context)
-    mesh.check_memory(context.pool.images.nbytes, "data.pool")
     networks = {name: check_teacher(context, name) for name in asked}
     for name in dict.fromkeys(("teacher", *asked)):
         teacher, section = context.teacher_settings(name), section_of(name)
@@ -123,6 +122,23 @@ def check(context: Context) -> None:
             codecs.parse(codec).check(context.source.num_classes)
     for judge in (context, *map(context.with_student, settings.transfer)):
         jax.eval_shape(judge.student_network.init, jax.random.key(0))
+
+
+def check_devices(context: Context) -> None:
+    """Checks the settings against the devices that are there.
+
+    Raises:
+      InputError: training images do not fit, or a batch cannot be shared as asked.
+    """
+    settings = context.settings
+    if not context.streams:
+        each = context.pool.images.nbytes // max(1, settings.mesh.data)
+        mesh.check_memory(each, "data.pool")
+    sizes = [context.teacher_settings(n).batch_size for n in asked_teachers(context)]
+    judges = [context, *map(context.with_student, settings.transfer)]
+    sizes += [judge.settings.student.batch_size for judge in judges]
+    for size in sizes:
+        mesh.grid(size, settings.mesh.data)
 
 
 def _check_batch(key: str, found: int, allowed: int) -> None:

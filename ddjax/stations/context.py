@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from ddjax import data, models
-from ddjax.artifacts import Artifact, Draft, Workdir, digest
+from ddjax import models, preemption
+from ddjax.artifacts import Artifact, Draft, digest
+from ddjax.data import streamed
 from ddjax.data.augment import Recipe
 from ddjax.data.image_set import ImageSet
 from ddjax.data.recipe import Dsa
@@ -20,11 +20,13 @@ from ddjax.data.source import Examples, Source
 from ddjax.errors import InputError
 from ddjax.labels import Objective
 from ddjax.models import Network
+from ddjax.observe import Profiler
 from ddjax.settings import Labels, Optimizer, Settings, Teacher
-from ddjax.train import student
+from ddjax.train import batches, streaming, student, sweep
 from ddjax.train.micro_batch import micro_batch_size
 from ddjax.train.schedule import Steps
 from ddjax.train.supervision import Supervision
+from ddjax.workdir import Workdir
 
 
 @dataclasses.dataclass(eq=False)
@@ -41,9 +43,10 @@ class Context:
       soft_labels: [N,C] of the pool's images, which take the teacher's place where an
         image has one fixed label; None: the teacher's do.
       workdir: where artifacts go.
+      profiler: of the first training steps; None: nobody asked for it.
       costs: one row a station, in the order in which they were reached.
       compiled: executables shared by the run's runners.
-      placed: arrays on the device, shared with the contexts of other networks.
+      placed: mesh -> the pool's images there, for all networks.
     """
 
     settings: Settings
@@ -56,9 +59,10 @@ class Context:
     images: ImageSet | None = None
     soft_labels: np.ndarray | None = None
     workdir: Workdir | None = None
+    profiler: Profiler | None = None
     costs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     compiled: dict[Any, Any] = dataclasses.field(default_factory=dict)
-    placed: dict[str, Any] = dataclasses.field(default_factory=dict)
+    placed: dict[Any, Any] = dataclasses.field(default_factory=dict)
     started: float = dataclasses.field(default_factory=time.perf_counter)
 
     @functools.cached_property
@@ -252,34 +256,63 @@ class Context:
             two_views=labels.views == 2,
         )
 
-    def device_pool(self, **teacher: Any) -> student.Pool:
-        """Returns the training pool on the device.
+    @property
+    def streams(self) -> bool:
+        """Whether the pool's images stay on disk."""
+        return isinstance(self.pool.images, streamed.Images)
+
+    def held(self, positions: np.ndarray | None = None, **teacher: Any) -> batches.Pool:
+        """Returns the pool, or some of it, as training programs take it.
 
         Args:
-          **teacher: `teacher_logits` or `teachers` of `Pool`.
+          positions: which examples, read into memory where they are streamed; None:
+            all, streamed or not.
+          **teacher: `teacher_logits` [N,C] and `teachers` of `Pool`.
         """
-        return student.Pool(
-            images=self.pool_images,
-            labels=jnp.asarray(self.pool.labels),
-            ids=jnp.asarray(self.pool.ids),
-            mean=self.mean,
-            std=self.std,
-            **teacher,
+        pool, logits = self.pool, teacher.get("teacher_logits")
+        if positions is not None:
+            pool = pool.take(positions)
+            pool = dataclasses.replace(pool, images=np.asarray(pool.images))
+            if logits is not None:
+                teacher["teacher_logits"] = logits[positions]
+        return batches.Pool(
+            pool.images, pool.labels, pool.ids, self.mean, self.std, **teacher
         )
 
-    @property
-    def pool_images(self):
-        if "pool" not in self.placed:
-            self.placed["pool"] = jnp.asarray(self.pool.images)
-        return self.placed["pool"]
+    def runner(
+        self,
+        program: student.Program,
+        driver: str,
+        positions: np.ndarray | None = None,
+        **teacher: Any,
+    ) -> sweep.Runner:
+        """Returns what trains on the pool, or on some of it.
+
+        Args:
+          program: what is trained.
+          driver: how members are run; a stream that is not read into memory has "loop".
+          positions, **teacher: of `held`.
+        """
+        settings = self.settings
+        pool = self.held(positions, **teacher)
+        if isinstance(pool.images, streamed.Images):
+            return streaming.Streaming(
+                program, pool, self.compiled, settings.mesh.data, settings.data.workers
+            )
+        if positions is None:  # placed once for all programs
+            onto = sweep.grid_of(driver, program.batch_size, settings.mesh.data)
+            if onto not in self.placed:
+                self.placed[onto] = batches.place_pool(pool, onto).images
+            pool = pool._replace(images=self.placed[onto])
+        return sweep.Runner(program, pool, driver, self.compiled, settings.mesh.data)
 
     @functools.cached_property
-    def mean(self):
-        return jnp.asarray(self.source.mean, jnp.float32)
+    def mean(self) -> np.ndarray:
+        return np.asarray(self.source.mean, np.float32)
 
     @functools.cached_property
-    def std(self):
-        return jnp.asarray(self.source.std, jnp.float32)
+    def std(self) -> np.ndarray:
+        return np.asarray(self.source.std, np.float32)
 
     def station(
         self,
@@ -298,6 +331,7 @@ class Context:
           parents: name -> address of what it is made from.
           make: see `Workdir.station`.
         """
+        preemption.heed()
         artifact = self.workdir.station(kind, settings, parents, make)
         cost = artifact.cost
         self.costs.append(
@@ -318,57 +352,6 @@ class Context:
         seconds = time.perf_counter() - self.started
         tqdm.tqdm.write(f"[{seconds:6.1f} s] {line}", file=sys.stdout)
         sys.stdout.flush()
-
-
-def progress_bar(label: str, total: int, unit: str = "step") -> tqdm.tqdm:
-    """Returns a progress bar that stays silent when nobody watches a terminal."""
-    return tqdm.tqdm(
-        total=total, desc=label, unit=unit, leave=False, disable=None, smoothing=0.1
-    )
-
-
-def open_context(settings: Settings) -> Context:
-    """Loads the source and divides it; touches no disk but the source's."""
-    chosen = settings.data
-    source = data.load(
-        chosen.source, chosen.data_dir or None, chosen.image_size or None
-    )
-    train = source.train
-    if chosen.pool:
-        train = data.thin(train, chosen.pool, seed=0)
-    pool, validation = data.split_validation(train, chosen.validation, seed=0)
-    images = _read_images(settings, source) if settings.images else None
-    if images is not None:
-        budget = (len(images.labels) // source.num_classes,)
-        select = dataclasses.replace(settings.select, ipcs=budget)
-        settings = dataclasses.replace(settings, select=select)
-    return Context(settings, source, pool, validation, source.test, images=images)
-
-
-def _read_images(settings: Settings, source: Source) -> ImageSet:
-    try:
-        found = data.read_image_set(
-            settings.images,
-            source.classes,
-            source.shape,
-            settings.images_mean or None,
-            settings.images_std or None,
-            settings.images_resize,
-        )
-    except InputError as error:
-        raise InputError(f"images: {error}") from error
-    if settings.images_labels and found.soft_labels is None:
-        raise InputError(
-            f"images_labels: found True, but {settings.images} has no soft labels"
-        )
-    counts = np.bincount(found.labels, minlength=source.num_classes)
-    if counts.min() < counts.max():
-        raise InputError(
-            f"images: {settings.images} has from {counts.min()} to {counts.max()} "
-            "images a class, allowed is the same number of each, which is the budget "
-            "of the selections beside it"
-        )
-    return found
 
 
 def hparams(

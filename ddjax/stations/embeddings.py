@@ -6,7 +6,6 @@ Letters: T images that are looked at, C classes, D features.
 import pathlib
 import time
 
-import jax
 import numpy as np
 
 from ddjax.artifacts import Artifact, Cost, Draft, digest
@@ -69,7 +68,9 @@ def embeddings_station(
             np.concatenate([getattr(chosen, field) for chosen in found.values()])
             for field in ("images", "labels")
         )
-        logits, features = _represent(context, teacher, images)
+        logits, features = evaluate.represent(
+            teacher.network, teacher.variables, images, context.mean, context.std, ""
+        )
         drawn = np.isin(labels, shown[:DRAWN])
         points = np.full((len(labels), 2), np.nan, np.float32)
         points[drawn] = _map(features[drawn])
@@ -101,22 +102,6 @@ def _sample(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Returns positions of at most EACH images of each of some classes, in order."""
     found = [np.flatnonzero(labels == name) for name in classes]
     return np.concatenate([of[_spaced(len(of), EACH)] for of in found if len(of)])
-
-
-def _represent(context: Context, teacher: Teacher, images: np.ndarray):
-    """Returns logits [T,C] and features [T,D] of images [T,H,W,K] uint8."""
-    blocks = []
-    for first in range(0, len(images), _CHUNK):
-        block = images[first : first + _CHUNK]
-        fill = _CHUNK - len(block)  # one shape, one executable
-        padded = np.concatenate([block, np.repeat(block[:1], fill, 0)])
-        with jax.default_matmul_precision("highest"):
-            answers = evaluate.represent(
-                teacher.network, teacher.variables, padded, context.mean, context.std
-            )
-        blocks.append([np.asarray(a)[: len(block)] for a in answers])
-    logits, features = zip(*blocks, strict=True)
-    return np.concatenate(logits), np.concatenate(features)
 
 
 def _el2n(logits_TC: np.ndarray, labels_T: np.ndarray) -> np.ndarray:

@@ -16,31 +16,22 @@ channels.
 """
 
 import dataclasses
-import functools
 import math
 
-import jax
-import numpy as np
 import pandas as pd
 
-from ddjax import data, distill
+from ddjax import data
 from ddjax.data import facts
 from ddjax.data.source import Examples
 from ddjax.errors import InputError
-from ddjax.labels import codecs
-from ddjax.select import snapshots_needed
 from ddjax.settings import Data, Settings
-from ddjax.stations import programs
+from ddjax.stations import memory, storage, sweeps, work
 from ddjax.stations.checks import check, check_names
-from ddjax.stations.context import Context, open_context
-from ddjax.stations.needs import (
-    asked_teachers,
-    method_of,
-    needs_of,
-    scoring_regimes,
-    teachers_of_set,
-)
-from ddjax.stations.trace import run_seeds, snapshot_steps
+from ddjax.stations.context import Context
+from ddjax.stations.needs import asked_teachers, scoring_regimes
+from ddjax.stations.opening import open_context
+from ddjax.stations.sweeps import Sweep
+from ddjax.stations.work import Row
 
 UTILISATION = 0.35  # of the peak rate, assumed
 # Name -> (peak bfloat16 operations a second, bytes of memory) of one chip.
@@ -53,25 +44,9 @@ ACCELERATORS = {
     "H100": (989e12, 80 * 2**30),
     "H200": (989e12, 141 * 2**30),
 }
-_LOOKS = 20  # at the validation split while a teacher trains, at most
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """What one station costs.
-
-    Attributes:
-      station: its name.
-      forward_passes, train_passes: images through a network, as `artifacts.Cost`.
-      flops: floating-point operations.
-      bytes: of what it leaves on disk: images, stored labels, a teacher's weights.
-    """
-
-    station: str
-    forward_passes: int = 0
-    train_passes: int = 0
-    flops: float = 0.0
-    bytes: float = 0.0
+CHIPS = (1, 8, 64)  # that plans are made for
+DECODED = 10_000  # images a second, a measure for the hosts
+ROOM = 0.9  # of a chip's memory, what programs and a runtime leave
 
 
 def open_plan(settings: Settings) -> Context:
@@ -121,24 +96,24 @@ def estimate(context: Context) -> list[Row]:
       context: of `open_plan`.
     """
     settings = context.settings
-    rows = [_teacher(context, name) for name in asked_teachers(context)]
+    rows = [work.teacher(context, name) for name in asked_teachers(context)]
     if not settings.regimes:
         return rows
     trained = dict.fromkeys((*settings.regimes, *scoring_regimes(context)))
-    judges = [context, *map(context.with_student, settings.transfer)]
+    judges = sweeps.judges(context)
     for ipc in settings.select.ipcs:
         for regime in trained:
             asked = judges if regime in settings.regimes else judges[:1]
-            rows.append(_tuning(asked, regime, ipc))
-        rows += _scoring(context, ipc)
-        rows += [_made(context, name, ipc) for name in settings.distill]
+            rows.append(work.tuning(asked, regime, ipc))
+        rows += work.scoring(context, ipc)
+        rows += [work.made(context, name, ipc) for name in settings.distill]
         labelled = set()
         for regime in settings.regimes:
-            rows.append(_labels(context, regime, ipc, labelled))
-            rows += [_students(judge, regime, ipc) for judge in judges]
+            rows.append(work.labels(context, regime, ipc, labelled))
+            rows += [work.students(judge, regime, ipc) for judge in judges]
     if any(context.labels(regime).regime == "soft" for regime in trained):
-        rows.append(_fixed_labels(context))
-    return [row for row in rows if row.flops or row.bytes]
+        rows.append(work.fixed_labels(context))
+    return [row for row in rows if row.flops]
 
 
 def table(rows: list[Row]) -> pd.DataFrame:
@@ -156,209 +131,136 @@ def table(rows: list[Row]) -> pd.DataFrame:
 
 
 def text(context: Context, frame: pd.DataFrame) -> str:
-    """Returns the table of `table` for people, with what it assumes."""
-    counts = {"forward_passes": "forward", "train_passes": "trained", "flops": "FLOPs"}
-    shown = frame.rename(columns=counts | {"bytes": "disk MB"})
-    shown["disk MB"] /= 1e6
-    formats = dict.fromkeys(counts.values(), "{:.2e}".format)
-    formats |= {"disk MB": "{:.1f}".format, "station": "{}".format}
-    formats |= dict.fromkeys(ACCELERATORS, "{:.3g}".format)
-    lines = shown.to_string(index=False, formatters=formats, justify="right")
-    size = context.pool.images.nbytes
-    small = [name for name, (_, memory) in ACCELERATORS.items() if size > memory / 2]
-    room = f"Training images on the device: {size / 2**30:.2f} GiB"
-    if small:
-        room += f", more than the half that may be theirs on {', '.join(small)}"
+    """Returns what will be compiled, computed, kept and held, for people.
+
+    Args:
+      context: of `open_plan`.
+      frame: of `table`.
+    """
+    trained = sweeps.sweeps(context)
+    sections = (
+        _programs(context, trained),
+        _hours(context, trained, frame),
+        _disk(context),
+        _memory(context, trained),
+    )
+    return "\n\n".join(sections)
+
+
+def _programs(context: Context, trained: list[Sweep]) -> str:
+    rows, size = [], "x".join(map(str, context.source.shape))
+    for sweep in trained:
+        layouts = [sweep.layout(n, context.settings.mesh.data) for n in CHIPS]
+        shared, at_once, _ = ("/".join(map(str, n)) for n in zip(*layouts, strict=True))
+        batch, group = sweep.program.batch_size, sweep.members
+        numbers = sweep.images, batch, sweep.steps, sweep.trainings, group
+        rows.append((sweep.name, *(f"{n:,}" for n in numbers), shared, at_once))
+    chips = "/".join(map(str, CHIPS))
+    shapes, counts = (
+        ("images", "batch", "steps"),
+        ("all", "a group", "share", "at once"),
+    )
+    header = ("trainings", *shapes, *counts)
     return (
-        f"{lines}\n{room}.\nImages through a network (forward, trained), operations, "
-        f"and hours on one chip at {UTILISATION:.0%} of its peak bfloat16 rate."
+        f"PROGRAMS for {context.source.num_classes} classes, {size} pixels; of {chips} "
+        "chips so many share a batch, and each\ntrains so many members at once. A "
+        f"group is saved and resumed as one.\n{_columns(header, rows)}"
     )
 
 
-def _teacher(context: Context, name: str) -> Row:
-    settings = context.teacher_settings(name)
-    if settings.path:
-        return Row(name)
-    count = len(context.pool)
-    steps = math.ceil(settings.epochs * count / settings.batch_size)
-    program = programs.teacher_program(context, name)
-    forward = min(settings.epochs, _LOOKS) * len(context.validation)
-    step = programs.step_flops(program, context.source.num_classes)
-    weights = jax.eval_shape(program.network.init, jax.random.key(0))
-    return Row(
-        f"{name}, {settings.network.name}",
-        forward,
-        steps * program.passes,
-        steps * step + forward * programs.forward_flops(program.network),
-        sum(4 * leaf.size for leaf in jax.tree.leaves(weights)),
+def _hours(context: Context, trained: list[Sweep], frame: pd.DataFrame) -> str:
+    rows = [_work(*row) for row in frame.itertuples(index=False, name=None)]
+    *_, last = frame.itertuples(index=False, name=None)
+    for chips in CHIPS[1:]:
+        hours = (_number(each / chips) for each in last[4:])
+        rows.append((f"all, on {chips} chips", "", "", "", *hours))
+    names = (name.removeprefix("TPU ") for name in ACCELERATORS)
+    header = ("station", "forward", "trained", "FLOPs", *names)
+    says = (
+        "WORK: images through a network (forward, trained), operations, and hours on "
+        f"one chip at {UTILISATION:.0%} of its peak\nbfloat16 rate; on more chips if "
+        f"they share the work perfectly.\n{_columns(header, rows)}"
+    )
+    if not context.settings.data.stream:
+        return says
+    decoded = int(frame["forward_passes"].iloc[-1]) + sum(
+        sweep.whole * sweep.steps * sweep.program.batch_size for sweep in trained
+    )
+    hours = _number(decoded / DECODED / 3600)
+    return (
+        f"{says}\nImages to decode on the way: about {decoded:.1e}, {hours} hours "
+        f"where the hosts together decode {DECODED:,} a second."
     )
 
 
-def _trainings(context: Context, regime: str, ipc: int, count: int, seen: int) -> Row:
-    """`count` students of a context's network, each judged on `seen` images."""
-    program = programs.student_program(context, regime)
-    step = programs.step_flops(
-        program,
-        context.source.num_classes,
-        context.supervision(regime, ipc),
-        stored=bool(context.labels(regime).codec),
-    )
-    steps = context.steps(ipc)
-    each = steps * step + seen * programs.forward_flops(program.network)
-    return Row("", count * seen, count * steps * program.passes, count * each)
+def _work(station: str, forward: int, trained: int, flops: float, *hours: float):
+    counts = (f"{count:.2e}" for count in (forward, trained, flops))
+    return (station, *counts, *map(_number, hours))
 
 
-def _students(context: Context, regime: str, ipc: int) -> Row:
-    """The students that are compared, and those of the searches for windows."""
-    settings = context.settings
-    chosen, seeds = settings.select, len(settings.protocol.seeds)
-    sets = len(settings.distill) + bool(settings.images)
-    plain = context.labels(regime).plain  # beside these stand the full data's
-    count = (len(chosen.methods) + sets + plain) * seeds
-    seen = len(context.validation) + len(context.test)
-    row = _trainings(context, regime, ipc, count, seen)
-    if not context.transfer:
-        tried = _searched(context) * len(chosen.window_starts)
-        row = _sum(row, _trainings(context, regime, ipc, tried, _choosing(context)))
-    who = context.transfer or settings.student.network.name
-    return dataclasses.replace(row, station=f"students, {who}, {regime}, IPC {ipc}")
+def _disk(context: Context) -> str:
+    found = storage.storage(context)
+    rows = [(each.name, each.holds, _size(each.bytes)) for each in found]
+    rows.append(("all", "", _size(sum(each.bytes for each in found))))
+    name, size = storage.checkpoint(context)
+    rows.append((f"checkpoints, {name}", "at most, until it is done", _size(size)))
+    header = ("artifact", "holds", "")
+    return f"DISK, before compression\n{_columns(header, rows, left=2)}"
 
 
-def _searched(context: Context) -> int:
-    """Subsets that windows are searched for: methods times search seeds."""
-    settings = context.settings
-    methods = [method_of(context, name) for name in settings.select.methods]
-    return sum(m.searches for m in methods) * settings.protocol.search_seeds
+def _memory(context: Context, trained: list[Sweep]) -> str:
+    rows, largest = [], dict.fromkeys(CHIPS, 0.0)
+    for sweep in trained:
+        needs = [memory.per_device(context, sweep, chips) for chips in CHIPS]
+        totals = [need.total for need in needs]
+        first = (*dataclasses.astuple(needs[0]), totals[0])
+        sizes = (_size(each, 1024) for each in (*first, *totals[1:]))
+        rows.append((sweep.name, *sizes))
+        for chips, total in zip(CHIPS, totals, strict=True):
+            largest[chips] = max(largest[chips], total)
+    parts = [field.name for field in dataclasses.fields(memory.Memory)]
+    header = ("trainings", *parts, *(f"of {chips}" for chips in CHIPS))
+    lines = [
+        "MEMORY of a chip while it trains: of the only one in parts, of one of more in "
+        "all",
+        _columns(header, rows),
+    ]
+    for chips, size in largest.items():
+        small = [n for n, (_, room) in ACCELERATORS.items() if size > ROOM * room]
+        fits = f"too much for {', '.join(small)}" if small else "fits all of them"
+        lines.append(f"One of {chips}: {fits}, with {ROOM:.0%} of a chip's memory.")
+    if any(sweep.name.startswith("scoring") for sweep in trained):
+        answers = _size(2 * storage.observed(context), 1024)
+        lines.append(f"On each host while a budget is scored: {answers} of answers.")
+    return "\n".join(lines)
 
 
-def _tuning(judges: list[Context], regime: str, ipc: int) -> Row:
-    row = Row("")
-    for context in judges:
-        settings, rates = context.settings, context.settings.student.learning_rates
-        compared = 1 + context.labels(regime).plain
-        tried = len(rates) if len(rates) > 1 else 0
-        count = tried * compared * settings.protocol.search_seeds
-        row = _sum(row, _trainings(context, regime, ipc, count, _choosing(context)))
-    return dataclasses.replace(row, station=f"tuning, {regime}, IPC {ipc}")
+def _columns(header: tuple[str, ...], rows: list[tuple[str, ...]], left=1) -> str:
+    """Lays out cells, the first columns to the left."""
+    cells = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        padded = [cell.ljust(w) for cell, w in zip(row[:left], widths, strict=False)]
+        padded += map(str.rjust, row[left:], widths[left:])
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
 
 
-def _choosing(context: Context) -> int:
-    """Images that a student is judged on where something is chosen."""
-    on_test = context.settings.protocol.select_on == "test"
-    return len(context.validation) + on_test * len(context.test)
+def _number(value: float) -> str:
+    """Returns hours with about two digits."""
+    if not value or value >= 100:
+        return f"{value:,.0f}"
+    digits = 1 if value >= 1 else 2
+    return f"{value:.{digits}f}" if value >= 0.01 else f"{value:.0e}"
 
 
-def _scoring(context: Context, ipc: int) -> list[Row]:
-    """The scoring runs, and what is asked of them at their end."""
-    settings, count = context.settings.select, len(context.pool)
-    rows, runs = [], len(run_seeds(context))
-    seeds = len(context.settings.protocol.seeds)
-    network = programs.native(context.student_network)
-    for regime in scoring_regimes(context):
-        stops = snapshot_steps(
-            context.steps(ipc),
-            context.settings.student.batch_size,
-            count,
-            snapshots_needed(settings),
-        )
-        row = _trainings(context, regime, ipc, runs, len(stops) * count)
-        station = f"scoring runs, {regime}, IPC {ipc}"
-        rows.append(dataclasses.replace(row, station=station))
-    needs, by_teacher = needs_of(context), settings.features == "teacher"
-    forward = 0
-    if "gradients" in needs or ("features" in needs and not by_teacher):
-        forward = seeds * (count + len(context.validation))
-    flops = forward * programs.forward_flops(network)
-    if "features" in needs and by_teacher:
-        forward += count
-        teacher = programs.teacher_network(context, "teacher")
-        flops += count * programs.forward_flops(teacher)
-    trained = runs * count if "grand" in needs else 0
-    flops += trained * 3 * programs.forward_flops(network)
-    rows.append(Row(f"gradients and features, IPC {ipc}", forward, trained, flops))
-    return rows
-
-
-def _made(context: Context, name: str, ipc: int) -> Row:
-    """The image sets of an entry of `distill`."""
-    entry, source = context.settings.distill[name], context.source
-    method, seeds = distill.METHODS[entry.method], len(context.settings.protocol.seeds)
-    images = ipc * source.num_classes
-    networks = tuple(
-        programs.teacher_network(context, t) for t in teachers_of_set(entry)
-    )
-    forward, trained, flops = 0, 0, 0.0
-    if "patches" in method.sections(entry) and networks:
-        patches = entry.patches
-        shown = _candidates(context, entry, ipc) * patches.crops
-        forward += shown
-        flops += shown * programs.forward_flops(networks[0])
-    if method.section == "recover":
-        recover, looked = entry.recover, programs.looked_through(entry, networks)
-        trained = recover.iterations * images * programs.asked(entry, networks)
-        step = programs.synthesis_flops(entry, networks, source.num_classes, ipc)
-        flops += recover.iterations * step
-        if entry.method == "dwa":  # the climb of the teacher's weights
-            climbed = recover.ascent_steps * images
-            trained += climbed
-            flops += climbed * 3 * programs.forward_flops(networks[0])
-        if entry.method in ("lpld", "g_vbsm", "edc"):  # the statistics of real images
-            forward += len(context.pool) * len(looked)
-            each = sum(map(programs.forward_flops, looked))
-            flops += len(context.pool) * each
-    sets = min(entry.sets or seeds, seeds)
-    return Row(
-        f"images, {name}, IPC {ipc}",
-        sets * forward,
-        sets * trained,
-        sets * flops,
-        sets * images * math.prod(source.shape),
-    )
-
-
-def _candidates(context: Context, entry, ipc: int) -> int:
-    """Images that are cropped for one set, of all classes."""
-    patches, counts = entry.patches, np.bincount(context.pool.labels)
-    limit = patches.candidates
-    if distill.METHODS[entry.method].difficulty:
-        limit = min(limit, patches.pool or ipc * patches.factor**2)
-    return int(np.minimum(counts, limit).sum())
-
-
-def _labels(context: Context, regime: str, ipc: int, labelled: set) -> Row:
-    """Labels of views that are stored; `labelled` are those that were, by whom."""
-    labels, settings = context.labels(regime), context.settings
-    station = f"stored labels, {regime}, IPC {ipc}"
-    if not labels.codec:
-        return Row(station)
-    images = ipc * context.source.num_classes
-    sets = len(settings.select.methods) + len(settings.distill) + bool(settings.images)
-    epochs = labels.pool(ipc) or context.passes(ipc, images)
-    stores = sets * len(settings.protocol.seeds)
-    # Windows that a search tries, beside the one that it chooses.
-    stores += _searched(context) * (len(settings.select.window_starts) - 1)
-    count = stores * epochs * images
-    asked = context.teachers(regime)
-    networks = [programs.teacher_network(context, name) for name in asked]
-    once = (asked, epochs) not in labelled  # other codecs copy these labels
-    labelled.add((asked, epochs))
-    codec = codecs.parse(labels.codec)
-    bits = codec.bits_per_label(context.source.num_classes)
-    each = sum(map(programs.forward_flops, networks))
-    return Row(station, once * count, 0, once * count * each, count * bits / 8)
-
-
-def _fixed_labels(context: Context) -> Row:
-    """One label of each image of the pool and of the made sets."""
-    settings, seeds = context.settings, len(context.settings.protocol.seeds)
-    classes = context.source.num_classes
-    sets = sum(min(entry.sets or seeds, seeds) for entry in settings.distill.values())
-    made = (sets + bool(settings.images)) * sum(settings.select.ipcs) * classes
-    count = len(context.pool) + made
-    each = programs.forward_flops(programs.teacher_network(context, "teacher"))
-    return Row("fixed labels", count, 0, count * each, 4 * count * classes)
-
-
-def _sum(*rows: Row) -> Row:
-    values = (dataclasses.astuple(row)[1:] for row in rows)
-    return Row("", *map(functools.partial(sum), zip(*values, strict=True)))
+def _size(value: float, base: int = 1000) -> str:
+    """Returns bytes in the largest of the units, powers of a base, that they fill."""
+    if not value:
+        return "0"
+    power = min(int(math.log(max(value, 1), base)), 4)
+    unit = ("B", "kB", "MB", "GB", "TB")[power]
+    if base == 1024:
+        unit = ("B", "KiB", "MiB", "GiB", "TiB")[power]
+    return f"{value / base**power:,.1f} {unit}"

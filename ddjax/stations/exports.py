@@ -4,7 +4,7 @@ import shutil
 
 import pandas as pd
 
-from ddjax import data
+from ddjax import data, mesh
 from ddjax.artifacts import Artifact
 from ddjax.stations.context import Context
 from ddjax.stations.images import ImageSets
@@ -25,6 +25,8 @@ def write_exports(
       members: one row a student, with the windows that searches picked.
       subsets: budget -> artifact.
     """
+    if not mesh.primary():
+        return
     folder, settings = context.workdir.path, context.settings
     ids, count = context.pool.ids, len(context.source.train)
     for kind in ("scores", "subsets"):
@@ -52,6 +54,8 @@ def write_images(context: Context, sets: dict[int, dict[str, ImageSets]]) -> Non
       context: the run.
       sets: budget -> entry of `distill` -> its image sets.
     """
+    if not mesh.primary():
+        return
     for ipc, entries in sets.items():
         for name in context.settings.distill:
             made = entries[name]

@@ -17,10 +17,11 @@ from ddjax import losses, scores
 from ddjax.artifacts import Artifact, Cost, Draft
 from ddjax.models import Network
 from ddjax.stations.bundle import Teacher
-from ddjax.stations.context import Context, progress_bar
+from ddjax.stations.context import Context
 from ddjax.stations.trace import trace_weights
+from ddjax.stations.watching import progress_bar
 from ddjax.train import evaluate
-from ddjax.train.student import normalise
+from ddjax.train.batches import normalise
 
 
 def first_runs(context: Context) -> range:
@@ -111,11 +112,9 @@ def features_station(
 
 
 def _represent(context: Context, network: Network, variables, images, layer=""):
-    with jax.default_matmul_precision("highest"):
-        found = evaluate.represent(
-            network, variables, jnp.asarray(images), context.mean, context.std, layer
-        )
-    return tuple(np.asarray(a) for a in found)
+    return evaluate.represent(
+        network, variables, images, context.mean, context.std, layer
+    )
 
 
 @dataclasses.dataclass(frozen=True)

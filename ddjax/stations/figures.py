@@ -16,6 +16,7 @@ from ddjax.stations.evidence import Evidence
 from ddjax.stations.images import READ, ImageSets
 from ddjax.stations.subsets import chosen_start, scores_of, subset_of
 
+_SHOWN = 2  # images of a class that a contact sheet has
 _FEW = 12  # up to so many selections can be told apart in one panel
 _MANY = 5  # from so many on they are compared with each other, not with random only
 
@@ -137,9 +138,14 @@ def _of_subsets(context, subsets, positions, sets, evidence, styles):
 
 def _sheet(context, positions, sets):
     """The images of every method's first subset or set."""
-    images, labels = [context.pool.images], [context.pool.labels]
-    shown, first = dict(positions), len(context.pool)
+    images, labels, shown, first = [], [], {}, 0
     seed = context.settings.protocol.seeds[0]
+    for name, chosen in positions.items():
+        few = _first_of_classes(chosen, context.pool.labels)
+        images.append(context.pool.images[few])
+        labels.append(context.pool.labels[few])
+        shown[name] = first + np.arange(len(few))
+        first += len(few)
     for name, made in sets.items():
         chosen = made.context.pool.take(made.positions[seed])
         images.append(chosen.images)
@@ -149,6 +155,14 @@ def _sheet(context, positions, sets):
     return report.contact_sheet(
         np.concatenate(images), np.concatenate(labels), shown, context.source.classes
     )
+
+
+def _first_of_classes(positions, labels) -> np.ndarray:
+    """Returns the first few positions of each class."""
+    ordered = np.sort(positions)
+    own = labels[ordered]
+    found = [ordered[own == label][:_SHOWN] for label in np.unique(own)]
+    return np.sort(np.concatenate(found))
 
 
 def _of_sets(context, teacher, ipc, positions, sets, styles):

@@ -29,12 +29,12 @@ def labels_station(context: Context, teacher: Teacher) -> Artifact:
         logits = teacher_logits(
             teacher.network,
             teacher.variables,
-            context.pool_images,
+            context.pool.images,
             context.mean,
             context.std,
         )
         return Draft(
-            arrays={"logits": np.asarray(logits), "ids": context.pool.ids},
+            arrays={"logits": logits, "ids": context.pool.ids},
             info={"classes": list(context.source.classes), "precision": "highest"},
             cost=artifacts.Cost(
                 seconds=time.perf_counter() - start, forward_passes=len(context.pool)

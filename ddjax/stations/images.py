@@ -12,9 +12,10 @@ from ddjax.data.source import Examples
 from ddjax.errors import InputError
 from ddjax.settings.recover import INITS
 from ddjax.stations.bundle import Teacher
-from ddjax.stations.context import Context, progress_bar
+from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence, subset_key
 from ddjax.stations.needs import needs_of_set, score_of_set, teachers_of_set
+from ddjax.stations.watching import progress_bar
 
 READ = "images"  # what the image set is called that `images` names
 

@@ -19,7 +19,7 @@ from ddjax.models import Network
 from ddjax.settings import Distill
 from ddjax.settings.patches import Patches
 from ddjax.stations.context import Context
-from ddjax.train import order, student
+from ddjax.train import batches, order, student
 from ddjax.train.flops import flops
 from ddjax.train.supervision import Supervision
 from ddjax.train.sweep import Bound
@@ -143,13 +143,13 @@ def training_step(
         logits = _array((size, classes), jnp.float32)
     channels = _array(shape[-1:], jnp.float32)
     images = _array((size, *shape), jnp.uint8)
-    pool = student.Pool(images, *[numbers] * 2, *[channels] * 2, logits, teachers)
+    pool = batches.Pool(images, *[numbers] * 2, *[channels] * 2, logits, teachers)
 
     def plan_of(seed, positions, ids):
         shown = order.presentations(
             seed, positions, ids, jnp.int32(0), size, supervision
         )
-        return student.make_plan(program.recipe, shape, ids, seed, shown, supervision)
+        return batches.make_plan(program.recipe, shape, ids, seed, shown, supervision)
 
     plan = jax.eval_shape(plan_of, _integer, numbers, numbers)
     if stored:
@@ -254,6 +254,32 @@ def forward_flops(network: Network) -> float:
 def step_flops(program, classes, supervision=None, stored=False) -> float:
     """Operations of a training step; arguments of `training_step`."""
     return _count(training_step(program, classes, supervision, stored))
+
+
+@functools.cache
+def activation_bytes(network: Network) -> int:
+    """Bytes that the backward pass of one image waits for.
+
+    What the linearised network keeps of two images minus what it keeps of one, so that
+    weights do not count.
+    """
+    one, two = (_kept(network, images) for images in (1, 2))
+    return two - one
+
+
+def _kept(network: Network, images: int) -> int:
+    variables, shown = forward(network, images).arguments
+
+    def linearised(variables, shown, key):
+        def logits(params):
+            mixed = variables | {"params": params}
+            return network.apply(mixed, shown, train=True, key=key)[0]
+
+        return jax.vjp(logits, variables["params"])[1]
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    kept = jax.tree.leaves(jax.eval_shape(linearised, variables, shown, key))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from ddjax import artifacts, report
+from ddjax import artifacts, mesh, report
 from ddjax.artifacts import Artifact, Cost
 from ddjax.report.statistics import FULL
 from ddjax.stations.bundle import Teacher
@@ -25,6 +25,7 @@ from ddjax.stations.students import Outcome
 from ddjax.stations.surrogates import dcs_tables
 
 _FAILURE = ["network", "method", "ipc", "regime", "seed", "learning_rate"]
+_DEAREST = 5  # stations that the console shows
 
 
 def member_row(
@@ -92,8 +93,8 @@ def write(
 ) -> pd.DataFrame:
     """Writes everything that a run leaves for its reader.
 
-    These are members.jsonl, summary.csv, dcs.csv, scores/*.csv, subsets/*.csv,
-    figures/*.png, manifest.json and report.html, and with `transfer`
+    These are members.jsonl, summary.csv, stations.csv, dcs.csv, scores/*.csv,
+    subsets/*.csv, figures/*.png, manifest.json and report.html, and with `transfer`
     architectures.csv, which has the students of all networks; all else but
     members.jsonl is about the first network.
 
@@ -136,18 +137,19 @@ def write(
     )
     manifest = write_manifest(context, notes)
     failures = everyone[everyone["status"] == "failed"]
-    report.write_html(
-        folder / "report.html",
-        title=f"{context.settings.name} on {context.source.name}",
-        summary=summary,
-        figures=figures,
-        settings=manifest["settings"],
-        costs=context.costs,
-        environment=manifest["environment"] | {"source": manifest["source"]},
-        failures=failures[_FAILURE].to_dict("records"),
-        notes=notes,
-        published=published,
-    )
+    if mesh.primary():
+        report.write_html(
+            folder / "report.html",
+            title=f"{context.settings.name} on {context.source.name}",
+            summary=summary,
+            figures=figures,
+            settings=manifest["settings"],
+            costs=context.costs,
+            environment=manifest["environment"] | {"source": manifest["source"]},
+            failures=failures[_FAILURE].to_dict("records"),
+            notes=notes,
+            published=published,
+        )
     print()
     print(report.console_table(summary))
     if len(published):
@@ -155,6 +157,7 @@ def write(
         print(published.to_string(index=False))
     for note in notes:
         print(f"Note: {note}")
+    _tell_stations(context)
     context.say(f"report: {os.path.relpath(folder / 'report.html')}")
     return summary
 
@@ -164,8 +167,8 @@ def write_teachers(
 ) -> pd.DataFrame:
     """Writes what a run leaves that only trains teachers.
 
-    These are summary.csv with a row a teacher and snapshot, figures/teachers.png,
-    manifest.json and report.html.
+    These are summary.csv with a row a teacher and snapshot, stations.csv,
+    figures/teachers.png, manifest.json and report.html.
 
     Returns:
       The summary: teacher, network, parameters, epoch, validation and test accuracy in
@@ -192,22 +195,72 @@ def write_teachers(
     summary = pd.DataFrame(rows)
     artifacts.write_file(folder / "summary.csv", summary.to_csv(index=False).encode())
     manifest = write_manifest(context, notes)
-    report.write_teachers_html(
-        folder / "report.html",
-        title=f"{context.settings.name} on {context.source.name}",
-        table=summary,
-        figures=learning_curves(context, teachers),
-        settings=manifest["settings"],
-        costs=context.costs,
-        environment=manifest["environment"] | {"source": manifest["source"]},
-        notes=notes,
-    )
+    if mesh.primary():
+        report.write_teachers_html(
+            folder / "report.html",
+            title=f"{context.settings.name} on {context.source.name}",
+            table=summary,
+            figures=learning_curves(context, teachers),
+            settings=manifest["settings"],
+            costs=context.costs,
+            environment=manifest["environment"] | {"source": manifest["source"]},
+            notes=notes,
+        )
     print()
     print(summary.to_string(index=False, float_format="%.2f"))
     for note in notes:
         print(f"Note: {note}")
+    _tell_stations(context)
     context.say(f"report: {os.path.relpath(folder / 'report.html')}")
     return summary
+
+
+def station_table(costs: list[dict[str, Any]]) -> pd.DataFrame:
+    """Returns what each station of a run took.
+
+    Args:
+      costs: of `Context`.
+
+    Returns:
+      A row a station, in the order in which they were reached: station, reused,
+      seconds without and compile_seconds with the compiler, forward_passes,
+      train_passes, flops, images_per_second of the passes and seconds (missing where
+      there is nothing to divide) and share, the part of all stations' time that it and
+      its compilation took. A reused station counts with what it took when it was made.
+    """
+    names = ["station", "reused", "seconds", "compile_seconds"]
+    names += ["forward_passes", "train_passes", "flops"]
+    table = pd.DataFrame(costs, columns=names)
+    seconds = table["seconds"].astype(float)
+    passes = table["forward_passes"] + table["train_passes"]
+    rate = passes / seconds.where(seconds > 0)
+    table["images_per_second"] = rate.where(passes > 0).astype(float)
+    total = seconds + table["compile_seconds"]
+    table["share"] = total / total.sum() if total.sum() > 0 else 0.0
+    return table
+
+
+def _tell_stations(context: Context) -> None:
+    """Writes stations.csv, and prints the stations that took longest."""
+    table = station_table(context.costs)
+    path = context.workdir.path / "stations.csv"
+    text = table.round({"seconds": 3, "compile_seconds": 3, "share": 4}).to_csv(
+        index=False, float_format="%.6g"
+    )
+    artifacts.write_file(path, text.encode())
+    longest = table.nlargest(_DEAREST, "share")
+    shown = pd.DataFrame(
+        {
+            "station": longest["station"],
+            "seconds": longest["seconds"].map("{:.1f}".format),
+            "compiling": longest["compile_seconds"].map("{:.1f}".format),
+            "share": longest["share"].map("{:.0%}".format),
+            "images/s": longest["images_per_second"].map("{:,.0f}".format, "ignore"),
+            "": longest["reused"].map({True: "reused", False: ""}),
+        }
+    )
+    print(f"\nThe dearest of {len(table)} stations; all are in {path.name}")
+    print(shown.to_string(index=False, na_rep="–"))
 
 
 def learning_curves(

@@ -5,16 +5,18 @@ import functools
 import pathlib
 import shutil
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from ddjax import mesh
 from ddjax.artifacts import Artifact, Cost, Draft, digest
 from ddjax.labels import LabelStore, codecs, labeller
 from ddjax.stations.bundle import Teacher
-from ddjax.stations.context import Context, progress_bar
+from ddjax.stations.context import Context
+from ddjax.stations.watching import progress_bar
 
 _FIT_LABELS = 20_000  # labels that a codec with parameters is fitted to
 _FINEST = "fp32"
@@ -34,9 +36,14 @@ class Stored:
     store: LabelStore
     ids: np.ndarray
 
-    def targets(self, epochs: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Returns the logits [L,C] float32 of views, see `Members.targets`."""
-        return self.store.read(epochs, self.ids[positions])
+    def targets_of(self, held: np.ndarray | None = None) -> Callable:
+        """Returns a function of `Members.targets`.
+
+        Args:
+          held: positions in the pool that positions are counted in; None: the pool.
+        """
+        ids = self.ids if held is None else self.ids[held]
+        return lambda epochs, positions: self.store.read(epochs, ids[positions])
 
     @property
     def bytes(self) -> tuple[float, float]:
@@ -116,19 +123,20 @@ class Stores:
             if fine is None:
                 answers = self._labeller(regime, views, seed, positions)
             path = partial / "store"
-            if (path / "manifest.json").exists():
-                store = LabelStore.open(path, views)
-            else:
+            if not mesh.first((path / "manifest.json").exists):
                 fitted = codecs.parse(codec)
                 if fitted.LEARNS:
                     some = labeller.sample(views["epochs"], len(ids), _FIT_LABELS)
                     if fine is None:
-                        rows = [labels for _, _, labels in answers.labels(some)]
+                        rows = [
+                            labels for _, _, labels in answers.labels(some, own=False)
+                        ]
                     else:
                         rows = [fine.read(epoch, ids) for epoch in some]
                     rows = np.concatenate(rows)[:_FIT_LABELS]
                     fitted = fitted.fit(jax.random.key(0), rows)
-                store = LabelStore.create(
+                create = functools.partial(
+                    LabelStore.create,
                     path,
                     epochs=views["epochs"],
                     example_ids=ids,
@@ -136,15 +144,18 @@ class Stores:
                     codec=fitted,
                     identity=views,
                 )
+                mesh.first(lambda: bool(create()))
+            store = LabelStore.open(path, views)
             seen = 0
             with progress_bar(label, views["epochs"] * len(ids), "label") as bar:
                 if fine is not None:
                     labeller.copy_labels(fine, store, bar.update)
                 else:
                     seen = labeller.write_labels(store, answers, bar.update)
-            store.finish()
-            info = store.info()
-            shutil.move(path, folder / "store")
+            mesh.wait()
+            mesh.first(store.finish)
+            info = mesh.first(store.info)
+            mesh.first(lambda: str(shutil.move(path, folder / "store")))
             cost = Cost(seconds=time.perf_counter() - start, forward_passes=seen)
             return Draft({"example_ids": ids}, info, cost)
 
@@ -164,10 +175,14 @@ class Stores:
     def _labeller(self, regime, views, seed, positions) -> labeller.Labeller:
         context, labels = self.context, self.context.labels(regime)
         teachers = [self.teachers[name] for name in context.teachers(regime)]
+        pool = context.held()
+        if context.streams:
+            pool = context.held(positions)
+            positions = np.arange(len(positions), dtype=np.int32)
         return labeller.Labeller(
             tuple(teacher.network for teacher in teachers),
-            tuple(jax.tree.map(jnp.asarray, t.variables) for t in teachers),
-            self._pool,
+            tuple(teacher.variables for teacher in teachers),
+            pool,
             context.recipe(regime),
             seed,
             positions,
@@ -176,7 +191,3 @@ class Stores:
             labels.committee_weights,
             views.get("block"),
         )
-
-    @functools.cached_property
-    def _pool(self):
-        return self.context.device_pool()

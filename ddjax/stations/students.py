@@ -1,18 +1,20 @@
 """Students: groups of members, trained and judged, one artifact a group."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ddjax.artifacts import Artifact, Cost, Draft, digest
+from ddjax import mesh
+from ddjax.artifacts import Artifact, Draft, digest
 from ddjax.stations.bundle import Teacher
-from ddjax.stations.context import Context, hparams, progress_bar
+from ddjax.stations.context import Context, hparams
+from ddjax.stations.driver import choose_driver
 from ddjax.stations.stores import Stores
+from ddjax.stations.watching import watching
 from ddjax.train import evaluate, student, sweep
 from ddjax.train.members import Members
 
@@ -130,26 +132,34 @@ class Students:
         labels = self.context.labels(regime)
         return labels.temperature or self.context.settings.student.temperature
 
-    def runner(self, regime: str) -> sweep.Runner:
-        """Returns the regime's runner, its driver chosen on first use."""
+    def runner(self, regime: str, positions: np.ndarray | None = None) -> sweep.Runner:
+        """Returns the regime's runner, its driver chosen on first use.
+
+        Args:
+          regime: of the students.
+          positions: what they train on where that is read into memory; None: the pool.
+        """
         if self.driver == "auto":
-            self.driver = self._choose_driver()
+            self.driver = choose_driver(self)
+        if positions is not None:
+            return self.make_runner(regime, self.driver, positions)
         if regime not in self._runners:
-            self._runners[regime] = self._make_runner(regime, self.driver)
+            self._runners[regime] = self.make_runner(regime, self.driver)
         return self._runners[regime]
 
-    def _make_runner(self, regime: str, driver: str) -> sweep.Runner:
+    def make_runner(
+        self, regime: str, driver: str, positions: np.ndarray | None = None
+    ) -> sweep.Runner:
+        """Returns a new runner of a driver; see `runner`."""
         context, labels = self.context, self.context.labels(regime)
         settings = context.settings.student
         told, networks = {}, ()
         if labels.regime == "soft":
-            told["teacher_logits"] = jnp.asarray(self.fixed_labels.arrays["logits"])
+            told["teacher_logits"] = self.fixed_labels.arrays["logits"]
         if labels.regime == "soft_kd" and not labels.codec:
             teachers = [self.teachers[name] for name in context.teachers(regime)]
             networks = tuple(teacher.network for teacher in teachers)
-            told["teachers"] = tuple(
-                jax.tree.map(jnp.asarray, teacher.variables) for teacher in teachers
-            )
+            told["teachers"] = tuple(teacher.variables for teacher in teachers)
         program = context.program(
             context.student_network,
             settings.optimizer,
@@ -157,48 +167,7 @@ class Students:
             regime,
             networks,
         )
-        return sweep.Runner(
-            program, context.device_pool(**told), driver, context.compiled
-        )
-
-    def _choose_driver(self) -> str:
-        """Times a few steps of each driver; remembered in the folder."""
-        context, regime = self.context, "hard"
-        size = context.settings.sweep.members
-        settings = self.recipe(regime) | {
-            "members": size,
-            "devices": jax.local_device_count(),
-            "platform": jax.default_backend(),
-        }
-
-        def make(folder: pathlib.Path) -> Draft:
-            del folder
-            positions = np.arange(context.settings.student.batch_size, dtype=np.int32)
-            members = Members(
-                np.arange(size, dtype=np.int32),
-                [positions] * size,
-                self.hparams(regime, 1, np.full(size, 1e-3)),
-            )
-            names = ["vmap", "loop"]
-            if jax.local_device_count() > 1:
-                names.append("mesh")
-            runners = {name: self._make_runner(regime, name) for name in names}
-            milliseconds = {
-                name: 1e3 * runner.time_step(members)
-                for name, runner in runners.items()
-            }
-            cost = sum((r.take_cost() for r in runners.values()), start=Cost())
-            info = {
-                "driver": min(milliseconds, key=milliseconds.get),
-                "milliseconds_per_member_step": milliseconds,
-            }
-            return Draft(arrays={}, info=info, cost=cost)
-
-        artifact = context.station("driver", "choice of driver", settings, {}, make)
-        measured = artifact.info["milliseconds_per_member_step"]
-        times = ", ".join(f"{name} {value:.2f}" for name, value in measured.items())
-        context.say(f"driver {artifact.info['driver']} (ms a member-step: {times})")
-        return artifact.info["driver"]
+        return context.runner(program, driver, positions, **told)
 
     def hparams(self, regime: str, steps: int, rates: np.ndarray) -> student.HParams:
         """Returns the hyperparameters of a regime's students, arrays [M] float32."""
@@ -225,6 +194,17 @@ class Students:
         Returns:
           One outcome a member, in the same order.
         """
+        whole = [len(m.positions) == len(self.context.pool) for m in members]
+        if self.context.streams and 0 < sum(whole) < len(members):
+            # What fits in memory and what does not.
+            rows = np.argsort(whole, kind="stable")
+            parts = np.split(rows, [len(members) - sum(whole)])
+            outcomes = [
+                self.train(label, regime, [members[row] for row in part], read_test)
+                for part in parts
+            ]
+            ordered = dict(zip(rows.tolist(), sum(outcomes, []), strict=True))
+            return [ordered[row] for row in range(len(members))]
         largest = self.context.settings.sweep.members
         count = -(-len(members) // largest)
         bounds = np.linspace(0, len(members), count + 1).round().astype(int)
@@ -269,18 +249,19 @@ class Students:
 
         def make(folder: pathlib.Path) -> Draft:
             del folder
-            runner = self.runner(regime)
+            held, subsets = self._held(members)
+            runner = self.runner(regime, held)
             runner.take_cost()
             group = Members(
                 np.array([m.seed for m in members], np.int32),
-                [m.positions for m in members],
+                subsets,
                 self.hparams(
                     regime, steps, np.array([m.learning_rate for m in members])
                 ),
                 supervision,
-                stores and [store.targets for store in stores],
+                stores and [store.targets_of(held) for store in stores],
             )
-            with progress_bar(label, steps * len(members), "student-step") as bar:
+            with watching(context, label, steps * len(members), runner) as watch:
                 states, curves = runner.train(
                     group,
                     steps,
@@ -288,7 +269,7 @@ class Students:
                     lambda states, carried: (self._look(runner, states, members), None),
                     folder=partial,
                     checkpoint_seconds=context.settings.sweep.checkpoint_seconds,
-                    progress=bar.update,
+                    watch=watch,
                 )
             arrays = self._judge(runner, states, len(members), read_test)
             arrays |= {name: curve.T for name, curve in curves.items()}
@@ -316,6 +297,23 @@ class Students:
             )
             for row, member in enumerate(members)
         ]
+
+    def _held(self, members: list[Member]) -> tuple[np.ndarray | None, list]:
+        """Returns what of a stream is read for some members, and where theirs lie.
+
+        Returns:
+          (positions in the pool, None for all of it; the members' places in these)
+        """
+        subsets = [member.positions for member in members]
+        if not self.context.streams or len(subsets[0]) == len(self.context.pool):
+            return None, subsets
+        held = np.unique(np.concatenate(subsets))
+        context = self.context
+        size = len(held) * math.prod(context.source.shape)
+        shared_by = max(1, context.settings.mesh.data)
+        mesh.check_memory(size // shared_by, "sweep.members")
+        places = [np.searchsorted(held, positions) for positions in subsets]
+        return held, [place.astype(np.int32) for place in places]
 
     def label_bytes(self, regime: str, member: Member) -> tuple[float, float]:
         """Returns the bytes of a student's labels where no store holds them.
@@ -352,7 +350,7 @@ class Students:
 
     def _judge(self, runner, states, count: int, read_test: bool) -> dict[str, Any]:
         context = self.context
-        curves = np.concatenate([np.asarray(state["curve"]) for state in states])
+        curves = np.concatenate([mesh.fetch(state["curve"]) for state in states])
         sums, counts = np.moveaxis(curves[:count], 1, 0)
         with np.errstate(invalid="ignore"):
             arrays = {"curve": sums / counts}

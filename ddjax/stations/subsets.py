@@ -9,10 +9,11 @@ import pandas as pd
 
 from ddjax import select
 from ddjax.artifacts import Artifact, Cost, Draft
-from ddjax.stations.context import Context, progress_bar
+from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence
 from ddjax.stations.needs import method_of
 from ddjax.stations.students import Member, Students
+from ddjax.stations.watching import progress_bar
 
 _CANDIDATE = "{method}@{start:g}"
 _SCORE = "score."

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ddjax import artifacts, models
+from ddjax import artifacts, mesh, models
 from ddjax.artifacts import Artifact, Cost, Draft
 from ddjax.errors import InputError
 from ddjax.labels import teacher_logits
@@ -24,8 +24,9 @@ from ddjax.stations.bundle import (
     section_of,
     snapshot_folder,
 )
-from ddjax.stations.context import Context, hparams, progress_bar
-from ddjax.train import checkpoint, evaluate, student, sweep
+from ddjax.stations.context import Context, hparams
+from ddjax.stations.watching import watching
+from ddjax.train import checkpoint, evaluate, student
 from ddjax.train.members import Members
 
 _POINTS = 20  # of the learning curve, at most
@@ -98,7 +99,7 @@ def _trained(context: Context, name: str) -> Artifact:
         program = context.program(
             network, settings.optimizer, settings.batch_size, "hard"
         )
-        runner = sweep.Runner(program, context.device_pool(), "loop", context.compiled)
+        runner = context.runner(program, "loop")
         members = Members(
             np.array([settings.seed], np.int32),
             [np.arange(count, dtype=np.int32)],
@@ -118,14 +119,14 @@ def _trained(context: Context, name: str) -> Artifact:
             seen = runner.ask(
                 evaluate.judge, states, 1, examples.images, examples.labels
             )
-            epoch = epochs.get(int(np.asarray(states[0]["step"])[0]))
+            epoch = epochs.get(int(mesh.fetch(states[0]["step"])[0]))
             place = kept / snapshot_folder(epoch or 0)
-            if epoch in settings.snapshots and not place.exists():
-                kept.mkdir(parents=True, exist_ok=True)
+            if epoch in settings.snapshots and not mesh.first(place.exists):
+                mesh.first(lambda: kept.mkdir(parents=True, exist_ok=True))
                 checkpoint.save_tree(place, _weights(program, states[0]))
             return {"accuracy": 100.0 * seen["correct"].mean(axis=-1)}, carried
 
-        with progress_bar(name, steps) as bar:
+        with watching(context, name, steps, runner) as watch:
             (state,), record = runner.train(
                 members,
                 steps,
@@ -133,7 +134,7 @@ def _trained(context: Context, name: str) -> Artifact:
                 measure=measure,
                 folder=partial / "state",
                 checkpoint_seconds=context.settings.sweep.checkpoint_seconds,
-                progress=bar.update,
+                watch=watch,
             )
         variables = _weights(program, state)
         accuracies = _accuracies(context, network, variables)
@@ -146,10 +147,10 @@ def _trained(context: Context, name: str) -> Artifact:
         snapshots = {}
         for epoch in settings.snapshots:
             place = folder / snapshot_folder(epoch)
-            shutil.copytree(kept / place.name, place)
+            mesh.first(lambda at=place: str(shutil.copytree(kept / at.name, at)))
             weights = checkpoint.load_tree(place, variables)
             snapshots[str(epoch)] = _accuracies(context, network, weights)
-        sums, counts = np.asarray(state["curve"])[0]
+        sums, counts = mesh.fetch(state["curve"])[0]
         with np.errstate(invalid="ignore"):
             curve = {"loss": sums / counts}
         curve["epochs"] = np.array(list(epochs.values()), np.int32)
@@ -175,8 +176,8 @@ def _points(settings) -> list[int]:
 
 def _weights(program: student.Program, state: dict[str, Any]) -> Any:
     """Returns the variables of the only member of a part, on the host."""
-    trained = student.evaluated_variables(program, state)
-    return jax.tree.map(lambda a: np.asarray(a[0]), trained)
+    trained = mesh.fetch(student.evaluated_variables(program, state))
+    return jax.tree.map(lambda a: a[0], trained)
 
 
 def _accuracies(context: Context, network: Network, variables: Any) -> dict[str, float]:

@@ -7,12 +7,13 @@ import jax
 import numpy as np
 import scipy.special
 
-from ddjax import scores, select
+from ddjax import mesh, scores, select
 from ddjax.artifacts import Artifact, Draft
 from ddjax.errors import InputError
 from ddjax.scores import step_kl
-from ddjax.stations.context import Context, progress_bar
+from ddjax.stations.context import Context
 from ddjax.stations.students import Students
+from ddjax.stations.watching import watching
 from ddjax.train import checkpoint, student
 from ddjax.train.members import Members
 
@@ -121,7 +122,7 @@ def trace_station(
             seen["step_kl"] = step_kl(now, now if before is None else before)
             return seen, now
 
-        with progress_bar(label, steps * len(seeds)) as bar:
+        with watching(context, label, steps * len(seeds), runner) as watch:
             states, records = runner.train(
                 members,
                 steps,
@@ -129,7 +130,7 @@ def trace_station(
                 measure=measure,
                 folder=partial,
                 checkpoint_seconds=context.settings.sweep.checkpoint_seconds,
-                progress=bar.update,
+                watch=watch,
             )
         arrays = {name: np.moveaxis(a, 0, 1) for name, a in records.items()}
         if not np.isfinite(arrays["true_prob"]).all():
@@ -139,7 +140,7 @@ def trace_station(
             )
         parts = [student.evaluated_variables(runner.program, part) for part in states]
         weights = jax.tree.map(
-            lambda *leaves: np.concatenate(leaves)[: len(seeds)], *parts
+            lambda *leaves: np.concatenate(leaves)[: len(seeds)], *mesh.fetch(parts)
         )
         checkpoint.save_tree(folder / _WEIGHTS, weights)
         info = {"epochs": steps * batch_size / len(context.pool)}

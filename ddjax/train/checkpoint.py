@@ -9,8 +9,18 @@ from orbax.checkpoint import v1 as ocp
 
 
 def save_tree(path: pathlib.Path, tree: Any) -> None:
-    """Writes a pytree of arrays to a new folder; it is there whole or not at all."""
-    ocp.save(path.absolute(), jax.tree.map(np.asarray, tree))
+    """Writes a pytree of arrays to a new folder; it is there whole or not at all.
+
+    All processes must call it; each of them writes what lies on its devices, the first
+    what all have.
+    """
+    ocp.save(path.absolute(), jax.tree.map(_host, tree))
+
+
+def _host(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return leaf
+    return np.asarray(leaf)
 
 
 def load_tree(path: pathlib.Path, like: Any) -> Any:

@@ -3,20 +3,23 @@
 from collections.abc import Callable, Iterable
 
 import jax
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from ddjax import mesh
 
 
-def lift(function: Callable, driver: str, batched: Iterable[bool]) -> Callable:
+def lift(
+    function: Callable, driver: str, batched: Iterable[bool], onto: Mesh
+) -> Callable:
     """Returns a function of one member as a function of a member axis.
 
     Args:
       function: positional arguments and results are pytrees of arrays.
       driver: "vmap"; "loop", one compiled body, members in turn; "mesh", members spread
-        over the devices (M must be divisible by their number) and on each of them
-        looped over on CPU, else vmapped.
+        over the mesh's member axis (M must be divisible by its length) and at each
+        place of it looped over on CPU, else vmapped.
       batched: for each argument, whether it has a leading member axis.
+      onto: the mesh; its data axis is left to the compiler.
 
     Returns:
       The function, not jitted; results have a leading member axis.
@@ -28,8 +31,9 @@ def lift(function: Callable, driver: str, batched: Iterable[bool]) -> Callable:
         # wants the larger products.
         inner = "loop" if jax.default_backend() == "cpu" else "vmap"
         return jax.shard_map(
-            lift(function, inner, batched),
-            mesh=mesh.local_mesh(mesh.MEMBER),
+            lift(function, inner, batched, onto),
+            mesh=onto,
+            axis_names={mesh.MEMBER},
             in_specs=tuple(spec if b else PartitionSpec() for b in batched),
             out_specs=spec,
             check_vma=False,

@@ -13,34 +13,12 @@ import optax
 
 from ddjax.data import augment
 from ddjax.models import Network
-from ddjax.train.order import Order
+from ddjax.train.batches import Plan, Pool, make_batch
 from ddjax.train.schedule import Steps, schedule_factor
-from ddjax.train.supervision import Supervision
 
 CURVE_POINTS = 50
 _INIT = 0x1417
 _DROP = 0xD409
-
-
-class Pool(NamedTuple):
-    """The examples that all members of a sweep share, on the device.
-
-    Attributes:
-      images: [N,H,W,K] uint8.
-      labels: [N] int32.
-      ids: [N] int32, stable example ids, which key the augmentation.
-      mean, std: [K] float32 in [0, 1] units.
-      teacher_logits: [N,C] float32, one stored teacher vector an image, or None.
-      teachers: variables of the teachers that answer, a tuple, or None.
-    """
-
-    images: jax.Array
-    labels: jax.Array
-    ids: jax.Array
-    mean: jax.Array
-    std: jax.Array
-    teacher_logits: jax.Array | None = None
-    teachers: Any = None
 
 
 class HParams(NamedTuple):
@@ -56,38 +34,6 @@ class HParams(NamedTuple):
     ema: jax.Array = 0.0
     label_smoothing: jax.Array = 0.0
     temperature: jax.Array = 1.0
-
-
-class Batch(NamedTuple):
-    """One step's views.
-
-    Attributes:
-      inputs: [B,H,W,K] float32, augmented, mixed and normalised.
-      positions, partners: [B] int32, whose view it is and what CutMix pasted in.
-      keep: [B] float32, the fraction of pixels that are the view's own.
-      passes: [B] int32, the pass over the subset.
-      weights: (soft, hard), [B] float32, of the two losses; None where only one is
-        asked.
-      targets: [B,C] float32, stored teacher logits of the views, or None.
-      weak: [B,H,W,K] float32, the same images and mixtures without augmentation, or
-        None where a step shows each image once.
-    """
-
-    inputs: jax.Array
-    positions: jax.Array
-    partners: jax.Array
-    keep: jax.Array
-    passes: jax.Array
-    weights: tuple[jax.Array, jax.Array] | None = None
-    targets: jax.Array | None = None
-    weak: jax.Array | None = None
-
-    @property
-    def shown(self) -> jax.Array:
-        """[B,H,W,K], or [2B,H,W,K] with the weak views behind the others."""
-        if self.weak is None:
-            return self.inputs
-        return jnp.concatenate([self.inputs, self.weak])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,114 +68,6 @@ class Program:
     def passes(self) -> int:
         """Images that pass through the student in a step."""
         return self.batch_size * (1 + self.two_views)
-
-
-def normalise(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
-    """Returns [...,K] pixels in 0..255 as float32 with the source's mean and deviation.
-
-    Args:
-      images: [...,K] uint8 or float.
-      mean, std: [K] float32 in [0, 1] units.
-    """
-    shape = (1,) * (images.ndim - 1) + (-1,)
-    scaled = images.astype(jnp.float32) / 255.0
-    return (scaled - mean.reshape(shape)) / std.reshape(shape)
-
-
-class Plan(NamedTuple):
-    """A stretch of presentations with everything random about them.
-
-    Random numbers are drawn here, ahead of the training loop: the loop's program then
-    compiles faster and its steps do nothing but train.
-
-    Attributes:
-      positions, partners: [L] int32, see `Order`.
-      passes: [L] int32, the pass over the subset.
-      draws: the views' parameters, arrays [L].
-      partner_draws: those of the partners' views, None without CutMix.
-      weights, targets: see `Batch`, arrays [L].
-    """
-
-    positions: jax.Array
-    partners: jax.Array
-    passes: jax.Array
-    draws: augment.Draw
-    partner_draws: augment.Draw | None
-    weights: tuple[jax.Array, jax.Array] | None = None
-    targets: jax.Array | None = None
-
-
-def make_plan(
-    recipe: augment.Recipe,
-    shape: tuple[int, ...],
-    ids: jax.Array,
-    seed: jax.Array,
-    order: Order,
-    supervision: Supervision | None = None,
-) -> Plan:
-    """Returns a stretch's plan, without the targets.
-
-    Args:
-      recipe: the augmentation.
-      shape: (H, W, ...) of the images.
-      ids: [N] int32, the pool's stable ids.
-      seed: [] int32, the member's seed.
-      order: the stretch, arrays [L].
-      supervision: the label schedule; None: every presentation is asked the same.
-    """
-
-    def draws(recipe, positions):
-        draw = jax.vmap(augment.draw, in_axes=(None, None, 0, 0, None, None))
-        return draw(recipe, seed, order.epochs, ids[positions], *shape[:2])
-
-    partner_draws = None
-    if recipe.cutmix:
-        unmixed = dataclasses.replace(recipe, cutmix=0.0)
-        partner_draws = draws(unmixed, order.partners)
-    return Plan(
-        order.positions,
-        order.partners,
-        order.passes,
-        draws(recipe, order.positions),
-        partner_draws,
-        supervision.weights(order.passes) if supervision else None,
-    )
-
-
-def make_batch(
-    recipe: augment.Recipe, pool: Pool, plan: Plan, two_views: bool = False
-) -> Batch:
-    """Returns the views of some presentations.
-
-    Args:
-      recipe: the augmentation.
-      pool: the examples.
-      plan: arrays [B].
-      two_views: whether the images without augmentation are wanted too; they are mixed
-        by the same boxes.
-    """
-
-    def views(draws, positions):
-        render = jax.vmap(augment.render, in_axes=(None, 0, 0))
-        return render(recipe, draws, pool.images[positions])
-
-    def mixed(show):
-        images = show(plan.draws, plan.positions)
-        if recipe.cutmix:
-            partners = show(plan.partner_draws, plan.partners)
-            images = jax.vmap(augment.cutmix)(plan.draws.box, images, partners)
-        return normalise(images, pool.mean, pool.std)
-
-    return Batch(
-        mixed(views),
-        plan.positions,
-        plan.partners,
-        plan.draws.box.keep if recipe.cutmix else jnp.ones(plan.positions.shape),
-        plan.passes,
-        plan.weights,
-        plan.targets,
-        mixed(lambda _, positions: pool.images[positions]) if two_views else None,
-    )
 
 
 def _moments(program: Program, hparams: HParams) -> optax.GradientTransformation:

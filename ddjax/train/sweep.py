@@ -3,34 +3,34 @@
 Letters: M members, T steps of a stretch, B batch, N pool examples.
 """
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
-from ddjax import mesh
+from ddjax import mesh, preemption
 from ddjax.artifacts import Cost
 from ddjax.data.augment import Recipe
-from ddjax.train import checkpoint, order, student
+from ddjax.train import batches, checkpoint, evaluate, plans, student
 from ddjax.train.drivers import lift
 from ddjax.train.flops import flops
 from ddjax.train.members import Members
+from ddjax.train.watch import Watch
 
-# Steps whose presentations are laid out at once. Long enough to make the layout cheap,
-# short enough to keep it small: 256 steps of 256 presentations are 0.8 MB a member.
-STRETCH = 256
 # A call to the device lasts about this long, so that progress moves and Ctrl-C works.
 CALL_SECONDS = 1.0
-# Images that members are asked about at once; all splits share one executable.
+# Images that members are asked about at once by a device of a batch; all splits share
+# one executable.
 BLOCK = 256
+_NOBODY = Watch()
 
 
 class Runner:
@@ -44,9 +44,10 @@ class Runner:
     def __init__(
         self,
         program: student.Program,
-        pool: student.Pool,
+        pool: batches.Pool,
         driver: str,
         compiled: dict[Any, Any] | None = None,
+        data: int = 0,
     ):
         """Places the pool on the devices.
 
@@ -55,19 +56,28 @@ class Runner:
           pool: the examples.
           driver: "vmap", "loop" or "mesh".
           compiled: executables shared with other runners of the same process.
+          data: devices that share a batch, see `mesh.grid`.
+
+        Raises:
+          InputError: so many devices cannot share a batch.
         """
-        self.program = program
         self.driver = driver
+        self.mesh = grid_of(driver, program.batch_size, data)
+        if self._shared_by > 1:  # a share is small
+            program = dataclasses.replace(program, micro_batch=0)
+        self.program = program
         self.cost = Cost()
         self._compiled = {} if compiled is None else compiled
-        self._seconds_per_step = 0.0
+        self._seconds_per_step, self._per_call = 0.0, 4
         self._flops_of_step = None
-        self._sharding = None
-        if driver == "mesh":
-            devices = mesh.local_mesh(mesh.MEMBER)
-            self._sharding = NamedSharding(devices, PartitionSpec(mesh.MEMBER))
-        self.pool = self._share(pool)
+        self._rows = PartitionSpec(mesh.MEMBER) if driver == "mesh" else PartitionSpec()
         self._ids = np.asarray(pool.ids)
+        self.pool = batches.place_pool(pool, self.mesh)
+
+    @property
+    def _shared_by(self) -> int:
+        """Devices that share a batch."""
+        return self.mesh.shape[mesh.DATA]
 
     def take_cost(self) -> Cost:
         """Returns what was spent since the last call."""
@@ -78,7 +88,7 @@ class Runner:
         """Returns how many members of a group of `count` run in one call."""
         if self.driver == "loop":
             return 1
-        devices = jax.local_device_count() if self.driver == "mesh" else 1
+        devices = self.mesh.shape[mesh.MEMBER] if self.driver == "mesh" else 1
         if self.driver == "mesh" and jax.default_backend() == "cpu":
             return devices
         each = -(-count // devices)
@@ -92,7 +102,7 @@ class Runner:
         measure: Callable[[Any, Any], tuple[dict[str, np.ndarray], Any]] | None = None,
         folder: pathlib.Path | None = None,
         checkpoint_seconds: float = 60.0,
-        progress: Callable[[int], None] = lambda steps: None,
+        watch: Watch = _NOBODY,
     ) -> tuple[list[Any], dict[str, np.ndarray]]:
         """Trains a group from its beginning, or from its last checkpoint.
 
@@ -104,7 +114,7 @@ class Runner:
             and what the next call is handed; a pytree of arrays, None at first).
           folder: where checkpoints of the unfinished group are kept; None: nowhere.
           checkpoint_seconds: time between checkpoints.
-          progress: called with the number of member-steps that were done.
+          watch: who is told how it goes.
 
         Returns:
           (the states of the parts, name -> [S,M,...] of `measure` at the stops)
@@ -116,31 +126,39 @@ class Runner:
         if folder is not None:
             step, states, records, carried = _restore(folder, states, stops, measure)
             states = [self._place(state) for state in states]
-            progress(step * len(members))
+            watch.progress(step * len(members))
         saved = time.perf_counter()
         hparams = [self._place(part.hparams) for part in parts]
         targets = sorted({*stops, total_steps})
         while step < total_steps:
-            plans, base = [self._plan(part, step) for part in parts], step
-            limit = min(base + STRETCH, total_steps)
-            while step < limit:
-                target = next(t for t in targets if t > step)
-                per_call = self._steps_per_call(len(parts))
-                count = min(limit, target, step + per_call) - step
-                bounds = np.int32(step - base), np.int32(step - base + count)
-                for row, values in enumerate(zip(plans, hparams, strict=True)):
-                    states[row] = self._advance(states[row], *values, bounds)
-                    done = min(width, len(members) - row * width)
-                    self._book_steps(done * count, values[0])
-                    progress(done * count)
-                step += count
-                if step in stops:
-                    record, carried = measure(states, carried)
-                    records.append(record)
-                late = time.perf_counter() - saved > checkpoint_seconds
-                if folder is not None and late and step < total_steps:
-                    _save(folder, step, (states, records, carried))
-                    saved = time.perf_counter()
+            with self._stretch(parts, step) as stretch:
+                base, limit = step, min(step + plans.STRETCH, total_steps)
+                while step < limit:
+                    target = next(t for t in targets if t > step)
+                    count = min(limit, target, step + self._per_call) - step
+                    count, began = watch.at_most(count), time.perf_counter()
+                    bounds = step - base, step - base + count
+                    for row, values in enumerate(zip(stretch, hparams, strict=True)):
+                        states[row] = self._advance(states[row], *values, bounds)
+                        done = min(width, len(members) - row * width)
+                        self._book_steps(done * count, values[0])
+                        watch.progress(done * count)
+                    step += count
+                    seen = count * len(members) * self.program.passes
+                    speed = {"images_per_second": seen / (time.perf_counter() - began)}
+                    watch.stepped(step, count, self._numbers(states) | speed)
+                    if step in stops:
+                        record, carried = measure(states, carried)
+                        records.append(record)
+                    pace = len(parts) * self._seconds_per_step
+                    late = time.perf_counter() - saved > checkpoint_seconds
+                    pace, late, stop = mesh.most((pace, late, preemption.told()))
+                    self._per_call = max(1, int(CALL_SECONDS / pace))
+                    if folder is not None and (late or stop) and step < total_steps:
+                        _save(folder, step, (states, records, carried))
+                        saved = time.perf_counter()
+                    if stop and step < total_steps:
+                        raise preemption.Preempted
         if not records:
             return states, {}
         return states, {n: np.stack([r[n] for r in records]) for n in records[0]}
@@ -168,41 +186,34 @@ class Runner:
         """
         bound = Bound(_ask, (function, self.program.network))
         batched = (True, False, False, False, False)
-        rows = []
-        for state in states:
-            variables = student.evaluated_variables(self.program, state)
-            blocks = []
-            for first in range(0, len(images), BLOCK):
-                block = images[first : first + BLOCK], labels[first : first + BLOCK]
-                fill = BLOCK - len(block[0])
-                padded = (np.concatenate([a, np.repeat(a[:1], fill, 0)]) for a in block)
+        size, spread = BLOCK * self._shared_by, PartitionSpec(mesh.DATA)
+        own = mesh.own_rows(size, self.mesh, spread)
+        channels = self.pool.mean, self.pool.std
+        rows = [[] for _ in states]
+        judged = [student.evaluated_variables(self.program, state) for state in states]
+        for first, block in evaluate.blocks(size, own, images, labels):
+            block = tuple(mesh.place_own(a, self.mesh, spread) for a in block)
+            for row, variables in zip(rows, judged, strict=True):
                 with jax.default_matmul_precision("highest"):
-                    answers = self.call(
-                        bound,
-                        batched,
-                        variables,
-                        *self._share((*padded, self.pool.mean, self.pool.std)),
-                    )
-                blocks.append(
-                    {n: np.asarray(a)[:, : BLOCK - fill] for n, a in answers.items()}
-                )
-            rows.append(
-                {n: np.concatenate([b[n] for b in blocks], 1) for n in blocks[0]}
-            )
+                    answers = self.call(bound, batched, variables, *block, *channels)
+                answers = mesh.fetch(answers)
+                row.append({n: a[:, : len(images) - first] for n, a in answers.items()})
         self.cost.forward_passes += count * len(images)
         self.cost.flops += count * len(images) * self._image_flops
-        return {n: np.concatenate([row[n] for row in rows])[:count] for n in rows[0]}
+        answers = [
+            {n: np.concatenate([b[n] for b in row], 1) for n in row[0]} for row in rows
+        ]
+        return {n: np.concatenate([a[n] for a in answers])[:count] for n in answers[0]}
 
     def time_step(self, members: Members, steps: int = 3, repeats: int = 2) -> float:
         """Returns the seconds of one member-step, the best of a few calls."""
         part = members.parts(self.width(len(members)))[0]
-        state = self._init(part)
-        plan, hparams = self._plan(part, 0), self._place(part.hparams)
+        state, hparams = self._init(part), self._place(part.hparams)
         best = float("inf")
-        for _ in range(1 + repeats):  # the first call is a warm-up
-            bounds = np.int32(0), np.int32(steps)
-            state = self._advance(state, plan, hparams, bounds)
-            best = min(best, self._seconds_per_step / len(part))
+        with self._stretch([part], 0) as (plan,):
+            for _ in range(1 + repeats):  # the first call is a warm-up
+                state = self._advance(state, plan, hparams, (0, steps))
+                best = min(best, self._seconds_per_step / len(part))
         return best
 
     def call(self, function: Callable, batched: tuple[bool, ...], *args, donate=()):
@@ -217,21 +228,41 @@ class Runner:
         Returns:
           The function's result.
         """
-        lifted = lift(function, self.driver, batched)
-        return self._run((function, batched, self.driver), lifted, args, donate)
+        executable = self._lifted(function, batched, args, donate)
+        return self._timed(executable, args)
 
-    def _run(self, key: Any, function: Callable, args: tuple, donate=()):
+    def _lifted(self, function: Callable, batched: tuple[bool, ...], args, donate=()):
+        """Returns the executable of `call`."""
+        lifted = lift(function, self.driver, batched, self.mesh)
+        options = {"donate_argnums": donate, "out_shardings": self._sharding}
+        with jax.set_mesh(self.mesh):
+            key = function, batched, self.driver, self.mesh
+            return self._executable(key, lifted, args, **options)
+
+    @property
+    def _sharding(self):
+        """Where arrays with a member axis lie."""
+        return jax.sharding.NamedSharding(self.mesh, self._rows)
+
+    def _executable(self, key: Any, function: Callable, args: tuple, **options: Any):
         shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(args))
         key = (key, shapes, jax.tree.structure(args))
         if key not in self._compiled:
             start = time.perf_counter()
-            lowered = jax.jit(function, donate_argnums=donate).lower(*args)
+            lowered = jax.jit(function, **options).lower(*args)
             self._compiled[key] = lowered.compile()
             self.cost.compile_seconds += time.perf_counter() - start
+        return self._compiled[key]
+
+    def _timed(self, executable: Callable, args: tuple) -> Any:
         start = time.perf_counter()
-        result = jax.block_until_ready(self._compiled[key](*args))
+        result = jax.block_until_ready(executable(*args))
         self.cost.seconds += time.perf_counter() - start
         return result
+
+    def _run(self, key: Any, function: Callable, args: tuple) -> Any:
+        """Runs a small program on this process's own device."""
+        return self._timed(self._executable(key, function, args), args)
 
     def _init(self, part: Members) -> dict[str, Any]:
         # What does not matter to the weights is left out, so that the executable is
@@ -243,70 +274,36 @@ class Runner:
         rows = [self._run(init, init, (seed,)) for seed in part.seeds]
         return self._place(jax.tree.map(lambda *leaves: np.stack(leaves), *rows))
 
-    def _plan(self, part: Members, step: int) -> student.Plan:
-        plan = jax.tree.map(
-            lambda *leaves: np.stack(leaves),
-            *(self._plan_row(part, row, step) for row in range(len(part))),
-        )
-        return self._place(plan)
-
-    def _plan_row(self, part: Members, row: int, step: int) -> student.Plan:
-        length = STRETCH * self.program.batch_size
-        seed, subset = part.seeds[row], part.subsets[row]
-        supervision = part.supervision
-        presented = self._run(
-            (order.presentations, length, supervision),
-            functools.partial(
-                order.presentations, length=length, supervision=supervision
-            ),
-            (
-                seed,
-                subset,
-                self._ids[subset],
-                np.int32(step * self.program.batch_size),
-            ),
-        )
-        mixed = supervision if supervision and supervision.mixes else None
-        make = functools.partial(
-            student.make_plan,
-            self.program.recipe,
-            self.program.network.image_shape,
-            supervision=mixed,
-        )
-        plan = self._run(
-            (student.make_plan, make.args, mixed), make, (self._ids, seed, presented)
-        )
-        if part.targets is None:
-            return plan
-        steps_left = int(part.hparams.total_steps[row]) - step
-        asked = np.arange(length) < steps_left * self.program.batch_size
-        if plan.weights is not None:
-            asked &= np.asarray(plan.weights[0]) > 0
-        found = part.targets[row](
-            np.asarray(presented.epochs)[asked], np.asarray(presented.positions)[asked]
-        )
-        targets = np.zeros((length, found.shape[1]), np.float32)
-        targets[asked] = found
-        return plan._replace(targets=targets)
+    @contextlib.contextmanager
+    def _stretch(self, parts: list[Members], step: int) -> Iterator[list[Any]]:
+        """Lays out what the parts are shown in the next steps, on the devices."""
+        laid = [
+            plans.make_plan(self._run, self.program, self._ids, part, step)
+            for part in parts
+        ]
+        yield [self._place(plan) for plan in laid]
 
     def _advance(self, state, plan, hparams, bounds):
         before = self.cost.seconds
+        first, stop = map(np.int32, bounds)
         state = self.call(
             Bound(student.advance, self.program),
             (True, False, True, True, False, False),
-            *(state, self.pool, plan, hparams, *bounds),
+            *(state, self.pool, plan, hparams, first, stop),
             donate=(0,),
         )
-        steps = int(bounds[1] - bounds[0])
-        self._seconds_per_step = (self.cost.seconds - before) / steps
+        self._seconds_per_step = (self.cost.seconds - before) / int(stop - first)
         return state
 
-    def _steps_per_call(self, parts: int) -> int:
-        if not self._seconds_per_step:
-            return 4
-        return max(1, int(CALL_SECONDS / (parts * self._seconds_per_step)))
+    def _numbers(self, states: list[Any]) -> dict[str, float]:
+        """Returns what is told of a moment: the members' mean latest loss."""
+        sums, counts = np.moveaxis(
+            np.concatenate([mesh.fetch(state["curve"]) for state in states]), 1, 0
+        )
+        last = counts.shape[1] - 1 - np.argmax(counts[0, ::-1] > 0)
+        return {"loss": float((sums[:, last] / counts[:, last]).mean())}
 
-    def _book_steps(self, steps: int, plan: student.Plan) -> None:
+    def _book_steps(self, steps: int, plan: batches.Plan) -> None:
         self.cost.train_passes += steps * self.program.passes
         self.cost.flops += steps * self._step_flops(plan)
 
@@ -318,7 +315,7 @@ class Runner:
         image = jax.ShapeDtypeStruct((1, *network.image_shape), np.float32)
         return flops(network.apply, variables, image)
 
-    def _step_flops(self, plan: student.Plan) -> float:
+    def _step_flops(self, plan: batches.Plan) -> float:
         """Operations of one member's training step; `plan` of a part, [W,L,...]."""
         if self._flops_of_step is None:
             program = self.program
@@ -333,20 +330,20 @@ class Runner:
             number = jax.ShapeDtypeStruct((), np.float32)
             hparams = student.HParams(*[number] * len(student.HParams._fields))
             step = Bound(student.train_step, program)
-            self._flops_of_step = flops(step, state, self.pool, plan, hparams)
+            pool = jax.tree.map(
+                lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), self.pool
+            )
+            self._flops_of_step = flops(step, state, pool, plan, hparams)
         return self._flops_of_step
 
     def _place(self, tree: Any) -> Any:
-        """Puts arrays with a member axis on the device or devices."""
-        if self._sharding is None:
-            return jax.tree.map(jnp.asarray, tree)
-        return jax.device_put(tree, self._sharding)
+        """Puts arrays with a member axis on the devices."""
+        return mesh.place(tree, self.mesh, self._rows)
 
-    def _share(self, tree: Any) -> Any:
-        """Puts arrays without a member axis on the device or on every device."""
-        if self._sharding is None:
-            return jax.tree.map(jnp.asarray, tree)
-        return jax.device_put(tree, NamedSharding(self._sharding.mesh, PartitionSpec()))
+
+def grid_of(driver: str, batch_size: int, data: int = 0) -> Mesh:
+    """Returns the mesh that a driver uses; see `mesh.grid`."""
+    return mesh.grid(batch_size, data, members=driver == "mesh")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -362,21 +359,26 @@ class Bound:
 
 def _ask(static, variables, images, labels, mean, std):
     function, network = static
-    return function(network, variables, student.normalise(images, mean, std), labels)
+    return function(network, variables, batches.normalise(images, mean, std), labels)
 
 
 def _save(folder: pathlib.Path, step: int, tree: Any) -> None:
     """Keeps one checkpoint, the newest, under `folder`/STEP."""
-    old = list(folder.glob("*")) if folder.exists() else []
-    folder.mkdir(parents=True, exist_ok=True)
+
+    def names():
+        return [path.name for path in folder.glob("*")] if folder.exists() else []
+
+    old = mesh.first(names)
+    mesh.first(lambda: folder.mkdir(parents=True, exist_ok=True))
     checkpoint.save_tree(folder / str(step), tree)
-    for path in old:
-        shutil.rmtree(path, ignore_errors=True)
+    mesh.first(lambda: [shutil.rmtree(folder / n, ignore_errors=True) for n in old])
 
 
 def _restore(folder, states, stops, measure):
     """Returns (step, states, records, carried) of the newest checkpoint, or fresh."""
-    steps = [int(p.name) for p in folder.glob("*") if p.name.isdigit()]
+    steps = mesh.first(
+        lambda: [int(p.name) for p in folder.glob("*") if p.name.isdigit()]
+    )
     if not steps:
         return 0, states, [], None
     step = max(steps)

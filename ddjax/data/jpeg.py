@@ -1,0 +1,67 @@
+"""Encoded images to small squares, as fast as one core can.
+
+Letters: S side of the square, C channels.
+"""
+
+import io
+
+import numpy as np
+import simplejpeg
+
+from ddjax.data import source
+
+# What the pixels depend on beside the file; a change of it changes every digest.
+RULE = "libjpeg-turbo scaled to at least the size, bilinear or area to it; 2"
+
+
+def decode(data: bytes, size: int, num_channels: int, where: str) -> np.ndarray:
+    """Decode a JPEG or PNG image to a square.
+
+    Nothing is cropped, whatever the proportions. A JPEG is decoded at the smallest of
+    libjpeg's scales (eighths of the full size) that is at least `size` on both sides,
+    which spares most of the work on a large image. OpenCV then brings it to the square:
+    bilinear with integers where a side at most halves, else the mean of areas. The same
+    bytes give the same pixels, always.
+
+    An image that has the size already is decoded to the very pixels that are loaded
+    into memory. Others differ from `source.resize`, the exact mean of areas, which is
+    ten times slower: at 224 pixels from 500x375 by 1 (smooth) to 3 (grainy) of 255
+    levels on average.
+
+    Args:
+      data: a JPEG or PNG file. Grey, CMYK and palette images become what
+        `num_channels` says; transparency is dropped.
+      size: S, pixels per side.
+      num_channels: C, 1 for grey, 3 for RGB.
+      where: what the image is called in messages.
+
+    Returns:
+      [S,S,C] uint8.
+
+    Raises:
+      InputError: not a PNG or JPEG, damaged, truncated, or of another depth.
+    """
+    pixels = None
+    if data[:2] == b"\xff\xd8":
+        space = "GRAY" if num_channels == 1 else "RGB"
+        try:
+            pixels = simplejpeg.decode_jpeg(
+                data, space, min_height=size, min_width=size
+            )
+        except ValueError:  # CMYK, or flawed: Pillow forgives more and says why not
+            pixels = None
+    if pixels is None:
+        pixels = source.decode(io.BytesIO(data), num_channels, where)
+    return _square(pixels, size)
+
+
+def _square(pixels: np.ndarray, size: int) -> np.ndarray:
+    height, width, num_channels = pixels.shape
+    if height == width == size:
+        return pixels
+    import cv2
+
+    shrinks = max(height, width) > 2 * size
+    rule = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR_EXACT
+    square = cv2.resize(pixels, (size, size), interpolation=rule)
+    return square.reshape(size, size, num_channels)

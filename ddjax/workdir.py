@@ -1,0 +1,187 @@
+"""A run's folder: its artifacts, and what is kept of unfinished ones.
+
+Of several processes the first one writes; all of them see the same folder.
+"""
+
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ddjax import mesh
+from ddjax.artifacts import (
+    SCHEMA,
+    Artifact,
+    Draft,
+    digest,
+    load,
+    sync,
+    write,
+    write_json,
+)
+from ddjax.errors import InputError
+
+
+class Workdir:
+    """A run's folder: one run at a time, one experiment on one source."""
+
+    def __init__(self, path: str | os.PathLike, identity: dict[str, str]):
+        """Opens or creates the folder.
+
+        Args:
+          path: the folder; empty, absent, or made by an earlier run.
+          identity: what every run in this folder must share, such as the experiment's
+            name and the source's digest.
+
+        Raises:
+          InputError: the folder cannot be written, holds other things or another
+            experiment's artifacts, or is used by another process.
+        """
+        self.path = pathlib.Path(path)
+        self.identity = identity
+        self.artifacts = self.path / "artifacts"
+        self.partial = self.path / "partial"
+        self._lock_file = None
+        mesh.first(self._open)
+        if not (self.path / "run.json").exists():
+            raise InputError(
+                f"--workdir {self.path.absolute()}: process {jax.process_index()} does "
+                "not see what the first one wrote there; choose a folder that all "
+                "processes share"
+            )
+
+    def _open(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            entries = [e.name for e in self.path.iterdir() if e.name != ".lock"]
+        except OSError as error:
+            raise InputError(
+                f"--workdir {self.path}: cannot be made a folder ({error.strerror})"
+            ) from error
+        marker = self.path / "run.json"
+        if entries and not marker.exists():
+            raise InputError(
+                f"--workdir {self.path}: holds {sorted(entries)[0]!r} but no run.json, "
+                "so it is not a ddjax workdir; choose an empty or a new folder"
+            )
+        self._lock()
+        if marker.exists():
+            self._check_identity(marker)
+        else:
+            self._write_marker(marker)
+        for folder in (self.artifacts, self.partial):
+            folder.mkdir(exist_ok=True)
+        for leftover in self.artifacts.glob(".tmp-*"):
+            shutil.rmtree(leftover)
+
+    def _lock(self) -> None:
+        try:
+            self._lock_file = open(self.path / ".lock", "w")
+        except OSError as error:
+            raise InputError(
+                f"--workdir {self.path}: cannot be written ({error.strerror})"
+            ) from error
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock_file.close()
+            raise InputError(
+                f"--workdir {self.path}: another process is running there; "
+                "wait for it or choose another folder"
+            ) from None
+
+    def close(self) -> None:
+        """Releases the folder for other runs."""
+        if self._lock_file is not None:
+            self._lock_file.close()
+
+    def __enter__(self) -> "Workdir":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _write_marker(self, marker: pathlib.Path) -> None:
+        try:
+            write_json(marker, self._expected())
+        except OSError as error:
+            raise InputError(
+                f"--workdir {self.path}: cannot be written ({error.strerror})"
+            ) from error
+
+    def _expected(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **self.identity}
+
+    def _check_identity(self, marker: pathlib.Path) -> None:
+        try:
+            found = json.loads(marker.read_text())
+        except ValueError as error:
+            self.close()
+            raise InputError(
+                f"{marker}: is damaged ({error}); choose another --workdir"
+            ) from error
+        for key, value in self._expected().items():
+            if found.get(key) != value:
+                self.close()
+                raise InputError(
+                    f"--workdir {self.path}: holds a run with {key} "
+                    f"{found.get(key)!r}, this one has {value!r}; "
+                    "choose another --workdir"
+                )
+
+    def station(
+        self,
+        kind: str,
+        settings: dict[str, Any],
+        parents: dict[str, str],
+        make: Callable[[pathlib.Path], Draft],
+    ) -> Artifact:
+        """Returns a station's artifact, from disk if it is there, else by making it.
+
+        Args:
+          kind: the station's name.
+          settings: JSON values that determine the result.
+          parents: name -> address (or digest) of what it is made from.
+          make: writes extra files into the folder it is given, with `mesh.first` or
+            what knows of several processes itself, and returns the rest.
+
+        Returns:
+          The artifact, checked.
+
+        Raises:
+          InputError: what is on disk is damaged.
+        """
+        key = {"schema": SCHEMA, "kind": kind, "settings": settings, "parents": parents}
+        address = digest(key)
+        path = self.artifacts / f"{kind}-{address}"
+        if mesh.first(path.exists):
+            return load(path, kind, address)
+        temporary = self.artifacts / f".tmp-{kind}-{address}"
+
+        def begin():
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+
+        def finish():
+            write(temporary, key | {"address": address}, draft)
+            os.rename(temporary, path)
+            sync(self.artifacts)
+            shutil.rmtree(self.partial / f"{kind}-{address}", ignore_errors=True)
+
+        mesh.first(begin)
+        draft = make(temporary)
+        mesh.first(finish)
+        return dataclasses.replace(load(path, kind, address), reused=False)
+
+    def partial_folder(
+        self, kind: str, settings: dict[str, Any], parents: dict[str, str]
+    ) -> pathlib.Path:
+        """Returns where an unfinished artifact keeps its checkpoints."""
+        key = {"schema": SCHEMA, "kind": kind, "settings": settings, "parents": parents}
+        return self.partial / f"{kind}-{digest(key)}"

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Runs ddjax.main in several processes on this machine, whose devices are its cores:
+#   NUM_PROCESSES=2 launch/local.sh --config=configs/cad_prune.py --workdir=runs/digits
+# Variables: NUM_PROCESSES; PYTHON (python); JAX_NUM_CPU_DEVICES, of each process (its
+# share of the cores); RESTARTS (0), how often to start again when a process was told to
+# stop (exit code 75) or died; PATIENCE (20), seconds between telling the others to stop
+# and killing them. DRY_RUN=1 prints every command and runs none.
+set -euo pipefail
+: "${NUM_PROCESSES:?set NUM_PROCESSES to how many processes to start, such as 2}"
+if [[ ! $NUM_PROCESSES =~ ^[1-9][0-9]*$ ]]; then
+  echo "local.sh: NUM_PROCESSES is '$NUM_PROCESSES', not 1, 2, ..." >&2 && exit 2
+fi
+share=$((NUM_PROCESSES < $(nproc) ? $(nproc) / NUM_PROCESSES : 1))
+pids=() told="" # of the processes that run, by number; the signal that this script got
+
+# Prints a free port. It lies below those that Linux gives to outgoing connections.
+free_port() {
+  local port=$((20000 + RANDOM % 12000))
+  while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+  echo "$port"
+}
+
+# Marks the lines of a process. Outlives a Ctrl-C, so that no last words are lost.
+mark() {
+  trap '' INT TERM
+  exec sed -u "s/^/[$1] /"
+}
+
+start() {
+  local address i command
+  address=127.0.0.1:$(free_port)
+  for ((i = 0; i < NUM_PROCESSES; i++)); do
+    command=(env "JAX_COORDINATOR_ADDRESS=$address" "JAX_NUM_PROCESSES=$NUM_PROCESSES"
+      "JAX_PROCESS_ID=$i" "JAX_NUM_CPU_DEVICES=${JAX_NUM_CPU_DEVICES:-$share}"
+      "${PYTHON:-python}" -m ddjax.main "$@")
+    set -m # without job control, what runs in the background does not hear Ctrl-C
+    if [[ ${DRY_RUN:-} ]]; then
+      echo "${command[@]@Q}" && continue
+    elif ((i == 0)); then
+      "${command[@]}" </dev/null &
+    else
+      "${command[@]}" </dev/null > >(mark "$i") 2> >(mark "$i" >&2) &
+    fi
+    set +m
+    pids[i]=$!
+  done
+}
+
+pass() { kill -"$1" "${pids[@]}" 2>/dev/null || true; }
+
+# Waits for all processes; sets `code` to that of the first that failed, 0 if none did.
+watch() {
+  local i ended end=0 && code=0
+  while ((${#pids[@]})); do
+    for i in "${!pids[@]}"; do
+      if kill -0 "${pids[i]}" 2>/dev/null; then continue; fi
+      ended=0 && wait "${pids[i]}" || ended=$?
+      unset "pids[i]"
+      if ((ended == 0 || code != 0)); then continue; fi
+      code=$ended end=$((SECONDS + ${PATIENCE:-20}))
+      echo "local.sh: process $i ended with exit code $code; all others end too" >&2
+      pass TERM
+    done
+    if ((end && SECONDS >= end)); then pass KILL; fi
+    sleep 0.2 || true # Ctrl-C ends it
+  done
+}
+
+trap 'told=TERM; pass TERM' TERM
+trap 'told=INT; pass INT' INT
+for ((try = 1; ; try++)); do
+  start "$@"
+  if [[ $told ]]; then pass "$told"; fi # it came while they started
+  watch
+  if ((code != 75 && code <= 128 || try > ${RESTARTS:-0})) || [[ $told ]]; then
+    exit "$code"
+  fi
+  echo "local.sh: starting again, $try of $RESTARTS" >&2
+done

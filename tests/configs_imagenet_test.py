@@ -1,0 +1,123 @@
+"""configs/imagenet: valid, planned without data, and lowered for accelerators."""
+
+import functools
+import importlib.util
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from ddjax.settings import from_config
+from ddjax.stations import estimate, memory, programs, storage, sweeps
+
+FOLDER = pathlib.Path(__file__).parents[1] / "configs" / "imagenet"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+PLATFORMS = ("cuda", "tpu")
+
+
+@functools.cache
+def plan(name, variant="imagenet"):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return estimate.open_plan(from_config(module.get_config(variant)))
+
+
+def lowers(traceable, *names):
+    for platform in PLATFORMS:
+        module = traceable.lower(platform).as_text()
+        assert all(f"stablehlo.{name}" in module for name in names)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_planned_without_data(name):
+    context = plan(name)
+    settings = context.settings
+    assert settings.data.stream and settings.regimes == ("hard", "soft", "soft_kd")
+    assert context.source.shape == (224, 224, 3) and settings.select.ipcs[-1] == 100
+    assert len(context.pool) + len(context.validation) == 1_281_167
+    found = {sweep.name: sweep for sweep in sweeps.sweeps(context)}
+    teacher = found["teacher, resnet18"]
+    # 90 epochs of batch 256; the compute-aligned run has a student's steps.
+    assert (teacher.steps, teacher.images) == (-(-90 * 1_255_167 // 256), 1_255_167)
+    scoring = found["scoring runs, hard, IPC 100"]
+    assert scoring.steps == 300 * 100_000 // 200 and scoring.driver == "loop"
+    assert len(found) == 1 + 3 + 9
+
+
+def test_subsets_are_held_and_the_pool_is_streamed():
+    context = plan("cad_prune")
+    found = {sweep.name: sweep for sweep in sweeps.sweeps(context)}
+    pixels = 224 * 224 * 3
+    held = memory.per_device(context, found["students, resnet18, hard, IPC 100"], 1)
+    assert held.images == 100_000 * pixels
+    streamed = memory.per_device(context, found["scoring runs, hard, IPC 10"], 8)
+    assert streamed.images == 2 * 200 / 8 * pixels
+    assert streamed.total < held.total < 24 * 2**30
+    # Log-probabilities of three runs, twice; records of 9 snapshots beside them.
+    assert storage.observed(context) == 4 * 3 * 1_255_167 * 1000
+    name, size = storage.checkpoint(context)
+    assert name == "scoring runs, hard, IPC 100"
+    assert size > 2 * storage.observed(context)
+
+
+def test_small_variant_needs_no_stream_and_less_work():
+    small, large = plan("cad_prune", "imagenet_small"), plan("cad_prune")
+    assert not small.settings.data.stream
+    network = programs.native(small.student_network)
+    ratio = programs.forward_flops(programs.native(large.student_network))
+    ratio /= programs.forward_flops(network)
+    assert 10 < ratio < 20
+    patches = plan("ca2d", "imagenet_small").settings.distill["ca2d"].patches
+    assert patches.factor == 1 and patches.candidates >= 100
+
+
+def test_patches_are_there_for_the_largest_budget():
+    context = plan("ca2d")
+    for entry in context.settings.distill.values():
+        needed = max(context.settings.select.ipcs) * entry.patches.factor**2
+        assert min(entry.patches.candidates, entry.patches.pool) >= needed
+
+
+def test_training_steps_have_the_right_shapes():
+    context = plan("cad_prune")
+    for program in (
+        programs.teacher_program(context, "teacher"),
+        programs.student_program(context, "soft_kd"),
+    ):
+        step = programs.training_step(program, 1000)
+        state, pool, plan_of_step, _ = step.arguments
+        assert pool.images.shape == (program.batch_size, 224, 224, 3)
+        assert plan_of_step.positions.shape == (program.batch_size,)
+        assert step.shapes() == jax.eval_shape(lambda state=state: state)
+        head = state["variables"]["params"]
+        sizes = [leaf.shape for leaf in jax.tree.leaves(head)]
+        assert (512, 1000) in sizes
+
+
+def test_answers_lower():
+    context = plan("cad_prune")  # of a teacher about views, and of students
+    traceable = programs.forward(programs.teacher_network(context, "teacher"), 256)
+    lowers(traceable, "convolution", "dot_general")
+    logits, _ = traceable.shapes()
+    assert logits.shape == (256, 1000) and logits.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    "regime",
+    [
+        pytest.param("hard", marks=pytest.mark.slow),
+        pytest.param("soft", marks=pytest.mark.slow),
+        "soft_kd",  # which has the teacher in it
+    ],
+)
+def test_student_steps_lower(regime):
+    context = plan("cad_prune")
+    program = programs.student_program(context, regime)
+    lowers(programs.training_step(program, 1000), "convolution", "dot_general")
+
+
+def test_teacher_step_lowers():
+    program = programs.teacher_program(plan("cad_prune"), "teacher")
+    lowers(programs.training_step(program, 1000), "convolution", "dot_general")
