@@ -93,11 +93,11 @@ def main():
                 made.append(store)
 
             # The fastest way we know: one program, on each device block after block.
-            devices = mesh.local_mesh(mesh.EPOCH)
+            devices = mesh.mesh_of(jax.device_count(), 1)
             block = images_in_cache(teacher, 128)
             blocks = -(-EPOCHS * SUBSET // (block * devices.size))
             images = rng.normal(size=(devices.size * blocks, block, *shape))
-            spread = NamedSharding(devices, PartitionSpec(mesh.EPOCH))
+            spread = NamedSharding(devices, mesh.EVERYWHERE)
             inputs = jax.device_put(images.astype(np.float32), spread)
             shared = jax.device_put(variables, NamedSharding(devices, PartitionSpec()))
             forward = jax.jit(
@@ -106,8 +106,8 @@ def main():
                         lambda i: net.apply(v, i)[0], x
                     ),
                     mesh=devices,
-                    in_specs=(PartitionSpec(), PartitionSpec(mesh.EPOCH)),
-                    out_specs=PartitionSpec(mesh.EPOCH),
+                    in_specs=(PartitionSpec(), mesh.EVERYWHERE),
+                    out_specs=mesh.EVERYWHERE,
                     check_vma=False,
                 )
             )

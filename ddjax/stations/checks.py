@@ -134,9 +134,11 @@ def check_devices(context: Context) -> None:
     if not context.streams:
         each = context.pool.images.nbytes // max(1, settings.mesh.data)
         mesh.check_memory(each, "data.pool")
-    sizes = [context.teacher_settings(n).batch_size for n in asked_teachers(context)]
-    judges = [context, *map(context.with_student, settings.transfer)]
-    sizes += [judge.settings.student.batch_size for judge in judges]
+    teachers = map(context.teacher_settings, asked_teachers(context))
+    sizes = [teacher.batch_size for teacher in teachers if not teacher.path]
+    if settings.regimes:
+        judges = [context, *map(context.with_student, settings.transfer)]
+        sizes += [judge.settings.student.batch_size for judge in judges]
     for size in sizes:
         mesh.grid(size, settings.mesh.data)
 
