@@ -261,7 +261,8 @@ def test_local_passes_on_what_it_is_told(stage, number, code):
     environment = stage.environment(
         {"NUM_PROCESSES": 2, "BEHAVIOUR": "0:wait 1:wait", "RESTARTS": 3}
     )
-    command = ["launch/local.sh", *ARGUMENTS]
+    # Whoever runs the tests may ignore Ctrl-C, and what it starts would too.
+    command = ["env", "--default-signal=INT", "launch/local.sh", *ARGUMENTS]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, start_new_session=True, **pipes
