@@ -379,8 +379,9 @@ def test_cv_dd_draws_other_teachers_for_each_image_index(monkeypatch):
 def test_several_devices_make_the_images_of_one(monkeypatch):
     settings = dataclasses.replace(SETTINGS, iterations=4)
     alone = make("cv_dd", settings)
-    # Two of a CPU's devices share a batch, as accelerators do.
-    monkeypatch.setattr(mesh, "grid", lambda batch: mesh.mesh_of(2, 2))
+    # Three of a CPU's devices share a batch of three, as accelerators do.
+    onto = mesh.mesh_of(1, 3, jax.devices()[:3])
+    monkeypatch.setattr(mesh, "grid", lambda batch: onto)
     spread = make("cv_dd", settings)
     # But for rounding, to which Adam's first steps answer where a gradient is nothing.
     off = np.abs(spread.images.astype(int) - alone.images)
