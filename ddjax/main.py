@@ -66,14 +66,13 @@ def _main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save
     try:
         settings = from_config(_CONFIG.value)
-        if not _DRY_RUN.value:
-            join(_DISTRIBUTED.value)
-        preemption.listen()  # behind `join`, which puts JAX's own handler there
-        if not mesh.primary():
-            sys.stdout = open(os.devnull, "w")
         if _DRY_RUN.value:
             experiment.dry_run(settings)
             return
+        join(_DISTRIBUTED.value)
+        preemption.listen()  # behind `join`, which puts JAX's own handler there
+        if not mesh.primary():
+            sys.stdout = open(os.devnull, "w")
         workdir = _WORKDIR.value or os.path.join("runs", settings.name)
         experiment.run(settings, workdir)
     except InputError as error:
