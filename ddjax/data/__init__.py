@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ddjax import optional
 from ddjax.data import digits, fashion_mnist, folder, npz, tfds
 from ddjax.data.exchange import (
     read_features,
@@ -35,6 +36,11 @@ __all__ = [
     "write_scores",
     "write_subset",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 # name -> load(argument, data_dir, image_size); the argument follows the name's colon.
 SOURCES: dict[str, Callable[[str, str | None, int | None], Source]] = {
@@ -96,8 +102,9 @@ def load(
 
     Raises:
       InputError: as `check_name`; data_dir is not a folder; image_size is below 1, or
-        missing with `stream`; the source cannot be streamed; or the data are missing,
-        damaged or not a classification problem.
+        missing with `stream`; the source cannot be streamed, or a package that it needs
+        is not installed; or the data are missing, damaged or not a classification
+        problem.
     """
     check_name(name)
     if data_dir is not None:
@@ -113,5 +120,6 @@ def load(
             raise InputError(f"source {name!r} cannot be streamed, only {allowed} can")
         if image_size is None:
             raise InputError(f"image_size: a stream needs it, found None for {name!r}")
+        optional.require(("grain", "simplejpeg"), "data.stream=True")
         return _STREAMS[kind](argument, data_dir, image_size)
     return SOURCES[kind](argument, data_dir, image_size)

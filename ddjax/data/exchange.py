@@ -12,7 +12,6 @@ import io
 import pathlib
 
 import numpy as np
-import pandas as pd
 
 from ddjax.artifacts import write_file
 from ddjax.errors import InputError
@@ -274,6 +273,8 @@ def _map_npy(path):
 
 def _read_csv(path, count, column):
     """(ids, values): column `id` and another one, None for the only other one."""
+    import pandas as pd
+
     try:
         # Some spreadsheets begin a file with a byte-order mark.
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -310,6 +311,8 @@ def _read_csv(path, count, column):
 
 
 def _numbers(entries, where):
+    import pandas as pd
+
     if entries.dtype.kind not in "iuf":
         misfits = entries[pd.to_numeric(entries, errors="coerce").isna()]
         found = (misfits if misfits.size else entries).tolist()[0]
@@ -324,6 +327,8 @@ def _write_npy(path, array):
 
 
 def _write_csv(path, columns):
+    import pandas as pd
+
     _write(path, pd.DataFrame(columns).to_csv(index=False).encode())
 
 

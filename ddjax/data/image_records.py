@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ddjax import optional
 from ddjax.data import class_names, image_files
 from ddjax.errors import InputError
 
 _SHARD = 16384  # images in one file
+_PACKAGES = ("tensorflow_datasets", "array_record")
 
 
 def read(
@@ -30,9 +32,11 @@ def read(
       Images [M,H,W,K] uint8, labels [M], and remarks on what was assumed.
 
     Raises:
-      InputError: the folder is damaged, is not in ArrayRecord format, or does not hold
-        images with class labels; its class names are others; or as `image_files.read`.
+      InputError: TFDS is not installed; the folder is damaged, is not in ArrayRecord
+        format, or does not hold images with class labels; its class names are others;
+        or as `image_files.read`.
     """
+    optional.require(_PACKAGES, f"{root}, in ArrayRecord format,")
     import tensorflow_datasets as tfds
     from google.protobuf import json_format
     from tensorflow_datasets.core import read_only_builder
@@ -97,8 +101,10 @@ def write(
       classes: class names in label order.
 
     Raises:
-      InputError: a class name that TFDS, which keeps one a line, cannot keep.
+      InputError: TFDS is not installed, or a class name that it, which keeps one a
+        line, cannot keep.
     """
+    optional.require(_PACKAGES, "the format array_record")
     import tensorflow_datasets as tfds
 
     for name in classes:

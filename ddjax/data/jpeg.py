@@ -6,7 +6,6 @@ Letters: S side of the square, C channels.
 import io
 
 import numpy as np
-import simplejpeg
 
 from ddjax.data import source
 
@@ -43,6 +42,8 @@ def decode(data: bytes, size: int, num_channels: int, where: str) -> np.ndarray:
     """
     pixels = None
     if data[:2] == b"\xff\xd8":
+        import simplejpeg
+
         space = "GRAY" if num_channels == 1 else "RGB"
         try:
             pixels = simplejpeg.decode_jpeg(

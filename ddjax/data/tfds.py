@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ddjax import optional
 from ddjax.data import source, streamed
 from ddjax.errors import InputError
 
@@ -43,8 +44,9 @@ def load(
       the same version again gives the same order.
 
     Raises:
-      InputError: not prepared in that folder or not as ArrayRecord, a shard is missing
-        or damaged, or it is not a dataset of uint8 images with class labels.
+      InputError: TFDS is not installed; the dataset is not prepared in that folder or
+        not as ArrayRecord, a shard is missing or damaged, or it is not a dataset of
+        uint8 images with class labels.
     """
     name = f"tfds:{argument}"
     builder = _find(argument, data_dir)
@@ -199,6 +201,8 @@ def _read_labels(shards: _Shards) -> np.ndarray:
 
 def _find(argument: str, data_dir: str | None) -> Any:
     """The read-only TFDS builder of a dataset on disk."""
+    packages = ("tensorflow_datasets", "array_record")
+    optional.require(packages, f"source 'tfds:{argument}'")
     from google.protobuf import json_format
     from tensorflow_datasets.core import read_only_builder
 

@@ -8,3 +8,7 @@ from ddjax.distill.methods import METHODS, Method
 from ddjax.distill.task import Distilled, Task, Teacher
 
 __all__ = ["METHODS", "Distilled", "Method", "Task", "Teacher"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,5 +1,6 @@
 """What a student is told about an image: regimes, stored labels, and their codecs."""
 
+from ddjax.labels import codecs
 from ddjax.labels.committee import committee_logits
 from ddjax.labels.regimes import LOSSES, REGIMES, Objective
 from ddjax.labels.store import LabelStore
@@ -10,6 +11,11 @@ __all__ = [
     "REGIMES",
     "LabelStore",
     "Objective",
+    "codecs",
     "committee_logits",
     "teacher_logits",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

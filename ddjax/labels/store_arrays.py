@@ -11,15 +11,19 @@ makes the rewrite conditional on the file it has read, so processes may share a 
 Letters: E epochs, N examples, W payload width, n labels of one call.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorstore as ts
 
 from ddjax.errors import InputError
 from ddjax.labels.store_files import Files, cause
+
+if TYPE_CHECKING:
+    import tensorstore as ts
 
 _CHUNK_BYTES = 16 << 10
 _SHARD_BYTES = 8 << 20
@@ -52,7 +56,7 @@ class Grid:
     written_chunk: tuple[int, int]
 
     @classmethod
-    def plan(cls, epochs: int, examples: int, label_bytes: int) -> "Grid":
+    def plan(cls, epochs: int, examples: int, label_bytes: int) -> Grid:
         """Returns the grid for labels of `label_bytes` bytes."""
         chunk = _cut(epochs, examples, max(1, _CHUNK_BYTES // label_bytes))
         chunk_bytes = chunk[0] * chunk[1] * label_bytes
@@ -210,6 +214,8 @@ class Arrays:
         shards: Iterator[Region],
         progress: Callable[[int], Any] | None = None,
     ) -> Iterator[str]:
+        import tensorstore as ts
+
         context = ts.Context()  # without a cache
         strict = self._open_labels(context)
         lenient = self._open_labels(context, strict=False)
@@ -237,6 +243,8 @@ class Arrays:
             yield f"{name}: chunk {cell}, {_extent(chunk)}, {_why(error)}"
 
     def _marks_damage(self) -> Iterator[str]:
+        import tensorstore as ts
+
         array = self._open_marks(ts.Context())
         for chunk in self.grid.regions(self.grid.written_chunk):
             error = _failure(array, chunk)
@@ -276,6 +284,8 @@ class Arrays:
         )
 
     def _open(self, name, context, *, shape, data_type, chunk, codecs, **options):
+        import tensorstore as ts
+
         spec = {
             "driver": "zarr3",
             "kvstore": self._files.spec(f"{name}/"),
@@ -310,6 +320,8 @@ def _cut(epochs: int, examples: int, labels: int) -> tuple[int, int]:
 
 def _commit(array: ts.TensorStore, rows) -> None:
     """Writes (epoch, where, values) so that each file is rewritten once."""
+    import tensorstore as ts
+
     with ts.Transaction() as transaction:
         staged = array.with_transaction(transaction)
         writes = [staged[epoch, where].write(values) for epoch, where, values in rows]

@@ -6,8 +6,6 @@
 import os
 from typing import Any
 
-import tensorstore as ts
-
 from ddjax.errors import InputError
 
 # The cache, and few threads: the allocator keeps memory for each, so that with one for
@@ -37,6 +35,8 @@ class Files:
         Raises:
           InputError: the URL is not one.
         """
+        import tensorstore as ts
+
         self.path = os.fspath(path).rstrip("/")
         spec: Any = f"{self.path}/"
         if "://" not in self.path:

@@ -26,3 +26,7 @@ __all__ = [
     "mse_gt",
     "nkd",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

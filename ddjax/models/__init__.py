@@ -38,6 +38,11 @@ __all__ = [
     "to_torch",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 # Each takes (num_classes, image_size, *, options...) and returns a module.
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "alexnet": alexnet.alexnet,

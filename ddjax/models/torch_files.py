@@ -10,8 +10,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from ddjax.errors import InputError
 
@@ -73,6 +71,9 @@ def _load(path):
         raise InputError(
             f"{path}: found a name that ends in {path.suffix!r}, allowed is {allowed}"
         )
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     try:
         return load_file(path)
     except (SafetensorError, TypeError, ValueError) as error:

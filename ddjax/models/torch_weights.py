@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
-from safetensors.numpy import save
 
 from ddjax import models
 from ddjax.artifacts import write_file
@@ -114,6 +113,8 @@ def save_safetensors(path: str | os.PathLike, name: str, variables: Variables) -
     Raises:
       InputError: there is no such network.
     """
+    from safetensors.numpy import save
+
     write_file(path, save(to_torch(name, variables), {"format": "pt"}))
 
 

@@ -73,3 +73,7 @@ __all__ = [
     "write_html",
     "write_teachers_html",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

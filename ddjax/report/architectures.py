@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ddjax.errors import InputError
 from ddjax.report.correlation import spearman
@@ -20,6 +19,7 @@ from ddjax.report.statistics import (
 from ddjax.report.table import signed
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -38,6 +38,8 @@ def by_architecture(members: pd.DataFrame) -> pd.DataFrame:
         selections (random among them, full data not) under this judge and under the
         first, NaN for the first and where fewer than two selections can be ranked.
     """
+    import pandas as pd
+
     names = list(dict.fromkeys(members["network"]))
     parts = []
     for name in names:
@@ -101,6 +103,8 @@ def architectures_figure(table: pd.DataFrame) -> Figure:
 def _draw(
     axes: Axes, rows: pd.DataFrame, methods: list[str], names: list[str], limit: float
 ):
+    import pandas as pd
+
     gaps = np.full((len(methods), len(names)), np.nan)
     labels = list(names)
     for row in rows.itertuples():

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
 
 from ddjax.errors import InputError
 from ddjax.report.plots import new_figure
 from ddjax.report.statistics import ordered_regimes
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 _COLOUR = "#332288"
@@ -74,6 +73,8 @@ def spearman(
     Pearson, Kendall and Spearman correlations", Psychometrika 65 (2000), as in
     `ci.spear` of the R package statpsych.
     """
+    from scipy.special import ndtri
+
     if not 0.0 < confidence < 1.0:
         raise InputError(f"confidence: {confidence!r}, expected a level in (0, 1)")
     x, y = _sample("surrogate", surrogate), _sample("downstream", downstream)
@@ -116,6 +117,8 @@ def dcs(surrogates: Mapping[str, ArrayLike], losses: ArrayLike) -> pd.DataFrame:
     Source: "Hard Truths", arXiv 2604.18811, as reported by others; the interval is
     an addition.
     """
+    import pandas as pd
+
     if not surrogates:
         raise InputError("surrogates: none is given, at least one is needed")
     rows = []
@@ -144,6 +147,8 @@ def dcs_figure(tables: Mapping[tuple[str, int], pd.DataFrame]) -> Figure:
     Raises:
         InputError: if there is no table.
     """
+    import pandas as pd
+
     if not tables:
         raise InputError("tables: none is given, at least one is needed")
     regimes = ordered_regimes(regime for regime, _ in tables)

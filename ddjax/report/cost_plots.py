@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ddjax.errors import InputError
 from ddjax.report.plots import Style, method_styles, new_figure
@@ -17,6 +16,7 @@ from ddjax.report.selection_plots import compared, limit_of, steps_between
 from ddjax.report.statistics import FULL, RANDOM, ordered_methods, ordered_regimes
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 

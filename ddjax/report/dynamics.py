@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ddjax.errors import InputError
 from ddjax.report.plots import Style, method_styles, new_figure
 from ddjax.report.statistics import FULL, ordered_methods, ordered_regimes
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 

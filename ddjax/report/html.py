@@ -3,14 +3,14 @@
 No script, no network: figures are embedded as data URIs and the style is inline.
 """
 
+from __future__ import annotations
+
 import base64
 import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pandas as pd
 
 from ddjax.artifacts import write_file
 from ddjax.errors import InputError
@@ -26,6 +26,7 @@ from ddjax.report.table import (
 
 if TYPE_CHECKING:
     import jinja2
+    import pandas as pd
 
 _COSTS = {
     "station": "station",
@@ -95,7 +96,7 @@ def write_html(
     write_file(path, text.encode())
 
 
-def template(name: str) -> "jinja2.Template":
+def template(name: str) -> jinja2.Template:
     """The template of this package with a name."""
     import jinja2
 
@@ -128,6 +129,8 @@ def embedded(png: str | os.PathLike) -> str:
 
 def _student_rows(summary: pd.DataFrame) -> list[list[str]]:
     """All numbers per method, budget and regime, as text."""
+    import pandas as pd
+
     return [
         [
             row.regime,

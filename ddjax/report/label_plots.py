@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ddjax.report.plots import new_figure
 from ddjax.report.statistics import FULL, RANDOM, REFERENCE, ordered_regimes, students
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 _COLOUR = "#332288"

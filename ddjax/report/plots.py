@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ddjax.artifacts import write_file
 from ddjax.errors import InputError
@@ -27,6 +26,7 @@ from ddjax.report.statistics import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -295,6 +295,8 @@ def _draw_methods(
 
 def _draw_full(axes: Axes, rows: pd.DataFrame) -> None:
     """The full-data reference: its accuracy over the width of each budget."""
+    import pandas as pd
+
     full = rows[rows["method"] == FULL]
     for index, row in enumerate(full.itertuples()):
         span = [row.place - 0.46, row.place + 0.46]

@@ -18,16 +18,19 @@ The same method under another protocol is another number: RDED at 10 images a cl
 ImageNet-1K with hard labels is 14.3, 11.5 or 12.4 in these three.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 from importlib import resources
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ddjax.report.statistics import students
 from ddjax.report.table import plus_minus
 from ddjax.settings import Labels, Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ["labels", "IPC", "method", "published", "printed in", "this run"]
 EXPLANATION = (
@@ -186,6 +189,8 @@ def beside(
         was printed, and the run's own accuracy with its 95 % half width under the same
         labels, "" where it has no such method. No row where nothing matches.
     """
+    import pandas as pd
+
     lines = []
     own = students(summary)
     for regime, ipc in dict.fromkeys(zip(own["regime"], own["ipc"], strict=True)):
@@ -218,6 +223,8 @@ def _printed_in(source: str, table: str) -> str:
 @functools.cache
 def _rows() -> pd.DataFrame:
     """The accuracies of published.csv that a recipe stands for."""
+    import pandas as pd
+
     with resources.files("ddjax.report").joinpath("published.csv").open() as file:
         rows = pd.read_csv(
             file, keep_default_na=False, na_values={"std": "", "ipc": ""}

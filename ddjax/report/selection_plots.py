@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ddjax.errors import InputError
 from ddjax.report.plots import check_subsets, new_figure
@@ -25,6 +24,7 @@ from ddjax.report.statistics import (
 from ddjax.report.table import plus_minus
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 

@@ -11,14 +11,18 @@ others, `label_bytes` and `find_flops`, say how much a student's labels take, Na
 stored, and how many floating-point operations its subset cost.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from ddjax.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RANDOM = "random"
 FULL = "full"
@@ -54,6 +58,8 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float,
     Raises:
         InputError: if `level` is outside (0, 1).
     """
+    from scipy.special import stdtrit
+
     if not 0.0 < level < 1.0:
         raise InputError(f"level: {level!r} is not a confidence level in (0, 1)")
     values = np.asarray(values, dtype=np.float64).ravel()
@@ -145,6 +151,8 @@ def summarise(members: pd.DataFrame) -> pd.DataFrame:
         InputError: if a column is missing, there are no rows, a status is unknown, or a
             student appears twice.
     """
+    import pandas as pd
+
     members = _checked(members)
     accuracy = _accuracy_by_seed(members)
     groups = dict(list(members.groupby(["regime", "ipc", "method"], sort=False)))
@@ -218,6 +226,8 @@ def label_effect(members: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: as `summarise`.
     """
+    import pandas as pd
+
     chosen = selection_gain(members).set_index(["regime", "ipc"])["method"]
     accuracy = _accuracy_by_seed(_checked(members))
     rows = []
@@ -259,6 +269,8 @@ def with_label_effect(summary: pd.DataFrame, members: pd.DataFrame) -> pd.DataFr
     Raises:
         InputError: as `summarise`.
     """
+    import pandas as pd
+
     effect = label_effect(members)
     rows = effect[["ipc", "gap", "gap_ci95", "gap_n"]].assign(
         method=SELECTION_GAIN,

@@ -4,10 +4,11 @@
 that `statistics.with_label_effect` appends.
 """
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ddjax.artifacts import write_file
 from ddjax.report.statistics import (
@@ -21,6 +22,9 @@ from ddjax.report.statistics import (
     ordered_regimes,
     students,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _DECIMALS = {
     "accuracy": 4,
@@ -253,6 +257,8 @@ def _label_answer(rows: pd.DataFrame) -> list[str]:
 
 def plus_minus(mean: float, half_width: float, sign: bool = False) -> str:
     """Text such as "71.6 ±0.8"; "±?" where there is no interval."""
+    import pandas as pd
+
     half = "?" if pd.isna(half_width) else f"{half_width:.1f}"
     return f"{signed(mean) if sign else f'{mean:.1f}'} ±{half}"
 
@@ -267,6 +273,8 @@ def _label_cell(row) -> str:
 
 
 def _cell(row, gap: str = "gap") -> str:
+    import pandas as pd
+
     if row.n == 0:
         return f"failed !{row.failed}"
     text = plus_minus(row.accuracy, row.ci95)
@@ -289,12 +297,16 @@ def effect_lines(summary: pd.DataFrame) -> list[str]:
 
 def _verdict(row) -> int:
     """1 or -1 where the interval of a gap lies on one side of zero, else 0."""
+    import pandas as pd
+
     if pd.isna(row.gap_ci95) or abs(row.gap) <= row.gap_ci95:
         return 0
     return 1 if row.gap > 0 else -1
 
 
 def _why_not(row) -> str:
+    import pandas as pd
+
     if pd.isna(row.gap_ci95):
         return "there is one seed only, so no difference is shown"
     return "no difference is shown"

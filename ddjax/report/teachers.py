@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ddjax.artifacts import write_file
 from ddjax.errors import InputError
@@ -20,6 +19,7 @@ from ddjax.report.html import cost_table, embedded, flat, template
 from ddjax.report.plots import method_styles, new_figure
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 

@@ -47,3 +47,7 @@ __all__ = [
     "step_kl",
     *SCORES,
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

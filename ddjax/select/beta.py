@@ -6,7 +6,6 @@ Shape letters: N examples.
 import math
 
 import numpy as np
-from scipy.special import xlog1py, xlogy
 
 from ddjax.errors import InputError
 from ddjax.select.budget import collect, groups, values_for
@@ -88,5 +87,7 @@ def beta(key, scores, mean_prob, labels, per_class: int, c: float = 4.0) -> np.n
 
 def _log_weights(scores_N, prob_N, a, b):
     """log(density * score) up to a constant, -inf where it is 0."""
+    from scipy.special import xlog1py, xlogy
+
     prob_N = np.minimum(prob_N, _LARGEST)
     return xlogy(a - 1, prob_N) + xlog1py(b - 1, -prob_N) + xlogy(1.0, scores_N)

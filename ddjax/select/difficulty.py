@@ -1,16 +1,20 @@
 """The named scores: how each difficulty is computed from what a run knows."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ddjax import scores
 from ddjax.scores import mean_over_runs
 from ddjax.select.inputs import Inputs
-from ddjax.settings import Select
-from ddjax.settings.select import CAD_QUANTITIES
+
+if TYPE_CHECKING:
+    from ddjax.settings import Select
 
 # The windows of the sources; a trace as short as a student's training gets the longest
 # that it allows.
@@ -112,7 +116,8 @@ SCORES = {
     "tdds": _traced(_tdds),
     "dual": _traced(_dual),
     "cad": _cad(None),
-    **{f"cad_{quantity}": _cad(quantity) for quantity in CAD_QUANTITIES},
+    "cad_true_prob": _cad("true_prob"),
+    "cad_el2n": _cad("el2n"),
     "grand": Score(of=lambda inputs: inputs.require("grand"), needs=("grand",)),
     "grand_last_layer": Score(
         of=lambda inputs: inputs.require("gradients").norms(), needs=("gradients",)

@@ -6,8 +6,6 @@ Shape letters: n examples of one class, k examples chosen so far.
 import math
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
-from scipy.optimize import nnls
 
 from ddjax.errors import InputError
 from ddjax.scores.last_layer import LastLayer, check_labels
@@ -85,6 +83,9 @@ def _pursue(gradients, penalty, count):
 
 def _weights(gram_kk, aligned_k, ridge):
     """The w >= 0 that minimise w^T (G + ridge I) w - 2 w^T a."""
+    from scipy.linalg import cholesky, solve_triangular
+    from scipy.optimize import nnls
+
     # With G + ridge I = R^T R this is ||R w - R^-T a||^2 up to a constant.
     root_kk = cholesky(gram_kk + ridge * np.eye(len(gram_kk)))
     return nnls(root_kk, solve_triangular(root_kk, aligned_k, trans="T"))[0]

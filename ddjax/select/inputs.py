@@ -1,17 +1,28 @@
 """What a selection may look at."""
 
+from __future__ import annotations
+
 import dataclasses
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from ddjax.errors import InputError
 from ddjax.scores import LastLayer, Trace
-from ddjax.settings import Select
+
+if TYPE_CHECKING:
+    from ddjax.settings import Select
 
 # What costs something to have; a method names those it needs.
 NEEDS = ("traces", "soft_traces", "features", "gradients", "grand")
+
+
+def _defaults() -> Select:
+    # A selection without settings does without the packages that read them.
+    from ddjax.settings import Select
+
+    return Select()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +55,7 @@ class Inputs:
     held_out_labels: Any = None
     grand: Any = None
     imported: dict[str, Any] = dataclasses.field(default_factory=dict)
-    settings: Select = dataclasses.field(default_factory=Select)
+    settings: Select = dataclasses.field(default_factory=_defaults)
 
     def require(self, need: str) -> Any:
         """Returns one of `NEEDS`; an InputError if it is not there."""

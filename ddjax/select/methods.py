@@ -1,7 +1,10 @@
 """The named selections: what each looks at, and how it chooses."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -23,7 +26,9 @@ from ddjax.select.k_center import k_center
 from ddjax.select.random import random
 from ddjax.select.ranking import top, window
 from ddjax.select.stratified import stratified
-from ddjax.settings import Select
+
+if TYPE_CHECKING:
+    from ddjax.settings import Select
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

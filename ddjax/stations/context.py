@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tqdm
 
 from ddjax import models, preemption
 from ddjax.artifacts import Artifact, Draft, digest
@@ -349,6 +348,8 @@ class Context:
 
     def say(self, line: str) -> None:
         """Prints a line with the time since the start."""
+        import tqdm
+
         seconds = time.perf_counter() - self.started
         tqdm.tqdm.write(f"[{seconds:6.1f} s] {line}", file=sys.stdout)
         sys.stdout.flush()

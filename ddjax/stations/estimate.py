@@ -15,10 +15,11 @@ Letters: B images of a batch, n images of a subset, N of the pool, H W image, K
 channels.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ddjax import data
 from ddjax.data import facts
@@ -32,6 +33,9 @@ from ddjax.stations.needs import asked_teachers, scoring_regimes
 from ddjax.stations.opening import open_context
 from ddjax.stations.sweeps import Sweep
 from ddjax.stations.work import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UTILISATION = 0.35  # of the peak rate, assumed
 # Name -> (peak bfloat16 operations a second, bytes of memory) of one chip.
@@ -122,6 +126,8 @@ def table(rows: list[Row]) -> pd.DataFrame:
     Args:
       rows: of `estimate`.
     """
+    import pandas as pd
+
     frame = pd.DataFrame([dataclasses.asdict(row) for row in rows])
     total = frame.drop(columns="station").sum().to_dict()
     frame.loc[len(frame)] = {"station": "all", **total}

@@ -1,8 +1,9 @@
 """Scores, subsets and images as files that other programs and later runs can read."""
 
-import shutil
+from __future__ import annotations
 
-import pandas as pd
+import shutil
+from typing import TYPE_CHECKING
 
 from ddjax import data, mesh
 from ddjax.artifacts import Artifact
@@ -10,6 +11,9 @@ from ddjax.stations.context import Context
 from ddjax.stations.images import ImageSets
 from ddjax.stations.needs import method_of
 from ddjax.stations.subsets import chosen_start, scores_of, subset_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_exports(

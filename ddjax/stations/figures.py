@@ -1,10 +1,11 @@
 """The figures of a run, and in which order the report shows them."""
 
+from __future__ import annotations
+
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ddjax import report, select
 from ddjax.artifacts import Artifact
@@ -15,6 +16,9 @@ from ddjax.stations.embeddings import REAL, embeddings_station
 from ddjax.stations.evidence import Evidence
 from ddjax.stations.images import READ, ImageSets
 from ddjax.stations.subsets import chosen_start, scores_of, subset_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SHOWN = 2  # images of a class that a contact sheet has
 _FEW = 12  # up to so many selections can be told apart in one panel

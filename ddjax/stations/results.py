@@ -1,16 +1,17 @@
 """Results: one row a student, the summary, the figures and the report."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import math
 import os
 import pathlib
 import platform
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-import pandas as pd
 
 from ddjax import artifacts, mesh, report
 from ddjax.artifacts import Artifact, Cost
@@ -23,6 +24,9 @@ from ddjax.stations.figures import draw
 from ddjax.stations.images import ImageSets
 from ddjax.stations.students import Outcome
 from ddjax.stations.surrogates import dcs_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FAILURE = ["network", "method", "ipc", "regime", "seed", "learning_rate"]
 _DEAREST = 5  # stations that the console shows
@@ -110,6 +114,8 @@ def write(
     Returns:
       The summary.
     """
+    import pandas as pd
+
     folder = context.workdir.path
     lines = [json.dumps(_finite(row), allow_nan=False) for row in rows]
     artifacts.write_file(folder / "members.jsonl", ("\n".join(lines) + "\n").encode())
@@ -174,6 +180,8 @@ def write_teachers(
       The summary: teacher, network, parameters, epoch, validation and test accuracy in
       percent, and the bundle's folder.
     """
+    import pandas as pd
+
     folder, rows = context.workdir.path, []
     for name, teacher in teachers.items():
         artifact = teacher.artifact
@@ -228,6 +236,8 @@ def station_table(costs: list[dict[str, Any]]) -> pd.DataFrame:
       there is nothing to divide) and share, the part of all stations' time that it and
       its compilation took. A reused station counts with what it took when it was made.
     """
+    import pandas as pd
+
     names = ["station", "reused", "seconds", "compile_seconds"]
     names += ["forward_passes", "train_passes", "flops"]
     table = pd.DataFrame(costs, columns=names)
@@ -242,6 +252,8 @@ def station_table(costs: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _tell_stations(context: Context) -> None:
     """Writes stations.csv, and prints the stations that took longest."""
+    import pandas as pd
+
     table = station_table(context.costs)
     path = context.workdir.path / "stations.csv"
     text = table.round({"seconds": 3, "compile_seconds": 3, "share": 4}).to_csv(

@@ -1,11 +1,13 @@
 """Subsets: what every method keeps at a budget, and which window a search picks."""
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ddjax import select
 from ddjax.artifacts import Artifact, Cost, Draft
@@ -14,6 +16,9 @@ from ddjax.stations.evidence import Evidence
 from ddjax.stations.needs import method_of
 from ddjax.stations.students import Member, Students
 from ddjax.stations.watching import progress_bar
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _CANDIDATE = "{method}@{start:g}"
 _SCORE = "score."

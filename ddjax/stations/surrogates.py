@@ -4,8 +4,11 @@ A selection counts once, with the means over its seeds: subsets of one selection
 alike, and taken as independent they would make every interval too narrow.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from ddjax import report
 from ddjax.artifacts import Artifact
@@ -14,6 +17,9 @@ from ddjax.select import Inputs
 from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence
 from ddjax.stations.subsets import chosen_start, scores_of, subset_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FEWEST = 5  # selections; the ranks of fewer say next to nothing
 
@@ -40,6 +46,8 @@ def dcs_tables(
       (regime, budget) -> a table of `report.dcs`; without an entry where there is no
       surrogate, or fewer than five selections.
     """
+    import pandas as pd
+
     seeds = context.settings.protocol.seeds
     tables = {}
     if len(context.settings.select.methods) < _FEWEST:

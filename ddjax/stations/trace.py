@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import scipy.special
 
 from ddjax import mesh, scores, select
 from ddjax.artifacts import Artifact, Draft
@@ -84,6 +83,8 @@ def trace_station(
       An artifact with the arrays of `scores.Trace`, [R,S,N] for R runs, and the weights
       at the end of every run (`trace_weights`).
     """
+    import scipy.special
+
     steps = context.steps(ipc)
     seeds = run_seeds(context)
     batch_size = context.settings.student.batch_size

@@ -1,10 +1,10 @@
 """How long work is shown while it goes on."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterator
-from typing import NamedTuple
-
-import tqdm
+from typing import TYPE_CHECKING, NamedTuple
 
 from ddjax import mesh
 from ddjax.observe import Metrics, Profiler
@@ -12,9 +12,14 @@ from ddjax.stations.context import Context
 from ddjax.train.streaming import Streaming
 from ddjax.train.sweep import Runner
 
+if TYPE_CHECKING:
+    import tqdm
+
 
 def progress_bar(label: str, total: int, unit: str = "step") -> tqdm.tqdm:
     """Returns a progress bar that stays silent when nobody watches a terminal."""
+    import tqdm
+
     return tqdm.tqdm(
         total=total,
         desc=label,

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from orbax.checkpoint import v1 as ocp
 
 
 def save_tree(path: pathlib.Path, tree: Any) -> None:
@@ -14,6 +13,8 @@ def save_tree(path: pathlib.Path, tree: Any) -> None:
     All processes must call it; each of them writes what lies on its devices, the first
     what all have.
     """
+    from orbax.checkpoint import v1 as ocp
+
     ocp.save(path.absolute(), jax.tree.map(_host, tree))
 
 
@@ -33,5 +34,7 @@ def load_tree(path: pathlib.Path, like: Any) -> Any:
     Returns:
       NumPy arrays in that structure.
     """
+    from orbax.checkpoint import v1 as ocp
+
     abstract = jax.tree.map(lambda a: np.empty(a.shape, a.dtype), like)
     return ocp.load(path.absolute(), abstract)

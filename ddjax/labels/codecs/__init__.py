@@ -34,6 +34,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def parse(spec: str) -> Codec:
     """Returns the codec that a spec describes.
 
