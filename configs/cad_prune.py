@@ -32,6 +32,8 @@ Readings of the paper where it is ambiguous, each a setting:
 
 from ddjax import presets
 
+VARIANTS = ("digits", "fashion_mnist", "smoke")
+
 _METHODS = (
     "random",
     "el2n_easy",
@@ -44,6 +46,7 @@ _METHODS = (
 
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     if variant == "digits":
         config = presets.digits()
         config.select.methods = _METHODS
@@ -71,9 +74,5 @@ def get_config(variant: str = "digits"):
         )
         config.select.ipcs = (10, 50)
         config.student.epochs = 150
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
-        )
     config.name = f"cad_prune_{variant}"
     return config

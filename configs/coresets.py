@@ -26,6 +26,8 @@ were made elsewhere with `config.select.features = PATH`.
 from ddjax import presets
 from ddjax.select import METHODS
 
+VARIANTS = ("digits", "fashion_mnist", "smoke")
+
 _LEFT_OUT = ("cad_prune",)  # as the settings read it; both readings are there
 _ONE_OF_EACH_KIND = (
     "random",
@@ -42,6 +44,7 @@ _ONE_OF_EACH_KIND = (
 
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     if variant == "digits":
         config = presets.digits()
         config.select.ipcs = (2, 10)
@@ -56,10 +59,6 @@ def get_config(variant: str = "digits"):
         config.regimes = ("hard",)
         config.select.ipcs = (2,)
         config.student.epochs = 10
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
-        )
     config.select.methods = _ONE_OF_EACH_KIND
     if variant != "smoke":
         config.select.methods = tuple(m for m in METHODS if m not in _LEFT_OUT)

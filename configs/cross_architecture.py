@@ -25,8 +25,11 @@ Variants, on 2 CPU cores without an accelerator:
 
 from ddjax import presets, settings
 
+VARIANTS = ("digits", "imagenet", "smoke")
+
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     if variant == "digits":
         config = presets.digits()
         config.regimes = ("hard", "soft_kd")
@@ -68,10 +71,6 @@ def get_config(variant: str = "digits"):
             config.transfer[name].batch_size = 100
             config.transfer[name].zeta = 2.0
             config.transfer[name].learning_rates = (1e-4, 5e-4, 1e-3, 2.5e-3)
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, imagenet and smoke"
-        )
     config.name = f"cross_architecture_{variant}"
     config.select.methods = (
         "random",

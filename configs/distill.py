@@ -31,6 +31,8 @@ Variants, on 2 CPU cores without an accelerator:
 
 from ddjax import presets, settings
 
+VARIANTS = ("digits", "fashion_mnist", "smoke")
+
 METHODS = (
     *("rded", "ca2d", "pca"),
     *("sre2l", "cda", "dwa", "lpld", "g_vbsm", "edc"),
@@ -44,6 +46,7 @@ COMMITTEE = {"convnet_d2": ("convnet", 32), "resnet18": ("resnet", 8)}
 
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     if variant == "digits":
         config = presets.digits()
         config.select.ipcs = (2, 10)
@@ -56,10 +59,6 @@ def get_config(variant: str = "digits"):
         config = presets.smoke()
         config.select.ipcs = (2,)
         iterations, candidates = 3, 10
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
-        )
     config.name = f"distill_{variant}"
     config.select.methods = ("random", "cad_prune")
     config.augment.pad = 0

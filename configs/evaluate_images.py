@@ -27,8 +27,11 @@ Any other source and network are settings: `--config.data.source=folder:PATH`,
 
 from ddjax import presets
 
+VARIANTS = ("digits", "fashion_mnist", "smoke")
+
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     if variant == "digits":
         config = presets.digits()
     elif variant == "fashion_mnist":
@@ -39,10 +42,6 @@ def get_config(variant: str = "digits"):
         config = presets.smoke()
         config.select.ipcs = (2,)
         config.student.epochs = 10
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
-        )
     config.name = f"evaluate_images_{variant}"
     config.select.methods = ("random",)
     config.images = "PATH"  # to be set on the command line

@@ -20,6 +20,8 @@ quarter of an hour beside other work, its result is in `results/hald`; `smoke`.
 from ddjax import presets
 from ddjax.settings import add_labels
 
+VARIANTS = ("digits", "fashion_mnist", "smoke")
+
 # Name and schedule; all hard stages but that of "hald_sharp" are smoothed by 0.8.
 _SCHEDULES = {
     "soft": "constant",
@@ -33,6 +35,7 @@ _SCHEDULES = {
 
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     names = ("soft", "hald", "hald_sharp", "mix")
     if variant == "digits":
         config = presets.digits()
@@ -53,10 +56,6 @@ def get_config(variant: str = "digits"):
         config.student.epochs = 150
         config.student.learning_rates = (3e-3, 1e-2, 3e-2)
         budgets = (50, 150, 500)
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
-        )
     config.name = f"hald_{variant}"
     config.select.methods = ("random",)
     config.regimes = () if variant == "smoke" else ("hard", "soft_kd")

@@ -18,6 +18,8 @@ not run so far; `smoke`.
 from ddjax import presets
 from ddjax.settings import add_labels
 
+VARIANTS = ("digits", "fashion_mnist", "smoke")
+
 # DKD's is that of its CIFAR recipes, NKD's and LSKD's those of their examples, CRLD's
 # that of a work built on it; DIST's is ours.
 _TEMPERATURES = {
@@ -31,6 +33,7 @@ _TEMPERATURES = {
 
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     losses = tuple(_TEMPERATURES)
     if variant == "digits":
         config = presets.digits()
@@ -39,10 +42,6 @@ def get_config(variant: str = "digits"):
         losses = ("crld",)
     elif variant == "fashion_mnist":
         config = presets.fashion_mnist()
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
-        )
     config.name = f"kd_losses_{variant}"
     config.select.methods = ("random",)
     config.select.ipcs = (2,) if variant == "smoke" else (10,)

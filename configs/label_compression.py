@@ -20,6 +20,8 @@ Variants, on 2 CPU cores: `digits` (default, IPC 10), six minutes, its result is
 from ddjax import presets
 from ddjax.settings import add_labels
 
+VARIANTS = ("digits", "fashion_mnist", "smoke")
+
 # Name, codec, epochs of the pool as a fraction of all (0: every view has its label).
 _VQ = "vq:codes=16,groups=4,hidden=0"  # 16 bits a label, small codebooks
 _FORMATS = (
@@ -45,6 +47,7 @@ _FORMATS = (
 
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     if variant == "digits":
         config = presets.digits()
         config.select.ipcs = (10,)
@@ -59,10 +62,6 @@ def get_config(variant: str = "digits"):
         config.select.ipcs = (50,)
         config.student.epochs = 150
         config.student.learning_rates = (1e-2, 3e-2)
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
-        )
     config.name = f"label_compression_{variant}"
     config.select.methods = ("random",)
     config.regimes = ("soft_kd",)

@@ -36,12 +36,15 @@ Variants, on 2 CPU cores without an accelerator:
 
 from ddjax import presets, settings
 
+VARIANTS = ("digits", "fashion_mnist", "smoke")
+
 METHODS = ("rded", "sre2l")
 # Judges come in the order of their names.
 STEPS = ("step2_batch_size", "step3_augmentation", "step4_schedule")
 
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     if variant == "digits":
         config, depth, width = presets.digits(), 2, 32
         iterations, candidates, jitter = 500, 60, 1
@@ -51,10 +54,6 @@ def get_config(variant: str = "digits"):
     elif variant == "smoke":
         config, depth, width = presets.smoke(), 1, 8
         iterations, candidates, jitter = 3, 10, 1
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
-        )
     config.name = f"protocol_steps_{variant}"
     config.regimes = ("soft_kd",)
     config.select.methods, config.select.ipcs = ("random",), (10,)

@@ -17,8 +17,11 @@ far), `smoke`.
 
 from ddjax import presets
 
+VARIANTS = ("digits", "fashion_mnist", "smoke")
+
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     if variant == "digits":
         config = presets.digits()
         config.select.ipcs = (2, 5, 10, 25, 50)
@@ -32,10 +35,6 @@ def get_config(variant: str = "digits"):
         config = presets.fashion_mnist()
         config.select.ipcs = (5, 10, 50, 200)
         config.student.passes = 75_000
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
-        )
     config.name = f"scalability_{variant}"
     config.student.epochs = 0
     config.select.methods = (

@@ -29,8 +29,11 @@ Variants, on 2 CPU cores without an accelerator:
 
 from ddjax import presets, settings
 
+VARIANTS = ("digits", "fashion_mnist", "tiny_imagenet", "imagenet", "smoke")
+
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     if variant == "digits":
         config = presets.digits()
         config.teacher.snapshots = (2, 10)
@@ -67,11 +70,6 @@ def get_config(variant: str = "digits"):
         config.teacher.learning_rate = 0.1
         config.teacher.optimizer.name = "sgd"
         config.teacher.optimizer.weight_decay = 1e-4
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist, "
-            "tiny_imagenet, imagenet and smoke"
-        )
     config.name = f"teacher_{variant}"
     config.regimes = ()
     return config

@@ -17,8 +17,11 @@ Variants, on 2 CPU cores: `digits` (default, IPC 10), three minutes, its result 
 from ddjax import presets
 from ddjax.settings import add_labels
 
+VARIANTS = ("digits", "fashion_mnist", "smoke")
+
 
 def get_config(variant: str = "digits"):
+    presets.check_variant(variant, VARIANTS)
     temperatures = (1.0, 2.0, 4.0, 8.0, 40.0)
     if variant == "digits":
         config = presets.digits()
@@ -27,10 +30,6 @@ def get_config(variant: str = "digits"):
         temperatures = (2.0,)
     elif variant == "fashion_mnist":
         config = presets.fashion_mnist()
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are digits, fashion_mnist and smoke"
-        )
     config.name = f"temperature_{variant}"
     config.select.methods = ("random",)
     config.select.ipcs = (2,) if variant == "smoke" else (10,)

@@ -131,12 +131,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def load(path: pathlib.Path, kind: str, address: str | None = None) -> Artifact:
+def load(
+    path: pathlib.Path, kind: str, advice: str, address: str | None = None
+) -> Artifact:
     """Reads an artifact and checks that it is whole.
 
     Args:
       path: the artifact's folder.
       kind: what it must be.
+      advice: what to do where it is not, the end of a message.
       address: what its address must be; None: any.
 
     Returns:
@@ -145,7 +148,6 @@ def load(path: pathlib.Path, kind: str, address: str | None = None) -> Artifact:
     Raises:
       InputError: a file is missing or damaged, or it is another kind of artifact.
     """
-    advice = f"delete the folder {path} to have it made again"
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         expected = {"schema": SCHEMA, "kind": kind}

@@ -1,10 +1,17 @@
 """The experiments that ddjax comes with: files of `configs/`, found by name."""
 
+import ast
 import difflib
+import importlib.util
+import inspect
 import os
+import traceback
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from ddjax.errors import InputError
+from ddjax.settings.walk import suggestion
 
 _PACKAGE = Path(__file__).parent
 
@@ -58,3 +65,94 @@ def find(name: str) -> Path:
     if not alike:
         hint = f"ddjax's names are {', '.join(known)}"
     raise InputError(f"config: found {name!r}, which is no file of that path; {hint}")
+
+
+def split(spec: str) -> tuple[Path, str]:
+    """Returns the file and the variant of "NAME:VARIANT"; the variant may be "".
+
+    Args:
+      spec: a name as in `find`, and a variant of that file behind a colon.
+
+    Raises:
+      InputError: there is no such file.
+    """
+    name, colon, variant = spec.rpartition(":")
+    if not colon or "/" in variant:
+        name, variant = spec, ""
+    return find(name), variant
+
+
+def load(spec: str, data: str = "") -> Any:
+    """Returns the config of a file's variant, as its `get_config` gives it.
+
+    Args:
+      spec: as in `split`.
+      data: path of own images. A `get_config` with an argument `data` derives the
+        config from them; any other config takes them as its source.
+
+    Raises:
+      InputError: there is no such file or variant, or the file fails; names its line.
+    """
+    path, variant = split(spec)
+    found = module(path)
+    get_config = getattr(found, "get_config", None)
+    if not callable(get_config):
+        raise InputError(f"{path}: has no function get_config, which gives the config")
+    known = variants(found)
+    if known and variant and variant not in known:
+        raise InputError(
+            f"{spec}: found variant {variant!r}, allowed is one of {', '.join(known)}"
+            f"{suggestion(variant, known)}"
+        )
+    derives = "data" in inspect.signature(get_config).parameters
+    arguments = {"data": data} if derives and data else {}
+    config = _called(path, get_config, *filter(None, [variant]), **arguments)
+    if data and not derives:
+        kind = "npz" if data.endswith(".npz") else "folder"
+        config.data.source = f"{kind}:{data}"
+    return config
+
+
+def variants(found: ModuleType) -> tuple[str, ...]:
+    """Returns the variants of a config's file, the default first; () if it has none."""
+    return tuple(getattr(found, "VARIANTS", ()))
+
+
+def documentation(path: Path) -> str:
+    """Returns the docstring of a file, without running it."""
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+
+def summary(name: str) -> str:
+    """Returns the first line of the docstring of one of `names`."""
+    return documentation(find(name)).partition("\n")[0]
+
+
+def module(path: Path) -> ModuleType:
+    """Returns the module of a config's file.
+
+    Raises:
+      InputError: the file fails; names its line.
+    """
+    spec = importlib.util.spec_from_file_location(f"_ddjax_config_{path.stem}", path)
+    made = importlib.util.module_from_spec(spec)
+    _called(path, spec.loader.exec_module, made)
+    return made
+
+
+def _called(path: Path, function: Any, *arguments: Any, **named: Any) -> Any:
+    """Calls what a config's file says; whatever it raises is told with its line."""
+    try:
+        return function(*arguments, **named)
+    except InputError:
+        raise
+    except Exception as error:  # a user's file may raise anything
+        lines = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == str(path)
+        ]
+        line = lines[-1] if lines else getattr(error, "lineno", None)
+        place = f"{path}, line {line}" if line else f"{path}"
+        says = " ".join(str(error).split())
+        raise InputError(f"{place}: {type(error).__name__}: {says}") from error

@@ -1,5 +1,9 @@
 """The one exception that means: what the user asked for cannot be done."""
 
+import contextlib
+import re
+from collections.abc import Iterator
+
 
 class InputError(ValueError):
     """A setting, file or folder is wrong, and the message says which and why.
@@ -7,3 +11,33 @@ class InputError(ValueError):
     Raised before compute is spent. `ddjax.main` prints it as one line and exits
     with code 2; every other exception is a defect of ddjax and keeps its traceback.
     """
+
+
+@contextlib.contextmanager
+def named(prefix: str, **settings: str) -> Iterator[None]:
+    """Tells what a library function refuses in the words of the command line.
+
+    A function names its own arguments, at the start of a message as "image_size: ..."
+    and elsewhere as "image_size=64"; a user has settings and flags in their place.
+
+    Args:
+      prefix: what the message begins with, such as a setting; "": nothing.
+      **settings: argument -> the setting that it comes from; "": from none, so that
+        what a message says of it between semicolons is left out.
+
+    Raises:
+      InputError: in the place of the function's own.
+    """
+    try:
+        yield
+    except InputError as error:
+        says = str(error)
+        for argument, key in settings.items():
+            if not key:
+                says = re.sub(rf";[^;]*(?<![\w.-]){argument}=[^;]*", "", says)
+                continue
+            says = re.sub(rf"^{argument}:", lambda _, key=key: f"{key}:", says)
+            says = re.sub(
+                rf"(?<![\w.-]){argument}=", lambda _, key=key: f"--{key}=", says
+            )
+        raise InputError(f"{prefix}: {says}" if prefix else says) from error

@@ -1,82 +1,96 @@
-"""The command line: flags -> config -> experiment.run(settings, workdir)."""
+"""The program: a command is parsed, its config read and changed, and then run.
 
-import gc
+`ddjax ...` and `python -m ddjax ...` take the commands of `ddjax.command`, and
+`python -m ddjax.main --config=CONFIG ...` is the same as `ddjax run CONFIG ...`.
+"""
+
 import os
 import signal
 import sys
 import time
 import traceback
 
-import jax
-from absl import app, flags, logging
-from ml_collections import config_flags
-
-from ddjax import experiment, mesh, preemption
+import ddjax
+from ddjax import command, config_files
+from ddjax.command import Command
 from ddjax.errors import InputError
-from ddjax.joining import join
-from ddjax.settings import from_config
+from ddjax.settings import Settings, from_config, override
 
-_AGAIN_SECONDS = 1.0  # from one try to interrupt the program to the next
-_SOON_SECONDS = 0.01  # where it must wait for the garbage collector
 _GRACE_SECONDS = 2.0  # the first process ends so much later than it could
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "Experiment, e.g. configs/cad_prune.py or configs/cad_prune.py:smoke.",
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder for artifacts and results; default runs/EXPERIMENT."
-)
-_DRY_RUN = flags.DEFINE_boolean(
-    "dry_run", False, "Check the settings and print what a run costs; write nothing."
-)
-_DISTRIBUTED = flags.DEFINE_enum(
-    "distributed",
-    "auto",
-    ["auto", "on", "off"],
-    "Whether this is one of several processes of a run; auto: as the environment says.",
-)
-_TRACEBACK = flags.DEFINE_boolean(
-    "traceback", False, "Show where in the code a wrong input was noticed."
-)
 
-
-def _parse(argv: list[str]) -> list[str]:
-    """Parses flags; a wrong one ends the program with one line and exit code 2."""
-    logging.set_verbosity(logging.ERROR)
+def run() -> None:
+    """Runs the program; a wrong input ends it with one line and exit code 2."""
+    arguments = sys.argv[1:]
     try:
-        rest = flags.FLAGS(argv)
-        if _CONFIG.value is None:
-            raise flags.Error("--config: missing, e.g. --config=configs/cad_prune.py")
-        _CONFIG.value.get("name")  # a file that was not read says so only when asked
-        if len(rest) > 1:
-            raise flags.Error(f"{rest[1]}: unknown argument, flags start with --")
-        return rest
-    except Exception as error:  # a config file may raise anything
-        if "--traceback" in argv:
+        asked = command.parse(arguments)
+        if asked.verb == "help":
+            print(command.help_text())
+        elif asked.verb == "version":
+            print(f"ddjax {ddjax.__version__}")
+        elif asked.verb == "list":
+            _list(asked.argument)
+        elif asked.verb == "show":
+            _show(asked.argument)
+        else:
+            settings = _settings(asked)
+            _configure()
+            (_plan if asked.verb == "plan" else _run)(asked, settings)
+    except InputError as error:
+        if "--traceback" in arguments:
             raise
-        message = " ".join(str(error).split())
-        print(f"error: {message or type(error).__name__}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # `ddjax list configs | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _main(argv: list[str]) -> None:
-    del argv
-    logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save
+def _settings(asked: Command) -> Settings:
+    """Returns a command's settings: its config with its overrides."""
+    config = config_files.load(asked.argument, asked.flags.get("data", ""))
+    for key, text in asked.overrides:
+        override(config, key, text)
+    return from_config(config)
+
+
+def _list(kind: str) -> None:
+    from ddjax import catalogue
+
+    if kind not in catalogue.KINDS:
+        known = ", ".join(catalogue.KINDS)
+        raise InputError(f"list: found {kind!r}, allowed is one of {known}")
+    rows = catalogue.KINDS[kind]()
+    width = max(map(len, rows))
+    for name, says in rows.items():
+        print(f"{name:<{width}}  {says}".rstrip())
+
+
+def _show(name: str) -> None:
+    from ddjax import explain
+
+    print(explain.explain(name))
+
+
+def _plan(asked: Command, settings: Settings) -> None:
+    del asked
+    from ddjax import experiment
+
+    experiment.dry_run(settings)
+
+
+def _run(asked: Command, settings: Settings) -> None:
+    from ddjax import experiment, mesh, preemption
+    from ddjax.joining import join
+
     try:
-        settings = from_config(_CONFIG.value)
-        if _DRY_RUN.value:
-            experiment.dry_run(settings)
-            return
-        join(_DISTRIBUTED.value)
+        join(asked.flags.get("distributed", "auto"))
         preemption.listen()  # behind `join`, which puts JAX's own handler there
         if not mesh.primary():
             sys.stdout = open(os.devnull, "w")
-        workdir = _WORKDIR.value or os.path.join("runs", settings.name)
-        experiment.run(settings, workdir)
+        workdir = asked.flags.get("workdir") or os.path.join("runs", settings.name)
+        experiment.run(settings, os.path.expanduser(workdir))
     except InputError as error:
-        if _TRACEBACK.value and not jax.distributed.is_initialized():
+        if not _several():
             raise
         _end(2, f"error: {error}")
     except preemption.Preempted:
@@ -86,10 +100,18 @@ def _main(argv: list[str]) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         _end(130, "\nInterrupted. What is finished is kept; the same command resumes.")
     except Exception:
-        if not jax.distributed.is_initialized():
+        if not _several():
             raise
+        import jax
+
         traceback.print_exc()
         _end(1, f"error: process {jax.process_index()} failed; the others end with it")
+
+
+def _several() -> bool:
+    import jax
+
+    return jax.distributed.is_initialized()
 
 
 def _end(code: int, message: str) -> None:
@@ -98,52 +120,26 @@ def _end(code: int, message: str) -> None:
     At once: the devices' threads may still compute, and an orderly exit that takes
     their memory away has crashed; it would also wait for processes that wait for this.
     """
+    from ddjax import mesh
+
     print(message, file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
-    if code == 2 and not jax.distributed.is_initialized():
-        sys.exit(code)
-    if jax.distributed.is_initialized() and mesh.primary():
+    if _several() and mesh.primary():
         # The others end by themselves where all of them stop; the first one serves
         # them until then.
         time.sleep(_GRACE_SECONDS)
     os._exit(code)
 
 
-class Interrupt:
-    """Ends the program on Ctrl-C, and asks again until it is heard.
+def _configure() -> None:
+    """Sets up JAX, logging and Ctrl-C, before anything is computed."""
+    import jax
+    from absl import logging
 
-    What is raised while Python collects garbage, in a finaliser or in the callback that
-    JAX has there, is dropped with a traceback on the console; so it waits for the end.
-    """
+    from ddjax.interrupt import Interrupt
 
-    def __init__(self):
-        self._collecting = False
-
-    def listen(self) -> None:
-        """Takes the place of Python's own handler."""
-        signal.signal(signal.SIGINT, self._handle)
-        signal.signal(signal.SIGALRM, self._handle)
-        gc.callbacks.insert(0, self._collects)  # before any other at the start
-        gc.callbacks.append(self._has_collected)  # after any other at the end
-
-    def _handle(self, signum, frame):
-        seconds = _SOON_SECONDS if self._collecting else _AGAIN_SECONDS
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        if not self._collecting:
-            raise KeyboardInterrupt
-
-    def _collects(self, phase, info):
-        if phase == "start":
-            self._collecting = True
-
-    def _has_collected(self, phase, info):
-        if phase == "stop":
-            self._collecting = False
-
-
-def run() -> None:
-    """Runs the program."""
+    logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save
     # Without an accelerator every core is a device, so that the `mesh` driver can
     # train a student on each.
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
@@ -153,7 +149,6 @@ def run() -> None:
     # Orbax saves, and a Ctrl-C then is lost if the save ends before it is cancelled.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         Interrupt().listen()
-    app.run(_main, flags_parser=_parse)
 
 
 if __name__ == "__main__":

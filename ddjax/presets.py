@@ -1,9 +1,18 @@
 """Settings that several configs start from: small data and networks that suit it."""
 
+from collections.abc import Collection
+
 from ml_collections import ConfigDict
 
 from ddjax import settings
 from ddjax.settings.augment import DSA_OPERATIONS
+from ddjax.settings.walk import require, suggestion
+
+
+def check_variant(variant: str, known: Collection[str]) -> None:
+    """Raises InputError for a variant that a config does not have."""
+    allowed = f"one of {', '.join(known)}{suggestion(variant, known)}"
+    require(variant in known, "variant", variant, allowed)
 
 
 def digits() -> ConfigDict:
@@ -77,12 +86,9 @@ def judged(variant: str) -> ConfigDict:
     that size.
 
     Raises:
-      ValueError: an unknown variant.
+      InputError: an unknown variant.
     """
-    if variant not in JUDGED:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are {', '.join(JUDGED)}"
-        )
+    check_variant(variant, JUDGED)
     if variant in ("digits", "smoke"):
         config = digits() if variant == "digits" else smoke()
     elif variant == "fashion_mnist":

@@ -160,8 +160,9 @@ class Workdir:
         key = {"schema": SCHEMA, "kind": kind, "settings": settings, "parents": parents}
         address = digest(key)
         path = self.artifacts / f"{kind}-{address}"
+        advice = f"delete the folder {path} to have it made again"
         if mesh.first(path.exists):
-            return load(path, kind, address)
+            return load(path, kind, advice, address)
         temporary = self.artifacts / f".tmp-{kind}-{address}"
 
         def begin():
@@ -177,7 +178,7 @@ class Workdir:
         mesh.first(begin)
         draft = make(temporary)
         mesh.first(finish)
-        return dataclasses.replace(load(path, kind, address), reused=False)
+        return dataclasses.replace(load(path, kind, advice, address), reused=False)
 
     def partial_folder(
         self, kind: str, settings: dict[str, Any], parents: dict[str, str]

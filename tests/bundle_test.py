@@ -114,7 +114,7 @@ def test_other_classes_are_refused_unless_they_may_be_matched(opened, path, sour
     assert f"{list(tiny.CLASSES)}, the source's are {list(context.source.classes)}" in (
         message
     )
-    assert "set teacher.remap" in message
+    assert "--teacher.remap=True re" in message
 
 
 @pytest.mark.parametrize("source", ["reordered", "fewer"])
@@ -302,7 +302,7 @@ FILES = {
     "classes in another order": (
         lambda weights, classes: classes.write_text("\n".join(NAMES)),
         {},
-        r"another order: .*\['right', 'left', 'middle'\], .*set teacher.remap",
+        r"another order: .*\['right', 'left', 'middle'\], .*--teacher.remap=True re",
     ),
     "a class too many": (
         lambda weights, classes: classes.write_text("\n".join((*tiny.CLASSES, "top"))),

@@ -88,7 +88,7 @@ def on_disk(folder, kind, *names):
     """Bytes of the arrays, or some of them, of all artifacts of a kind."""
     total = 0
     for path in (folder / "run" / "artifacts").glob(f"{kind}-*"):
-        arrays = artifacts.load(path, kind).arrays
+        arrays = artifacts.load(path, kind, "").arrays
         total += sum(arrays[name].nbytes for name in names or arrays)
     return total
 

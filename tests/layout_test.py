@@ -11,8 +11,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     {
         "errors",
+        "interrupt",
         "artifacts",
+        "command",
         "config_files",
+        "cost",
         "joining",
         "mesh",
         "observe",
@@ -25,8 +28,9 @@ LEVELS = [
     {"models", "losses", "data"},
     {"train", "scores"},
     {"distill", "select", "labels", "report"},
+    {"catalogue"},
     {"stations"},
-    {"experiment"},
+    {"experiment", "explain"},
     {"main"},
     {"__main__"},
 ]

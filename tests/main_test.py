@@ -28,7 +28,7 @@ ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 # modules apart at the end.
 SERVER = """
 import json, os, sys, traceback
-from ddjax import main
+from ddjax import experiment, explain, main
 for line in sys.stdin:
     arguments, out, err = json.loads(line)
     child = os.fork()
@@ -39,6 +39,7 @@ for line in sys.stdin:
         code = 1
         try:
             main.run()
+            code = 0
         except SystemExit as end:
             code = end.code
         except BaseException:
@@ -380,8 +381,10 @@ def test_damaged_artifact_is_refused(ddjax, config, source, tmp_path):
 
 
 def test_missing_config_is_refused(ddjax):
-    message = "error: --config: missing, e.g. --config=configs/cad_prune.py\n"
+    message = "error: no command: allowed are run, plan, list, show; see --help\n"
     assert ddjax() == (2, "", message)
+    example = "e.g. ddjax run cad_prune:digits --workdir=runs/digits\n"
+    assert ddjax("--workdir=w") == (2, "", f"error: run: CONFIG is missing, {example}")
 
 
 def test_config_that_is_not_there_is_refused(ddjax):
@@ -438,6 +441,6 @@ def test_a_process_of_its_own_refuses_alike(config, tmp_path):
     )
     assert result.returncode == 2 and result.stdout == ""
     assert result.stderr == (
-        "error: student.temperature: found 0.0, allowed is a finite number > 0\n"
+        "error: student.temperature: found 0.0, allowed is a number in [0.01, 1000]\n"
     )
     assert not (tmp_path / "w").exists()

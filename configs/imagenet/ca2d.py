@@ -41,10 +41,13 @@ patches here was not confirmed.
 
 from ddjax import presets, settings
 
+VARIANTS = ("imagenet", "imagenet_small", "smoke")
+
 _CANDIDATES = 600  # images a class
 
 
 def get_config(variant: str = "imagenet"):
+    presets.check_variant(variant, VARIANTS)
     if variant == "imagenet":
         config = presets.imagenet()
     elif variant == "imagenet_small":
@@ -54,11 +57,6 @@ def get_config(variant: str = "imagenet"):
         config.regimes = ("hard",)
         config.select.ipcs = (2,)
         config.student.epochs = 10
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are imagenet, imagenet_small and "
-            "smoke"
-        )
     config.select.methods = ("random",)
     for name in ("ca2d", "rded"):
         settings.add_distillation(config, name)

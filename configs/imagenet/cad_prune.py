@@ -45,10 +45,13 @@ literature's one; `--config.student.learning_rates="(5e-4, 1e-3, 2e-3)"` tries t
 
 from ddjax import presets
 
+VARIANTS = ("imagenet", "imagenet_small", "smoke")
+
 _METHODS = ("random", "el2n_easy", "el2n_hard", "el2n_best_window", "cad_prune")
 
 
 def get_config(variant: str = "imagenet"):
+    presets.check_variant(variant, VARIANTS)
     if variant == "imagenet":
         config = presets.imagenet()
         config.select.methods = _METHODS
@@ -60,10 +63,5 @@ def get_config(variant: str = "imagenet"):
         config.select.methods = ("random", "el2n_easy", "cad_prune")
         config.select.ipcs = (2,)
         config.student.epochs = 10
-    else:
-        raise ValueError(
-            f"variant {variant!r}: unknown, allowed are imagenet, imagenet_small and "
-            "smoke"
-        )
     config.name = f"imagenet_cad_prune_{variant}"
     return config

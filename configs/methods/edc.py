@@ -17,6 +17,8 @@ Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `ci
 
 from ddjax import presets
 
+VARIANTS = tuple(presets.JUDGED)
+
 COMMON = {"learning_rate": 0.05, "area": 0.5, "jitter": 0}
 SMALL = COMMON | {"bn_weight": 0.01, "batch": 100, "init": "random"}
 LARGE = COMMON | {"bn_weight": 0.1, "batch": 80, "init": "rded"}

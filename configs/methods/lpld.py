@@ -16,6 +16,8 @@ Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `ci
 
 from ddjax import presets
 
+VARIANTS = tuple(presets.JUDGED)
+
 CONSTANTS = {
     "tiny_imagenet": {"iterations": 4000, "learning_rate": 0.1, "bn_weight": 0.05},
     "imagenet": {"iterations": 4000, "learning_rate": 0.25, "bn_weight": 0.01},

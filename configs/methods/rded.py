@@ -16,6 +16,8 @@ Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `ci
 
 from ddjax import presets
 
+VARIANTS = tuple(presets.JUDGED)
+
 
 def get_config(variant: str = "digits"):
     config = presets.made(variant, "rded")

@@ -17,6 +17,8 @@ Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `ci
 
 from ddjax import presets
 
+VARIANTS = tuple(presets.JUDGED)
+
 CONSTANTS = {
     "cifar100": {
         "iterations": 1000,

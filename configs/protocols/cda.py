@@ -12,6 +12,8 @@ Without `--config.images` random subsets are judged alone. Variants are those of
 
 from ddjax import presets
 
+VARIANTS = tuple(presets.JUDGED)
+
 
 def get_config(variant: str = "digits"):
     config = presets.judged(variant)

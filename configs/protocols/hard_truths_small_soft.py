@@ -15,6 +15,8 @@ Without `--config.images` random subsets are judged alone. Variants are those of
 from ddjax import presets
 from ddjax.settings.augment import DSA_OPERATIONS
 
+VARIANTS = tuple(presets.JUDGED)
+
 
 def get_config(variant: str = "digits"):
     config = presets.judged(variant)

@@ -19,6 +19,8 @@ Without `--config.images` random subsets are judged alone. Variants are those of
 
 from ddjax import presets
 
+VARIANTS = tuple(presets.JUDGED)
+
 _GREY = ("digits", "fashion_mnist", "smoke")
 
 

@@ -19,6 +19,7 @@ from ddjax.data.split import split_validation, thin
 from ddjax.errors import InputError
 
 __all__ = [
+    "ARGUMENTS",
     "SOURCES",
     "Examples",
     "ImageSet",
@@ -52,7 +53,7 @@ SOURCES: dict[str, Callable[[str, str | None, int | None], Source]] = {
 }
 # What a source is loaded by where its images are to stay in their files.
 _STREAMS = {"tfds": tfds.stream, "folder": folder.stream}
-_ARGUMENTS = {"tfds": "NAME", "folder": "PATH", "npz": "PATH"}
+ARGUMENTS = {"tfds": "NAME", "folder": "PATH", "npz": "PATH"}
 
 
 def check_name(name: str) -> None:
@@ -66,9 +67,9 @@ def check_name(name: str) -> None:
         does not exist.
     """
     kind, colon, argument = name.partition(":")
-    if kind not in SOURCES or {bool(colon), bool(argument)} != {kind in _ARGUMENTS}:
+    if kind not in SOURCES or {bool(colon), bool(argument)} != {kind in ARGUMENTS}:
         known = [
-            f"{kind}:{_ARGUMENTS[kind]}" if kind in _ARGUMENTS else kind
+            f"{kind}:{ARGUMENTS[kind]}" if kind in ARGUMENTS else kind
             for kind in SOURCES
         ]
         raise InputError(f"source must be one of {', '.join(known)}, found {name!r}")
@@ -116,7 +117,7 @@ def load(
     kind, _, argument = name.partition(":")
     if stream:
         if kind not in _STREAMS:
-            allowed = " and ".join(f"{kind}:{_ARGUMENTS[kind]}" for kind in _STREAMS)
+            allowed = " and ".join(f"{kind}:{ARGUMENTS[kind]}" for kind in _STREAMS)
             raise InputError(f"source {name!r} cannot be streamed, only {allowed} can")
         if image_size is None:
             raise InputError(f"image_size: a stream needs it, found None for {name!r}")

@@ -1,51 +1,60 @@
-"""Image sets that a run makes, and judges beside its selections."""
+"""Synthetic sets that a run makes, and compares with its selections."""
 
 import dataclasses
 
-from ddjax.settings import checks
+from ddjax.settings.declare import Names, setting
 from ddjax.settings.patches import Patches
 from ddjax.settings.recover import Recover
+from ddjax.settings.walk import require
 
 
 @dataclasses.dataclass(frozen=True)
 class Distill:
-    """An image set of IPC images a class, made by a method of ddjax.distill.METHODS.
+    """A synthetic set of IPC images a class, made by a method of ddjax.distill.METHODS.
 
     A method reads the section that is named after its kind, see there.
     """
 
-    method: str = "rded"
-    teachers: tuple[str, ...] = ("teacher",)  # or names of `committee`
-    # Of select.SCORES, by which a method orders the pool; "": its own choice.
-    difficulty: str = ""
-    # How many sets are made a budget: students' seeds take turns. 0: one a seed.
-    sets: int = 0
-    patches: Patches = Patches()  # rded, ca2d, pca
-    recover: Recover = Recover()  # sre2l and its family, g_vbsm, edc
+    method: str = setting("rded", "The distillation method.", Names("methods"))
+    teachers: tuple[str, ...] = setting(
+        ("teacher",),
+        "`teacher`, or names of `committee`.",
+        Names("teachers"),
+        counts="[1, 1000]",
+        each="once",
+    )
+    difficulty: str = setting(
+        "",
+        "The score by which a method orders the pool; '': its own choice.",
+        Names("scores"),
+        also=("",),
+    )
+    sets: int = setting(
+        0,
+        "How many sets are made a budget: students' seeds take turns. 0: one a seed.",
+        "[0, 1000]",
+    )
+    patches: Patches = Patches()
+    recover: Recover = Recover()
 
-    def check(self, section: str) -> None:
-        """Raises InputError where a value makes no sense; `section` is its prefix."""
-        checks.finite(f"{section}.sets", self.sets, 0)
-        allowed = "at least one teacher, each once"
-        once = len(set(self.teachers)) == len(self.teachers) > 0
-        checks.require(once, f"{section}.teachers", self.teachers, allowed)
-        self.patches.check(f"{section}.patches")
-        self.recover.check(f"{section}.recover")
-        checks.require(
-            len(self.recover.prior) in (0, len(self.teachers)),
-            f"{section}.recover.prior",
+    def check(self, key: str) -> None:
+        """Raises InputError where values do not fit each other."""
+        count = len(self.teachers)
+        require(
+            len(self.recover.prior) in (0, count),
+            f"{key}.recover.prior",
             self.recover.prior,
-            f"() or one accuracy for each of {len(self.teachers)} teachers",
+            f"() or one accuracy for each of {count} teachers",
         )
-        checks.require(
-            self.method != "cv_dd" or self.recover.drawn <= len(self.teachers),
-            f"{section}.recover.drawn",
+        require(
+            self.method != "cv_dd" or self.recover.drawn <= count,
+            f"{key}.recover.drawn",
             self.recover.drawn,
-            f"at most the {len(self.teachers)} teachers, or 0 for all of them",
+            f"at most the {count} teachers, or 0 for all of them",
         )
-        checks.require(
+        require(
             self.method != "cda" or self.recover.area < 1,
-            f"{section}.recover.area",
+            f"{key}.recover.area",
             self.recover.area,
             "a number below 1, at which the curriculum of cda ends",
         )

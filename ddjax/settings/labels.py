@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any
 
-from ddjax.settings import checks
+from ddjax.settings.declare import Names, Text, setting
+from ddjax.settings.walk import require
 
 REGIMES = ("hard", "soft", "soft_kd")
 LOSSES = ("kl", "mse_gt", "dkd", "nkd", "lskd", "dist", "crld")
@@ -17,79 +18,109 @@ COMMITTEE_MEANS = ("plain", "frobenius", "weighted")
 class Labels:
     """A label recipe. The three regimes are the entries `hard`, `soft`, `soft_kd`."""
 
-    regime: str = "soft_kd"  # what a soft step asks; `hard` has no soft step
-    loss: str = "kl"  # of soft steps
-    gt_weight: float = 0.025  # mse_gt: of the cross-entropy with the class
-    temperature: float = 0.0  # of soft steps; 0: student.temperature
-    dynamic_temperature: bool = False  # teacher: 20 * 0.7^(epoch // 30), at least 2
-    calibrated_temperature: bool = False  # student: the best of 0.01..1 for each batch
-    schedule: str = "constant"  # which epochs are soft and which are hard
-    soft_epochs: int = 0  # schedules but `mix`: soft epochs in all; 0: half of them
-    hard_weight: float = 0.1  # mix: L_soft + hard_weight * L_hard
-    hard_smoothing: float = 0.8  # label smoothing of a schedule's hard steps
-    slc: int = 0  # budget of soft labels a class; 0: a new label for every view
-    pool_epochs: int = 0  # or: views are drawn again from the first P epochs; 0: not
-    pool_draw: str = "epoch"  # what is drawn: whole epochs, or each label by itself
-    codec: str = ""  # labels are stored, and replayed; see ddjax.labels.codecs; "": not
-    batch_norm: str = "eval"  # of the labelling teacher; batch: statistics of a batch
-    committee: tuple[str, ...] = ()  # teachers of `committee` that answer; (): teacher
-    committee_mean: str = "plain"  # how their logits are averaged
-    committee_weights: tuple[float, ...] = ()  # of a weighted mean, one a teacher
+    regime: str = setting(
+        "soft_kd", "What a soft step matches; `hard` has no soft step.", REGIMES
+    )
+    loss: str = setting("kl", "Of soft steps.", LOSSES)
+    gt_weight: float = setting(
+        0.025, "mse_gt: of the cross-entropy with the class.", "[0, 1000]"
+    )
+    temperature: float = setting(
+        0.0, "Of soft steps; 0: student.temperature.", "[0.01, 1000]", also=(0.0,)
+    )
+    dynamic_temperature: bool = setting(
+        False, "The teacher's temperature is 20 * 0.7^(epoch // 30), at least 2."
+    )
+    calibrated_temperature: bool = setting(
+        False, "The student's temperature is the best of 0.01..1 for each batch."
+    )
+    schedule: str = setting(
+        "constant", "Which epochs are soft and which are hard.", SCHEDULES
+    )
+    soft_epochs: int = setting(
+        0,
+        "Schedules but `mix`: soft epochs in all; 0: half of them.",
+        "[0, 1000000]",
+    )
+    hard_weight: float = setting(
+        0.1, "mix: L_soft + hard_weight * L_hard.", "[0, 1000]"
+    )
+    hard_smoothing: float = setting(
+        0.8, "Label smoothing of a schedule's hard steps.", "[0, 1]"
+    )
+    slc: int = setting(
+        0, "Budget of soft labels a class; 0: a new label for every view.", "[0, 1e9]"
+    )
+    pool_epochs: int = setting(
+        0,
+        "Views are drawn again from the first P epochs; 0: each epoch has its own.",
+        "[0, 1000000]",
+    )
+    pool_draw: str = setting(
+        "epoch", "What is drawn: whole epochs, or each label by itself.", POOL_DRAWS
+    )
+    codec: str = setting(
+        "",
+        "How labels are stored and replayed, such as fp16 or topk:k=4, see "
+        "ddjax.labels.codecs; '': not stored.",
+        Text("a codec"),
+    )
+    batch_norm: str = setting(
+        "eval",
+        "Of the labelling teacher; batch: statistics of a batch.",
+        BATCH_NORMS,
+    )
+    committee: tuple[str, ...] = setting(
+        (),
+        "Teachers of `committee` whose logits are averaged; (): `teacher` alone.",
+        Names("teachers"),
+    )
+    committee_mean: str = setting(
+        "plain", "How their logits are averaged.", COMMITTEE_MEANS
+    )
+    committee_weights: tuple[float, ...] = setting(
+        (), "Of a weighted mean, one a teacher.", "(0, 1e6]"
+    )
 
     def check(self, key: str) -> None:
-        """Raises InputError where an entry makes no sense; `key` starts the message."""
-        for name, known in (
-            ("regime", REGIMES),
-            ("loss", LOSSES),
-            ("schedule", SCHEDULES),
-            ("pool_draw", POOL_DRAWS),
-            ("batch_norm", BATCH_NORMS),
-            ("committee_mean", COMMITTEE_MEANS),
-        ):
-            checks.one_of(f"{key}.{name}", getattr(self, name), known)
-        numbers = "temperature", "soft_epochs", "hard_weight", "slc", "pool_epochs"
-        for name in (*numbers, "gt_weight"):
-            checks.finite(f"{key}.{name}", getattr(self, name), 0)
-        checks.finite(f"{key}.hard_smoothing", self.hard_smoothing, 0, 1)
+        """Raises InputError where values do not fit each other."""
         if self.regime != "soft_kd":
             for name, value in self.used().items():
-                allowed = f"{getattr(Labels(), name)!r} with the regime {self.regime}"
-                checks.require(False, f"{key}.{name}", value, allowed)
-        checks.require(
+                allowed = f"{getattr(Labels, name)!r} with the regime {self.regime}"
+                require(False, f"{key}.{name}", value, allowed)
+        require(
             not (self.slc and self.pool_epochs),
             f"{key}.slc",
             self.slc,
             f"0 beside pool_epochs = {self.pool_epochs}: both name the pool's size",
         )
-        checks.require(
+        require(
             self.batch_norm == "eval" or self.codec != "",
             f"{key}.batch_norm",
             self.batch_norm,
             "eval unless labels are stored (codec), which fixes the batches",
         )
         weights = len(self.committee) if self.committee_mean == "weighted" else 0
-        checks.require(
+        require(
             len(self.committee_weights) == weights,
             f"{key}.committee_weights",
             self.committee_weights,
             f"{weights} numbers",
         )
-        for weight in self.committee_weights:
-            checks.positive(f"{key}.committee_weights", weight)
-        checks.require(
+        require(
             self.loss == "kl"
             or not (self.dynamic_temperature or self.calibrated_temperature),
             f"{key}.loss",
             self.loss,
             "kl where a temperature is dynamic or calibrated",
         )
-        checks.require(
+        require(
             self.loss == "mse_gt" or self.gt_weight == Labels.gt_weight,
             f"{key}.gt_weight",
             self.gt_weight,
             f"{Labels.gt_weight} with the loss {self.loss}, which has no such weight",
         )
-        checks.require(
+        require(
             self.loss != "crld" or not self.codec,
             f"{key}.codec",
             self.codec,

@@ -6,82 +6,123 @@ None is an option's default, which the network itself knows, see `ddjax.models`.
 import dataclasses
 from typing import Any
 
+from ddjax.settings.declare import Names, setting
+
+_NORMS = ("instance", "batch", "group", "none")
+_STEMS = ("auto", "small", "large")
+
+
+def _width(meaning: str) -> Any:
+    return setting(None, meaning, "[1, 4096]")
+
+
+def _norm() -> Any:
+    return setting(None, "The normalisation.", _NORMS)
+
+
+def _stem(meaning: str) -> Any:
+    return setting(None, f"The first layers: {meaning}.", _STEMS)
+
+
+def _rate(meaning: str) -> Any:
+    return setting(None, meaning, "[0, 1)")
+
 
 @dataclasses.dataclass(frozen=True)
 class Convnet:
     """ConvNet-D1 to -D6."""
 
-    width: int | None = None  # channels of every convolution
-    norm: str | None = None  # instance, batch, group, none
+    width: int | None = _width("Channels of every convolution.")
+    norm: str | None = _norm()
 
 
 @dataclasses.dataclass(frozen=True)
 class Resnet:
     """ResNet-18, -34, -50, -101."""
 
-    width: int | None = None  # channels of the first stage
-    norm: str | None = None
-    stem: str | None = None  # auto, small (3x3, no pooling), large (7x7, pooling)
-    downsample: str | None = None  # stride, average
+    width: int | None = _width("Channels of the first stage.")
+    norm: str | None = _norm()
+    stem: str | None = _stem("small (3x3, no pooling), large (7x7, pooling)")
+    downsample: str | None = setting(
+        None, "How a shortcut shrinks.", ("stride", "average")
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class ResnetAp:
     """ResNetAP-10."""
 
-    width: int | None = None
-    norm: str | None = None
+    width: int | None = _width("Channels of the first stage.")
+    norm: str | None = _norm()
 
 
 @dataclasses.dataclass(frozen=True)
 class WideResnet:
     """WRN-16-2."""
 
-    norm: str | None = None
+    norm: str | None = _norm()
 
 
 @dataclasses.dataclass(frozen=True)
 class Mobilenet:
-    stem: str | None = None  # auto, small (stride 1), large (stride 2)
-    dropout: float | None = None
+    """MobileNetV2."""
+
+    stem: str | None = _stem("small (stride 1), large (stride 2)")
+    dropout: float | None = _rate("Before the last layer.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Efficientnet:
-    stem: str | None = None
-    dropout: float | None = None
-    stochastic_depth: float | None = None  # of the last block
+    """EfficientNet-B0."""
+
+    stem: str | None = _stem("small (stride 1), large (stride 2)")
+    dropout: float | None = _rate("Before the last layer.")
+    stochastic_depth: float | None = _rate("Of the last block.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Shufflenet:
-    stem: str | None = None
+    """ShuffleNetV2 x0.5."""
+
+    stem: str | None = _stem("small (stride 1), large (stride 2)")
 
 
 @dataclasses.dataclass(frozen=True)
 class Alexnet:
-    dropout: float | None = None
+    """AlexNet."""
+
+    dropout: float | None = _rate("Before both hidden dense layers.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Vgg:
-    norm: str | None = None
-    dropout: float | None = None
+    """VGG-11."""
+
+    norm: str | None = _norm()
+    dropout: float | None = _rate("Behind both hidden dense layers.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Vit:
-    dropout: float | None = None
+    """ViT-B/16."""
+
+    dropout: float | None = _rate("Of every block.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Swin:
-    stochastic_depth: float | None = None
+    """Swin V2-T."""
+
+    stochastic_depth: float | None = _rate("Of the last block.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Mlp:
-    hidden: tuple[int, ...] | None = None  # units of each hidden layer; (): linear
+    """A multi-layer perceptron."""
+
+    hidden: tuple[int, ...] | None = setting(
+        None, "Units of each hidden layer; (): linear.", "[1, 65536]", counts="[0, 32]"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +132,10 @@ class Network:
     A network belongs to the family whose name it begins with.
     """
 
-    name: str = "convnet_d3"  # see ddjax.models.MODELS
-    dtype: str | None = None  # in which layers compute: float32, bfloat16
+    name: str = setting("convnet_d3", "The network.", Names("networks"))
+    dtype: str | None = setting(
+        None, "In which layers compute.", ("float32", "bfloat16")
+    )
     convnet: Convnet = Convnet()
     resnet: Resnet = Resnet()
     resnet_ap: ResnetAp = ResnetAp()

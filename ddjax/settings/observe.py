@@ -1,18 +1,17 @@
-"""Settings of what a run tells beside its results."""
+"""Settings of what a run records beside its results."""
 
 import dataclasses
 
-from ddjax.settings import checks
+from ddjax.settings.declare import setting
 
 
 @dataclasses.dataclass(frozen=True)
 class Observe:
     """Extras of `metrics.jsonl`, which a run always writes; results do not change."""
 
-    tensorboard: bool = (
-        False  # event files too; needs `pip install 'ddjax[tensorboard]'`
+    tensorboard: bool = setting(
+        False, "Event files too; needs `pip install 'ddjax[tensorboard]'`."
     )
-    profile_steps: int = 0  # training steps to trace with jax.profiler; 0: none
-
-    def __post_init__(self):
-        checks.finite("observe.profile_steps", self.profile_steps, 0)
+    profile_steps: int = setting(
+        0, "Training steps to trace with jax.profiler; 0: none.", "[0, 10000]"
+    )

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from ddjax.settings import checks
+from ddjax.settings.declare import setting
 
 SCHEDULES = ("constant", "step", "cosine")
 OPTIMIZERS = ("adamw", "sgd")
@@ -13,37 +13,32 @@ OPTIMIZERS = ("adamw", "sgd")
 class Optimizer:
     """One training recipe without its length and learning rate."""
 
-    name: str = "adamw"
-    momentum: float = 0.9  # sgd
-    nesterov: bool = False  # sgd
-    weight_decay: float = 0.01  # on matrices and kernels only
-    schedule: str = "cosine"
-    zeta: float = 1.0  # cosine: 0.5 (1 + cos(pi t / (zeta T)))
-    step_at: tuple[float, ...] = (0.5,)  # step: after these fractions of the training
-    step_factor: float = 0.1  # step: what each of them multiplies the rate by
-    warmup: float = 0.0  # fraction of the steps, linear from 0
-    clip: float = 0.0  # largest global gradient norm; 0: off
-    ema: float = 0.0  # decay of the averaged parameters that are evaluated; 0: off
-
-    def check(self, section: str) -> None:
-        checks.one_of(f"{section}.name", self.name, OPTIMIZERS)
-        checks.one_of(f"{section}.schedule", self.schedule, SCHEDULES)
-        checks.positive(f"{section}.zeta", self.zeta)
-        increasing = list(self.step_at) == sorted({*self.step_at})
-        checks.require(
-            increasing and all(0 < at < 1 for at in self.step_at),
-            f"{section}.step_at",
-            self.step_at,
-            "fractions in (0, 1), each larger than the one before",
-        )
-        checks.finite(f"{section}.step_factor", self.step_factor, 0, 1)
-        checks.finite(f"{section}.momentum", self.momentum, 0, 1)
-        checks.finite(f"{section}.weight_decay", self.weight_decay, 0)
-        checks.finite(f"{section}.warmup", self.warmup, 0, 1)
-        checks.finite(f"{section}.clip", self.clip, 0)
-        checks.require(
-            0 <= self.ema < 1, f"{section}.ema", self.ema, "a number in [0, 1)"
-        )
+    name: str = setting("adamw", "The update rule.", OPTIMIZERS)
+    momentum: float = setting(0.9, "sgd: of the gradients.", "[0, 1]")
+    nesterov: bool = setting(False, "sgd: Nesterov's momentum.")
+    weight_decay: float = setting(0.01, "On matrices and kernels only.", "[0, 10]")
+    schedule: str = setting("cosine", "How the learning rate falls.", SCHEDULES)
+    zeta: float = setting(
+        1.0,
+        "cosine: the rate at step t of T is 0.5 (1 + cos(pi t / (zeta T))) times the "
+        "first.",
+        "[0.01, 100]",
+    )
+    step_at: tuple[float, ...] = setting(
+        (0.5,),
+        "step: after these fractions of the training.",
+        "(0, 1)",
+        counts="[0, 100]",
+        each="rising",
+    )
+    step_factor: float = setting(
+        0.1, "step: what each of them multiplies the rate by.", "[0, 1]"
+    )
+    warmup: float = setting(0.0, "Fraction of the steps, linear from 0.", "[0, 1]")
+    clip: float = setting(0.0, "Largest global gradient norm; 0: no limit.", "[0, 1e6]")
+    ema: float = setting(
+        0.0, "Decay of the averaged parameters that are evaluated; 0: none.", "[0, 1)"
+    )
 
     def used(self) -> dict[str, Any]:
         """Returns the fields that matter with this optimiser and schedule.

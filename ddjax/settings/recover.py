@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ddjax.settings import checks
+from ddjax.settings.declare import Text, setting
 
 INITS = ("", "noise", "random", "rded")  # any other is a path
 CURRICULA = ("cosine", "linear", "step")
@@ -18,69 +18,77 @@ class Recover:
     `jitter` on average; `two_sided` = False brings it back.
     """
 
-    iterations: int = 1000
-    learning_rate: float = 0.25  # of Adam, at the start of its cosine
-    batch: int = 100  # images that are optimised together, at most
-    beta1: float = 0.5
-    beta2: float = 0.9
-    bn_weight: float = 0.01  # of the statistics' distance beside the cross-entropy
-    first_bn: float = 10.0  # of the first batch norm beside the others
-    area: float = 0.08  # lowest area of a resized crop; 1: no crops
-    flip: bool = False
-    jitter: int = 4  # pixels, how far images roll
-    two_sided: bool = True  # roll by -jitter .. jitter, or by 0 .. jitter
-    # noise, random (real images of the class), rded, or the path of an image set;
-    # "": the method's own.
-    init: str = ""
-    curriculum: str = "cosine"  # cda: how the lowest area falls; linear, step
-    milestone: float = 1.0  # cda: the fraction of the iterations in which it does
-    var_weight: float = 11.0  # dwa: of the variances beside the means; ImageNet: 2
-    rho: float = 0.015  # dwa: how far the teacher's weights move
-    ascent_steps: int = 12  # dwa: in how many steps; ImageNet: 15
-    # cv_dd: for each teacher, the accuracy in percent of students of images that it
-    # made alone; (): all count the same.
-    prior: tuple[float, ...] = ()
-    # cv_dd: teachers that are drawn for each image index; 0: all of them.
-    drawn: int = 2
-    # g_vbsm, edc: of the average of statistics over iterations; G-VBSM's ImageNet: 0.4.
-    momentum: float = 0.8
-    # g_vbsm, edc: side of the patches of what enters convolutions; ImageNet: 16.
-    patch: int = 4
-    # g_vbsm, edc: how probably a convolution is left out of an iteration's distance.
-    drop_rate: float = 0.0
-    likeness: float = 1.0  # g_vbsm: weight of the likeness of a class's images
-    # edc: weight of the flatness term, which its paper has and its recipes leave off.
-    flatness: float = 0.0
-    flatness_momentum: float = 0.99  # edc: of the images' average; ImageNet: 0.9
-
-    def check(self, section: str) -> None:
-        """Raises InputError where a value makes no sense; `section` is its prefix."""
-        checks.finite(f"{section}.iterations", self.iterations, 1)
-        checks.positive(f"{section}.learning_rate", self.learning_rate)
-        checks.finite(f"{section}.batch", self.batch, 1)
-        for key in ("beta1", "beta2", "momentum", "drop_rate", "flatness_momentum"):
-            found = getattr(self, key)
-            checks.require(
-                0 <= found < 1, f"{section}.{key}", found, "a number in [0, 1)"
-            )
-        for key in (
-            "bn_weight",
-            "first_bn",
-            "var_weight",
-            "rho",
-            "likeness",
-            "flatness",
-        ):
-            checks.finite(f"{section}.{key}", getattr(self, key), 0)
-        for key in ("area", "milestone"):
-            found = getattr(self, key)
-            checks.require(
-                0 < found <= 1, f"{section}.{key}", found, "a number in (0, 1]"
-            )
-        checks.finite(f"{section}.jitter", self.jitter, 0)
-        checks.one_of(f"{section}.curriculum", self.curriculum, CURRICULA)
-        checks.finite(f"{section}.ascent_steps", self.ascent_steps, 1)
-        checks.finite(f"{section}.drawn", self.drawn, 0)
-        checks.finite(f"{section}.patch", self.patch, 1)
-        for accuracy in self.prior:
-            checks.finite(f"{section}.prior", accuracy, 0, 100)
+    iterations: int = setting(1000, "Steps of the descent.", "[1, 1000000]")
+    learning_rate: float = setting(
+        0.25, "Of Adam, at the start of its cosine.", "[1e-6, 1000]"
+    )
+    batch: int = setting(
+        100, "Images that are optimised together, at most.", "[1, 100000]"
+    )
+    beta1: float = setting(0.5, "Of Adam's first moment.", "[0, 1)")
+    beta2: float = setting(0.9, "Of Adam's second moment.", "[0, 1)")
+    bn_weight: float = setting(
+        0.01, "Of the statistics' distance beside the cross-entropy.", "[0, 1e6]"
+    )
+    first_bn: float = setting(
+        10.0, "Of the first batch norm beside the others.", "[0, 1e6]"
+    )
+    area: float = setting(0.08, "Lowest area of a resized crop; 1: no crops.", "(0, 1]")
+    flip: bool = setting(False, "Mirror left and right with probability 1/2.")
+    jitter: int = setting(4, "How far images roll, in pixels.", "[0, 512]")
+    two_sided: bool = setting(True, "Roll by -jitter .. jitter, or by 0 .. jitter.")
+    init: str = setting(
+        "",
+        "What the descent starts from: noise, random (real images of the class), rded, "
+        "or the path of an image set; '': the method's own.",
+        Text("noise, random, rded or a path", path=True),
+    )
+    curriculum: str = setting("cosine", "cda: how the lowest area falls.", CURRICULA)
+    milestone: float = setting(
+        1.0, "cda: the fraction of the iterations in which it does.", "(0, 1]"
+    )
+    var_weight: float = setting(
+        11.0, "dwa: of the variances beside the means; ImageNet: 2.", "[0, 1e6]"
+    )
+    rho: float = setting(0.015, "dwa: how far the teacher's weights move.", "[0, 100]")
+    ascent_steps: int = setting(
+        12, "dwa: in how many steps they do; ImageNet: 15.", "[1, 1000]"
+    )
+    prior: tuple[float, ...] = setting(
+        (),
+        "cv_dd: for each teacher, the accuracy in percent of students of the images "
+        "that it gave alone; (): all count the same.",
+        "[0, 100]",
+    )
+    drawn: int = setting(
+        2, "cv_dd: teachers that are drawn for each image index; 0: all.", "[0, 1000]"
+    )
+    momentum: float = setting(
+        0.8,
+        "g_vbsm, edc: of the average of statistics over iterations; G-VBSM's ImageNet: "
+        "0.4.",
+        "[0, 1)",
+    )
+    patch: int = setting(
+        4,
+        "g_vbsm, edc: side of the patches of what enters convolutions; ImageNet: 16.",
+        "[1, 512]",
+    )
+    drop_rate: float = setting(
+        0.0,
+        "g_vbsm, edc: how probably a convolution is left out of an iteration's "
+        "distance.",
+        "[0, 1)",
+    )
+    likeness: float = setting(
+        1.0, "g_vbsm: weight of the likeness of a class's images.", "[0, 1e6]"
+    )
+    flatness: float = setting(
+        0.0,
+        "edc: weight of the flatness term, which its paper has and its recipes leave "
+        "off.",
+        "[0, 1e6]",
+    )
+    flatness_momentum: float = setting(
+        0.99, "edc: of the images' average; ImageNet: 0.9.", "[0, 1)"
+    )

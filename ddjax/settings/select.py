@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from ddjax.settings import checks
+from ddjax.settings.declare import PATH, Names, Text, entries, setting
+from ddjax.settings.walk import require
 
 CAD_QUANTITIES = ("true_prob", "el2n")
 CAD_KEEP = ("highest", "lowest")
@@ -18,20 +19,27 @@ class Imported:
     In a path, {ipc} and {seed} stand for the budget and the seed.
     """
 
-    scores: str = ""  # .npy or .csv of one number an example id, see data.read_scores
-    column: str = ""  # of a .csv with several; "": it has one
-    keep: str = "highest"  # scores kept in each class, or lowest
-    subset: str = ""  # .npy or .csv of example ids, exactly IPC of every class
+    scores: str = setting(
+        "",
+        "A .npy or .csv of one number an example id, see data.read_scores.",
+        PATH,
+    )
+    column: str = setting(
+        "", "Of a .csv with several; '': it has one.", Text("a column's name")
+    )
+    keep: str = setting("highest", "Which scores of a class are kept.", KEEP)
+    subset: str = setting(
+        "", "A .npy or .csv of example ids, exactly IPC of every class.", PATH
+    )
 
     def check(self, key: str) -> None:
-        """Raises InputError where an entry makes no sense; `key` starts the message."""
-        checks.require(
+        """Raises InputError where values do not fit each other."""
+        require(
             (self.scores == "") != (self.subset == ""),
             f"{key}.scores",
             self.scores,
             f"a path, or else one in {key}.subset (found {self.subset!r}), not both",
         )
-        checks.one_of(f"{key}.keep", self.keep, KEEP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,80 +49,84 @@ class Select:
     Where the literature is ambiguous or papers disagree, the reading is a field here.
     """
 
-    methods: tuple[str, ...] = ("random", "cad_prune")  # or names of `imported`
-    ipcs: tuple[int, ...] = (2, 5, 10)
-    window_starts: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # of best_window methods
-    runs: int = 1  # scoring runs a seed, over which scores are averaged
-    features: str = "trace"  # trace or teacher, or the path of a .npy [N,D]
-    layer: str = ""  # whose output they are; "": the input of the last dense layer
-    cad_span: int = 0  # snapshots a window spans (J); 0: the longest the trace allows
-    cad_windows: int = 2  # windows averaged (W)
-    cad_quantity: str = "true_prob"  # what S is: true_prob or el2n
-    # Which end of CAD is kept. The paper does not state it in so many words; the
-    # highest are those that still fluctuate at the end of a run of a student's length.
-    cad_keep: str = "highest"  # or lowest
-    never_learned: str = "max"  # forgetting of never-learned examples
-    aum_margins: str = "logit"  # or probability
-    drop_hardest: float = 0.3  # fraction of a class that ccs and d2 drop first
-    neighbors: int = 5  # of d2's graph
-    d2_gamma: float = 0.1  # how far d2's choices damp their neighbours
-    beta_c: float = 4.0  # how fast dual_beta turns to easy examples
-    imported: dict[str, Imported] = dataclasses.field(default_factory=dict)
+    methods: tuple[str, ...] = setting(
+        ("random", "cad_prune"),
+        "The selections that are compared, or names of `imported`.",
+        Names("selections"),
+        counts="[1, 1000]",
+        each="once",
+    )
+    ipcs: tuple[int, ...] = setting(
+        (2, 5, 10),
+        "The budgets, images per class.",
+        "[1, 1000000]",
+        counts="[1, 100]",
+        each="once",
+    )
+    window_starts: tuple[float, ...] = setting(
+        (0.0, 0.25, 0.5, 0.75),
+        "Where the windows of best_window methods start, as fractions of a class from "
+        "its easiest image on.",
+        "[0, 1]",
+        counts="[1, 1000]",
+    )
+    runs: int = setting(
+        1, "Scoring runs a seed, over which scores are averaged.", "[1, 1000]"
+    )
+    features: str = setting(
+        "trace",
+        "Whose features selections compare: those of the scoring run (trace), the "
+        "teacher's, or a file of [N, D].",
+        Text("trace, teacher, or the path of a .npy file", path=True),
+    )
+    layer: str = setting(
+        "",
+        "The layer whose output they are; '': the input of the last dense layer.",
+        Text("a layer's name"),
+    )
+    cad_span: int = setting(
+        0,
+        "Snapshots that a window of CAD spans (J); 0: the longest the trace allows.",
+        "[2, 10000]",
+        also=(0,),
+    )
+    cad_windows: int = setting(2, "Windows of CAD that are averaged (W).", "[1, 10000]")
+    cad_quantity: str = setting("true_prob", "What S of CAD is.", CAD_QUANTITIES)
+    cad_keep: str = setting(
+        "highest",
+        "Which end of CAD is kept. The paper does not state it in so many words; the "
+        "highest are those that still fluctuate at the end of a run of a student's "
+        "length.",
+        CAD_KEEP,
+    )
+    never_learned: str = setting(
+        "max", "forgetting: what examples count that are never learned.", NEVER_LEARNED
+    )
+    aum_margins: str = setting("logit", "aum: margins of what.", MARGINS)
+    drop_hardest: float = setting(
+        0.3, "Fraction of a class that ccs and d2 drop first.", "[0, 1)"
+    )
+    neighbors: int = setting(5, "Of d2's graph.", "[1, 10000]")
+    d2_gamma: float = setting(
+        0.1, "How far d2's choices damp their neighbours.", "[0, 1000]"
+    )
+    beta_c: float = setting(
+        4.0, "How fast dual_beta turns to easy examples.", "(0, 1000]"
+    )
+    imported: dict[str, Imported] = entries("Selections from files, by name.")
 
-    def __post_init__(self):
-        checks.require(
-            len(self.methods) > 0, "select.methods", self.methods, "some methods"
-        )
-        for key, values in (("methods", self.methods), ("ipcs", self.ipcs)):
-            checks.require(
-                len(set(values)) == len(values),
-                f"select.{key}",
-                values,
-                "every entry once",
-            )
-        checks.require(
-            len(self.ipcs) > 0, "select.ipcs", self.ipcs, "at least one budget"
-        )
-        for ipc in self.ipcs:
-            checks.require(ipc >= 1, "select.ipcs", ipc, "integers >= 1")
-        checks.require(
-            len(self.window_starts) > 0,
-            "select.window_starts",
-            self.window_starts,
-            "at least one start",
-        )
-        for start in self.window_starts:
-            checks.finite("select.window_starts", start, 0, 1)
-        checks.finite("select.runs", self.runs, 1)
-        checks.require(
-            self.features in ("trace", "teacher") or self.features.endswith(".npy"),
-            "select.features",
+    def check(self, key: str) -> None:
+        """Raises InputError where values do not fit each other."""
+        file = self.features.endswith(".npy")
+        require(
+            file or self.features in ("trace", "teacher"),
+            f"{key}.features",
             self.features,
             "trace, teacher, or the path of a .npy file",
         )
-        checks.require(
-            not (self.layer and self.features.endswith(".npy")),
-            "select.layer",
+        require(
+            not (self.layer and file),
+            f"{key}.layer",
             self.layer,
             f"'' with features from the file {self.features}",
         )
-        checks.finite("select.cad_span", self.cad_span, 0)
-        checks.require(
-            self.cad_span != 1, "select.cad_span", self.cad_span, "0 or at least 2"
-        )
-        checks.finite("select.cad_windows", self.cad_windows, 1)
-        checks.one_of("select.cad_quantity", self.cad_quantity, CAD_QUANTITIES)
-        checks.one_of("select.cad_keep", self.cad_keep, CAD_KEEP)
-        checks.one_of("select.never_learned", self.never_learned, NEVER_LEARNED)
-        checks.one_of("select.aum_margins", self.aum_margins, MARGINS)
-        checks.require(
-            0 <= self.drop_hardest < 1,
-            "select.drop_hardest",
-            self.drop_hardest,
-            "a fraction in [0, 1)",
-        )
-        checks.finite("select.neighbors", self.neighbors, 1)
-        checks.finite("select.d2_gamma", self.d2_gamma, 0)
-        checks.positive("select.beta_c", self.beta_c)
-        for name, entry in self.imported.items():
-            entry.check(f"select.imported.{name}")

@@ -48,6 +48,20 @@ def section_of(name: str) -> str:
     return name if name == "teacher" else f"committee.{name}"
 
 
+def read_bundle(path: str, section: str) -> Artifact:
+    """Returns the bundle in a folder.
+
+    Args:
+      path: the folder.
+      section: of the settings that name it, for messages.
+
+    Raises:
+      InputError: there is none, or it is damaged.
+    """
+    advice = f"{section}.path must be the folder of a teacher, or a file of weights"
+    return artifacts.load(pathlib.Path(path), "teacher", advice)
+
+
 def open_bundle(
     artifact: Artifact, source: Source, settings: TeacherSettings, section: str
 ) -> Teacher:
@@ -154,10 +168,10 @@ def class_order(
         advice = "they cannot be matched by name"
     elif len(found) > len(wanted):
         what = f"has {len(found)} classes, the source's {len(wanted)} among them"
-        advice = f"set {section}.remap to read those only"
+        advice = f"--{section}.remap=True reads those only"
     else:
         what = "has the same classes in another order"
-        advice = f"set {section}.remap to reorder its logits by name"
+        advice = f"--{section}.remap=True reorders its logits by name"
     if missing or not unique or not remap:
         raise InputError(
             f"{section}.path {path}: {what}: the teacher's classes are "

@@ -3,12 +3,13 @@
 import jax
 import numpy as np
 
-from ddjax import data, distill, mesh, models, select
-from ddjax.errors import InputError
+from ddjax import catalogue, distill, mesh, select
+from ddjax.errors import InputError, named
 from ddjax.labels import codecs
 from ddjax.models import Network
 from ddjax.report.statistics import FULL, RANDOM
-from ddjax.settings import Distill, Settings, checks
+from ddjax.settings import Distill, Settings
+from ddjax.settings.walk import require
 from ddjax.stations.bundle import section_of
 from ddjax.stations.context import Context
 from ddjax.stations.images import READ, start_of
@@ -19,46 +20,12 @@ from ddjax.stations.trace import snapshot_steps
 
 
 def check_names(settings: Settings) -> None:
-    """Checks every name that stands for a piece of code.
+    """Checks every name that stands for a piece of code, or is an entry's own.
 
     Raises:
       InputError: an unknown source, network, method or regime; lists the known ones.
     """
-    data.check_name(settings.data.source)
-    known = (
-        ("regimes", settings.regimes, tuple(settings.labels)),
-        (
-            "select.methods",
-            settings.select.methods,
-            (*select.METHODS, *settings.select.imported),
-        ),
-        ("student.network.name", (settings.student.network.name,), models.MODELS),
-        *(
-            (f"transfer.{name}.network.name", (other.network.name,), models.MODELS)
-            for name, other in settings.transfer.items()
-        ),
-        ("teacher.network.name", (settings.teacher.network.name,), models.MODELS),
-        *(
-            (f"committee.{name}.network.name", (teacher.network.name,), models.MODELS)
-            for name, teacher in settings.committee.items()
-        ),
-    )
-    for name, entry in settings.distill.items():
-        known += ((f"distill.{name}.method", (entry.method,), distill.METHODS),)
-        if entry.difficulty:
-            key = f"distill.{name}.difficulty"
-            known += ((key, (entry.difficulty,), select.SCORES),)
-    for key, names, allowed in known:
-        for name in names:
-            if name not in allowed:
-                raise InputError(
-                    f"{key}: found {name!r}, allowed is one of {', '.join(allowed)}"
-                )
-    if len(set(settings.regimes)) < len(settings.regimes):
-        raise InputError(
-            f"regimes: found {settings.regimes}, allowed is each of "
-            f"{', '.join(settings.labels)} at most once"
-        )
+    catalogue.check_names(settings)
     if settings.student.network.name in settings.transfer:
         raise InputError(
             f"transfer.{settings.student.network.name}: found the name of the "
@@ -66,17 +33,17 @@ def check_names(settings: Settings) -> None:
         )
     for name in settings.distill:
         taken = (*select.METHODS, *settings.select.imported, FULL, READ)
-        if name in taken or not name.isidentifier():
+        if name in taken:
             raise InputError(
-                f"distill.{name}: found a name that is taken or no file can have, "
-                "allowed are letters, digits and _, and not a selection's name"
+                f"distill.{name}: found a name that is taken, allowed is none of a "
+                "selection's"
             )
     for name in settings.select.imported:
         taken = (*select.METHODS, FULL, "ids")  # the last names an array of artifacts
-        if name in taken or not name.isidentifier():
+        if name in taken:
             raise InputError(
-                f"select.imported.{name}: found a name that is taken or no file can "
-                "have, allowed are letters, digits and _, and not a selection's name"
+                f"select.imported.{name}: found a name that is taken, allowed is none "
+                "of a selection's"
             )
     if RANDOM not in settings.select.methods:
         raise InputError(
@@ -119,7 +86,8 @@ def check(context: Context) -> None:
         context.recipe(regime)
         codec = context.labels(regime).codec
         if codec:
-            codecs.parse(codec).check(context.source.num_classes)
+            with named("", codec=f"labels.{regime}.codec"):
+                codecs.parse(codec).check(context.source.num_classes)
     for judge in (context, *map(context.with_student, settings.transfer)):
         jax.eval_shape(judge.student_network.init, jax.random.key(0))
 
@@ -182,7 +150,7 @@ def _check_start(
 ) -> None:
     counts = np.bincount(start.labels)
     for ipc in context.settings.select.ipcs:
-        checks.require(
+        require(
             (counts == ipc).all(),
             key,
             entry.recover.init,
@@ -197,20 +165,23 @@ def _check_patches(context: Context, key: str, entry: Distill, smallest: int) ->
     if height != width:
         raise InputError(
             f"data.source: found images of {height} x {width} pixels, allowed for "
-            f"{entry.method} are square ones; data.image_size makes them so"
+            f"{entry.method} are square ones; --data.image_size=PIXELS makes them so"
         )
-    checks.finite(f"{key}.factor", settings.factor, 1, height)
+    allowed = f"at most the {height} pixels of an image's side"
+    require(settings.factor <= height, f"{key}.factor", settings.factor, allowed)
     needed = max(context.settings.select.ipcs) * settings.factor**2
-    checks.require(
+    require(
         needed <= smallest,
         f"{key}.factor",
         settings.factor,
         f"what takes at most the {smallest} images of the smallest class, not {needed}",
     )
     if method.asks_teacher:
-        checks.finite(f"{key}.candidates", settings.candidates, needed)
-        if method.difficulty and settings.pool:
-            checks.finite(f"{key}.pool", settings.pool, needed)
+        names = ("candidates", "pool") if method.difficulty else ("candidates",)
+        for name in names:
+            found = getattr(settings, name)
+            fits = found >= needed or (name == "pool" and not found)
+            require(fits, f"{key}.{name}", found, f"at least the {needed} patches")
 
 
 def _check_selections(

@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING
 from ddjax import data
 from ddjax.data import facts
 from ddjax.data.source import Examples
-from ddjax.errors import InputError
-from ddjax.settings import Data, Settings
+from ddjax.settings import Settings
 from ddjax.stations import memory, storage, sweeps, work
 from ddjax.stations.checks import check, check_names
 from ddjax.stations.context import Context
@@ -65,15 +64,9 @@ def open_plan(settings: Settings) -> Context:
       InputError: the settings are wrong, or neither the data nor facts are there.
     """
     chosen = settings.data
-    # The source is checked below: a known one need not be there.
-    check_names(dataclasses.replace(settings, data=Data()))
+    check_names(settings)
     if facts.known(chosen.source) is None:
-        try:
-            data.check_name(chosen.source)
-            context = open_context(settings)
-        except InputError as error:
-            known = ", ".join(facts.FACTS)
-            raise InputError(f"{error} (known without data are {known})") from error
+        context = open_context(settings)
         check(context)
         return context
     source = facts.stand_in(chosen.source, chosen.image_size or None)

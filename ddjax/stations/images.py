@@ -9,7 +9,7 @@ import numpy as np
 from ddjax import data, distill, select
 from ddjax.artifacts import Artifact, Cost, Draft, digest
 from ddjax.data.source import Examples
-from ddjax.errors import InputError
+from ddjax.errors import named
 from ddjax.settings.recover import INITS
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
@@ -167,9 +167,7 @@ def start_of(context: Context, name: str) -> distill.Distilled | None:
     path = entry.recover.init
     if distill.METHODS[entry.method].section != "recover" or path in INITS:
         return None
-    try:
+    with named(f"distill.{name}.recover.init", mean="", std="", resize=""):
         found = data.read_image_set(path, source.classes, source.shape, None, None)
-    except InputError as error:
-        raise InputError(f"distill.{name}.recover.init: {error}") from error
     nothing = np.zeros((len(found.labels), 0), np.int32)
     return distill.Distilled(found.images, found.labels, nothing, Cost())

@@ -5,19 +5,19 @@ Letters: B images of a batch, n images, H W image, K channels, T iterations.
 
 import dataclasses
 import functools
-import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ddjax import artifacts, distill, models
+from ddjax import distill, models
 from ddjax.distill import crops, recover
 from ddjax.distill.statistics import measures_of
 from ddjax.models import Network
 from ddjax.settings import Distill
 from ddjax.settings.patches import Patches
+from ddjax.stations.bundle import read_bundle, section_of
 from ddjax.stations.context import Context
 from ddjax.train import batches, order, student
 from ddjax.train.flops import flops
@@ -71,7 +71,7 @@ def teacher_network(context: Context, name: str) -> Network:
     settings, source = context.teacher_settings(name), context.source
     if not settings.path or settings.is_file:
         return native(context.teacher_network(name))
-    bundle = artifacts.load(pathlib.Path(settings.path), "teacher").manifest["settings"]
+    bundle = read_bundle(settings.path, section_of(name)).manifest["settings"]
     options = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in bundle["options"].items()

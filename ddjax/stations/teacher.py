@@ -20,6 +20,7 @@ from ddjax.stations.bundle import (
     class_order,
     fit,
     open_bundle,
+    read_bundle,
     reorder,
     section_of,
     snapshot_folder,
@@ -72,8 +73,9 @@ def load_teacher(context: Context, name: str = "teacher") -> Teacher:
       InputError: it is damaged, or see `open_bundle`.
     """
     settings = context.teacher_settings(name)
-    artifact = artifacts.load(pathlib.Path(settings.path), "teacher")
-    return open_bundle(artifact, context.source, settings, section_of(name))
+    section = section_of(name)
+    artifact = read_bundle(settings.path, section)
+    return open_bundle(artifact, context.source, settings, section)
 
 
 def _trained(context: Context, name: str) -> Artifact:

@@ -1,0 +1,212 @@
+"""The command line's grammar: verbs, flags, and settings as --KEY=VALUE.
+
+`parse` reads a command; nothing heavy is imported for it, so that help, versions and
+mistakes are a matter of milliseconds.
+"""
+
+import dataclasses
+from typing import Any
+
+from ddjax.errors import InputError
+from ddjax.settings import Settings, walk
+from ddjax.settings.declare import kind_of
+
+VERBS = {
+    "run": "train, evaluate and report; the same command resumes",
+    "plan": "check the settings and say what a run will cost; writes nothing",
+    "list": "name what there is of a KIND",
+    "show": "explain a config or a setting",
+}
+_USAGE = {
+    "run": "CONFIG[:VARIANT] [--workdir=DIR] [--KEY=VALUE ...]",
+    "plan": "CONFIG[:VARIANT] [--KEY=VALUE ...]",
+    "list": "KIND",
+    "show": "CONFIG[:VARIANT] | KEY",
+}
+_MODES = ("auto", "on", "off")
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """A flag of the program, which is no setting.
+
+    Attributes:
+      takes: what stands behind its "="; "": nothing.
+      meaning: for people.
+      verbs: that know it.
+    """
+
+    takes: str
+    meaning: str
+    verbs: tuple[str, ...] = ("run", "plan")
+
+
+FLAGS = {
+    "workdir": Flag("DIR", "artifacts and results; default runs/EXPERIMENT", ("run",)),
+    "data": Flag("PATH", "own images: a folder with a folder a class, or an .npz"),
+    "export": Flag("DIR", "write the chosen images there, a folder a class", ("run",)),
+    "distributed": Flag(
+        "MODE",
+        "whether this is one process of several: auto (as the environment says), on, "
+        "off",
+        ("run",),
+    ),
+    "config": Flag("CONFIG", "another way to name the config"),
+    "dry_run": Flag("", "run: the same as plan"),
+    "traceback": Flag("", "show where in the code a wrong input was noticed"),
+}
+EXAMPLES = (
+    "ddjax run cad_prune:digits --workdir=runs/digits",
+    "ddjax plan methods/sre2l:imagenette --student.epochs=100",
+    "ddjax run own --data=PHOTOS --export=CHOSEN",
+)
+
+
+_MISSING = {
+    "run": ("CONFIG", EXAMPLES[0]),
+    "list": ("KIND", "ddjax list configs"),
+    "show": ("CONFIG or KEY", "ddjax show cad_prune"),
+}
+
+
+@dataclasses.dataclass
+class Command:
+    """What was asked for.
+
+    Attributes:
+      verb: of VERBS, or "help" or "version".
+      argument: the config, kind or key; "" where it is missing.
+      flags: of FLAGS, those that were given; True for those that take nothing.
+      overrides: (key, text) of settings, in their order.
+    """
+
+    verb: str
+    argument: str = ""
+    flags: dict[str, Any] = dataclasses.field(default_factory=dict)
+    overrides: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+
+def parse(arguments: list[str]) -> Command:
+    """Returns the command that arguments stand for.
+
+    Args:
+      arguments: without the program's name.
+
+    Raises:
+      InputError: an unknown or superfluous argument, or a missing one.
+    """
+    rest = list(arguments)
+    if any(word in ("--help", "-h") for word in rest):
+        return Command("help")
+    if "--version" in rest:
+        return Command("version")
+    if not rest:
+        raise InputError(f"no command: allowed are {', '.join(VERBS)}; see --help")
+    # `python -m ddjax.main --config=...` has no verb.
+    verb = "run" if rest[0].startswith("-") else rest.pop(0)
+    if verb not in VERBS:
+        near = walk.suggestion(verb, VERBS)
+        raise InputError(
+            f"{verb}: unknown command, allowed are {', '.join(VERBS)}{near}"
+        )
+    command = Command(verb)
+    while rest:
+        _take(command, rest.pop(0), rest)
+    config = command.flags.pop("config", "")
+    if config and command.argument:
+        raise InputError(
+            f"{command.argument}: unknown argument beside --config={config}; settings "
+            "are written --KEY=VALUE"
+        )
+    command.argument = command.argument or config
+    if not command.argument:
+        wanted, example = _MISSING.get(verb, _MISSING["run"])
+        raise InputError(f"{verb}: {wanted} is missing, e.g. {example}")
+    if command.flags.pop("dry_run", False):
+        command.verb = "plan"
+    return command
+
+
+def _take(command: Command, word: str, rest: list[str]) -> None:
+    """Adds one argument to a command, with the word behind it where it takes one."""
+    if not word.startswith("--"):
+        if command.argument:
+            raise InputError(
+                f"{word}: unknown argument, {command.verb} takes one; settings are "
+                "written --KEY=VALUE"
+            )
+        command.argument = word
+        return
+    name, equals, text = word[2:].partition("=")
+    key = name.removeprefix("config.")
+    if name in FLAGS and command.verb in FLAGS[name].verbs:
+        command.flags[name] = _flag_value(name, equals, text, rest)
+    elif command.verb not in ("run", "plan"):
+        raise InputError(f"--{name}: unknown flag, {command.verb} has none")
+    elif name in FLAGS:
+        raise InputError(f"--{name}: unknown flag of {command.verb}")
+    else:
+        field = _setting(key)
+        if not equals:
+            text = _setting_text(key, field, rest)
+        command.overrides.append((key, text))
+
+
+def _flag_value(name: str, equals: str, text: str, rest: list[str]) -> Any:
+    takes = FLAGS[name].takes
+    if not takes:
+        walk.require(not equals, f"--{name}", text, "the flag alone")
+        return True
+    if not equals and rest and not rest[0].startswith("--"):
+        text = rest.pop(0)
+    if not text:
+        raise InputError(f"--{name}: found nothing, allowed is --{name}={takes}")
+    if name == "distributed":
+        allowed = f"one of {', '.join(_MODES)}"
+        walk.require(text in _MODES, "--distributed", text, allowed)
+    return text
+
+
+def _setting(key: str) -> dataclasses.Field | None:
+    """Returns the field of a key, None of a section; a flag may have been meant."""
+    try:
+        return walk.find(Settings, key)[2]
+    except InputError as error:
+        near = walk.suggestion(f"--{key}", [f"--{name}" for name in FLAGS])
+        raise InputError(f"--{error}{near}") from error
+
+
+def _setting_text(key: str, field: dataclasses.Field | None, rest: list[str]) -> str:
+    """Returns the value of a setting that has no "=": the next word, or true."""
+    if field is not None and kind_of(field)[0] is bool:
+        return "true"
+    if not rest or rest[0].startswith("--"):
+        raise InputError(f"--{key}: found nothing, allowed is --{key}=VALUE")
+    return rest.pop(0)
+
+
+def help_text() -> str:
+    """Returns what `ddjax --help` prints."""
+    verbs = [(f"ddjax {verb} {_USAGE[verb]}", says) for verb, says in VERBS.items()]
+    flags = [
+        (f"--{name}={flag.takes}" if flag.takes else f"--{name}", flag.meaning)
+        for name, flag in FLAGS.items()
+    ]
+    lines = [
+        "ddjax: what is a small training set really worth?",
+        "",
+        *(f"  {usage}\n      {says}" for usage, says in verbs),
+        "  ddjax --version, ddjax --help",
+        "",
+        "Examples:",
+        *(f"  {example}" for example in EXAMPLES),
+        "",
+        "Flags:",
+        *(f"  {flag:<19} {meaning}" for flag, meaning in flags),
+        "",
+        "`ddjax list configs` names the configs, `ddjax show CONFIG` explains one. A",
+        "setting is written --KEY=VALUE, such as --student.epochs=50 or",
+        "--select.methods=random,cad_prune; `ddjax show KEY` says what it means and",
+        "may be. `python -m ddjax.main --config=CONFIG` is `ddjax run CONFIG`.",
+    ]
+    return "\n".join(lines)

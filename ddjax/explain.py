@@ -1,0 +1,155 @@
+"""What `ddjax show` prints, of a config or of a setting, and docs/settings.md."""
+
+import argparse
+import dataclasses
+import inspect
+import pathlib
+
+from ddjax import config_files
+from ddjax.errors import InputError
+from ddjax.settings import Settings, from_config, walk
+from ddjax.settings.declare import Names, allowed_text, declaration
+
+_SETTINGS = (
+    "config."  # a name that begins so is a setting's, whatever configs there are
+)
+
+
+def explain(name: str) -> str:
+    """Returns what a config or a setting is.
+
+    Args:
+      name: of a config, with a variant or without, or the key of a setting or a section
+        of settings, with `config.` before it or without.
+
+    Raises:
+      InputError: it is neither.
+    """
+    key = name.removeprefix(_SETTINGS)
+    first = key.partition(".")[0]
+    section = first in {field.name for field in dataclasses.fields(Settings)}
+    if name.startswith(_SETTINGS) or ("." in key and section):
+        return _setting(key)
+    try:
+        path, variant = config_files.split(name)
+    except InputError as error:
+        if section:
+            return _setting(key)
+        raise InputError(f"{error}, or a setting such as student.epochs") from error
+    return _config(name, path, variant)
+
+
+def _config(name: str, path: pathlib.Path, variant: str) -> str:
+    from ddjax import cost
+    from ddjax.stations import estimate
+
+    known = config_files.variants(config_files.module(path))
+    lines = [config_files.documentation(path), ""]
+    if known:
+        lines.append(f"Variants: {', '.join(known)}")
+    try:
+        settings = from_config(config_files.load(name))
+        context = estimate.open_plan(settings)
+        table = estimate.table(estimate.estimate(context))
+        *_, flops = table["flops"]
+        said = f"{flops:.1e} operations; {cost.here(flops)}"
+    except InputError as error:
+        said = f"unknown here: {error}"
+    chosen = variant or (known[0] if known else "")
+    lines.append(f"Cost{f' of {chosen}' if chosen else ''}: {said}")
+    lines.append(f"Run it:  ddjax run {name}")
+    lines.append(f"Plan it: ddjax plan {name}")
+    return "\n".join(lines)
+
+
+def _setting(key: str) -> str:
+    place, kind, field = walk.find(Settings, key)
+    if field is None:
+        says = inspect.getdoc(kind)
+        rows = (f"  {walk.join(place, name)}" for name in _names(kind))
+        return "\n".join((f"{key}: {says}", "", "Settings:", *rows))
+    declared = declaration(field)
+    lines = [
+        f"{key}: {declared.meaning}",
+        f"default: {_written(field.default)}",
+        f"allowed: {allowed_text(field)}",
+    ]
+    if isinstance(declared.allowed, Names):
+        from ddjax import catalogue
+
+        if declared.allowed.kind in catalogue.KINDS:
+            names = catalogue.KINDS[declared.allowed.kind]()
+            lines.append(f"{declared.allowed.kind}: {', '.join(names)}")
+    return "\n".join(lines)
+
+
+def _names(kind: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def _written(value: object) -> str:
+    """Returns a value as it is written on the command line."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "()"
+    return "''" if value == "" else str(value)
+
+
+def settings_page() -> str:
+    """Returns docs/settings.md: every setting with its default, range and meaning."""
+    lines = [
+        "# Settings",
+        "",
+        "Made by `python -m ddjax.explain --out docs/settings.md` from the "
+        "declarations in `ddjax/settings`.",
+        "",
+        "On the command line a setting is `--KEY=VALUE`, such as `--student.epochs=50` "
+        "or `--select.methods=random,cad_prune`; `ddjax show KEY` prints one. NAME "
+        "stands for an entry that a config adds.",
+        "",
+    ]
+    _section(lines, Settings, "")
+    return "\n".join(lines) + "\n"
+
+
+def _section(lines: list[str], kind: type, key: str) -> None:
+    """Adds a section's heading and table, and those of the sections within it."""
+    fields = dataclasses.fields(kind)
+    plain = [field for field in fields if not _within(field)]
+    lines += [f"## `{key}`" if key else "## Top level", "", inspect.getdoc(kind), ""]
+    if plain:
+        lines += ["| key | default | allowed | meaning |", "|---|---|---|---|"]
+        lines += [_row(field, key) for field in plain]
+        lines.append("")
+    for field in fields:
+        inner, place = _within(field), walk.join(key, field.name)
+        if inner and walk.entry_kind(field):
+            place += ".NAME"
+        if inner:
+            _section(lines, inner, place)
+
+
+def _within(field: dataclasses.Field) -> type | None:
+    """Returns the section that a field is or has as entries, None of a setting."""
+    entry = walk.entry_kind(field)
+    return entry or (field.type if dataclasses.is_dataclass(field.type) else None)
+
+
+def _row(field: dataclasses.Field, key: str) -> str:
+    cells = (
+        f"`{walk.join(key, field.name)}`",
+        f"`{_written(field.default)}`",
+        allowed_text(field),
+        declaration(field).meaning,
+    )
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def main() -> None:
+    """Writes docs/settings.md."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.parse_args().out.write_text(settings_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
