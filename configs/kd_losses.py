@@ -21,7 +21,7 @@ from ddjax.settings import add_labels
 VARIANTS = ("digits", "fashion_mnist", "smoke")
 
 # DKD's is that of its CIFAR recipes, NKD's and LSKD's those of their examples, CRLD's
-# that of a work built on it; DIST's is ours.
+# that of a work built on it, DIST's the default of G-VBSM's class.
 _TEMPERATURES = {
     "mse_gt": 0.0,
     "dkd": 4.0,

@@ -221,8 +221,8 @@ def made(variant: str, name: str, method: str = "") -> ConfigDict:
 
     The teacher has batch norm. On CIFAR and TinyImageNet it is trained as SRe2L's: SGD
     with momentum 0.9 and a cosine, 200 epochs of batch 128 from rate 0.1 with weight
-    decay 5e-4, or 50 of batch 256 (which is not known) from 0.2 with 1e-4 after a
-    warm-up of a tenth.
+    decay 5e-4, or 50 of batch 256 from 0.2 with 1e-4 after a warm-up of a tenth
+    (zeyuanyin/tiny-imagenet, script/train_rn18.sh).
 
     Args:
       variant: of `judged`.
@@ -273,10 +273,11 @@ def recover(config: ConfigDict, variant: str, constants: dict[str, dict]) -> Non
     found = nearest(variant, constants)
     tiny = variant in ("digits", "smoke")
     entry.recover.jitter = 32 if variant in _LARGE else 4
-    entry.recover.flip = found.get("area", entry.recover.area) < 1 and not tiny
+    entry.recover.flip = found.get("area", entry.recover.area) < 1
     entry.recover.update(found)
     if tiny:
         entry.recover.jitter = min(entry.recover.jitter, 1)
+        entry.recover.flip = False
     if variant == "smoke":
         entry.recover.iterations = 3
 

@@ -150,13 +150,13 @@ RECIPES = {
     ("cda", "imagenet"): (4000, 0.25, 0.01, 0.08, 32, True),
     ("cda", "tiny_imagenet"): (4000, 0.4, 0.05, 0.08, 4, True),
     ("cda", "cifar10"): (4000, 0.4, 0.05, 0.08, 4, True),
-    ("dwa", "cifar100"): (1000, 0.25, 0.01, 1.0, 4, False),
-    ("dwa", "tiny_imagenet"): (2000, 0.1, 0.01, 0.08, 4, False),
-    ("dwa", "imagenet"): (2000, 0.25, 0.01, 0.08, 32, False),
-    ("lpld", "imagenet"): (4000, 0.25, 0.01, 0.08, 32, False),
+    ("dwa", "cifar100"): (1000, 0.25, 0.01, 1.0, 4, True),
+    ("dwa", "tiny_imagenet"): (2000, 0.1, 0.01, 0.08, 4, True),
+    ("dwa", "imagenet"): (2000, 0.25, 0.01, 0.08, 32, True),
+    ("lpld", "imagenet"): (4000, 0.25, 0.01, 0.08, 32, True),
     ("lpld", "tiny_imagenet"): (4000, 0.1, 0.05, 0.08, 4, False),
-    ("sre2lpp", "cifar10"): (4000, 0.25, 0.01, 0.08, 4, False),
-    ("cv_dd", "imagenette"): (4000, 0.25, 0.01, 0.08, 32, False),
+    ("sre2lpp", "cifar10"): (4000, 0.25, 0.01, 0.08, 4, True),
+    ("cv_dd", "imagenette"): (4000, 0.25, 0.01, 0.08, 32, True),
 }
 
 
@@ -167,6 +167,47 @@ def test_methods_have_their_own_constants(name, variant):
     recipe = (found.iterations, found.learning_rate, found.bn_weight, found.area)
     assert (*recipe, found.jitter, not found.two_sided) == RECIPES[name, variant]
     assert found.flip == (found.area < 1)
+
+
+# Of recover.sh and the defaults of the script that it runs: weight of the statistics,
+# batch, side of the patches, momentum of the statistics, drop rate; and how many
+# teachers.
+STATISTICS = {
+    ("g_vbsm", "cifar100"): (0.01, 100, 4, 0.8, 0.4, 5),
+    ("g_vbsm", "tiny_imagenet"): (0.01, 100, 4, 0.8, 0.4, 5),
+    ("g_vbsm", "imagenet"): (0.01, 80, 16, 0.4, 0.0, 4),
+    ("edc", "cifar100"): (0.01, 100, 4, 0.8, 0.0, 8),
+    ("edc", "imagenet"): (0.1, 80, 16, 0.8, 0.0, 5),
+    ("edc", "imagenette"): (0.01, 100, 16, 0.0, 0.0, 3),
+}
+
+
+@pytest.mark.parametrize("name, variant", STATISTICS)
+def test_methods_of_many_teachers_have_their_own_constants(name, variant):
+    config = load(FOLDER / "methods" / f"{name}.py").get_config(variant)
+    entry = from_config(config).distill[name]
+    found = entry.recover
+    recipe = (found.bn_weight, found.batch, found.patch, found.momentum)
+    recipe += (found.drop_rate, len(entry.teachers))
+    assert recipe == STATISTICS[name, variant]
+    # Small images are mirrored and rolled by G-VBSM, and not cropped.
+    assert found.flip
+    if name == "g_vbsm":
+        assert (found.area == 1) == (variant != "imagenet")
+        assert (found.jitter, found.two_sided) == (32, False)
+
+
+def test_committee_has_the_priors_of_its_data_set():
+    get_config = load(FOLDER / "methods" / "cv_dd.py").get_config
+    found = {
+        variant: from_config(get_config(variant)).distill["cv_dd"]
+        for variant in presets.JUDGED
+    }
+    for entry in found.values():
+        assert len(entry.recover.prior) in (0, len(entry.teachers))
+    # Cifar's and ImageNet's differ, also in which network counts most.
+    assert found["cifar10"].recover.prior == (63.0, 65.3, 68.5, 67.6)
+    assert found["imagenet"].recover.prior == (56.4, 42.3, 52.5, 44.2)
 
 
 def test_nearest_constants_are_those_of_the_most_similar_set():

@@ -3,9 +3,9 @@
 Claim (DWA): images differ more from each other when the teacher's weights are moved for
 each batch, and are worth more.
 
-Source: AngusDujw/Diversity-Driven-Synthesis. CIFAR has no crops there. CIFAR-10 and the
-smaller sets take CIFAR-100's constants, ImageNet's subsets ImageNet's. To which sides
-images roll is not known: both, the default.
+Source: AngusDujw/Diversity-Driven-Synthesis. CIFAR has no crops there, and images roll
+one way only on all data sets. CIFAR-10 and the smaller sets take CIFAR-100's constants,
+ImageNet's subsets ImageNet's.
 
     python -m ddjax.main --config=configs/methods/dwa.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/dwa.py:cifar100
@@ -23,18 +23,22 @@ CONSTANTS = {
         "iterations": 1000,
         "learning_rate": 0.25,
         "area": 1.0,
+        "two_sided": False,
         "var_weight": 11.0,
         "ascent_steps": 12,
     },
     "tiny_imagenet": {
         "iterations": 2000,
         "learning_rate": 0.1,
+        "batch": 200,
+        "two_sided": False,
         "var_weight": 11.0,
         "ascent_steps": 12,
     },
     "imagenet": {
         "iterations": 2000,
         "learning_rate": 0.25,
+        "two_sided": False,
         "var_weight": 2.0,
         "ascent_steps": 15,
     },

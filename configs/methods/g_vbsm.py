@@ -5,8 +5,10 @@ generalise better than those that match one network's batch norms.
 
 Source: shaoshitong/G_VBSM_Dataset_Condensation. One set of constants for ImageNet, one
 for CIFAR and TinyImageNet, which the smaller sets take too; ImageNet's subsets take
-ImageNet's. How far images roll below 224 pixels is not known: 4 pixels. The second
-teacher of `digits` and `fashion_mnist` is a ConvNet-D1; `smoke` has none.
+ImageNet's. Images roll one way only, by up to 32 pixels on all data sets, and below 224
+pixels they are mirrored and not cropped; that they are shifted there besides, with a
+border of zeros, is left out. The second teacher of `digits` and `fashion_mnist` is a
+ConvNet-D1; `smoke` has none.
 
     python -m ddjax.main --config=configs/methods/g_vbsm.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/g_vbsm.py:cifar100
@@ -19,24 +21,31 @@ from ddjax import presets
 
 VARIANTS = tuple(presets.JUDGED)
 
+SMALLER = {
+    "iterations": 4000,
+    "learning_rate": 0.05,
+    "bn_weight": 0.01,
+    "batch": 100,
+    "area": 1.0,
+    "flip": True,
+    "jitter": 32,
+    "two_sided": False,
+    "momentum": 0.8,
+    "patch": 4,
+    "drop_rate": 0.4,
+}
 CONSTANTS = {
-    "cifar100": {
-        "iterations": 4000,
-        "learning_rate": 0.05,
-        "bn_weight": 0.01,
-        "batch": 100,
-    },
-    "tiny_imagenet": {
-        "iterations": 4000,
-        "learning_rate": 0.05,
-        "bn_weight": 0.01,
-        "batch": 100,
-    },
+    "cifar100": SMALLER,
+    "tiny_imagenet": SMALLER,
     "imagenet": {
         "iterations": 4000,
         "learning_rate": 0.1,
         "bn_weight": 0.01,
         "batch": 80,
+        "two_sided": False,
+        "momentum": 0.4,
+        "patch": 16,
+        "drop_rate": 0.0,
     },
 }
 LARGE = ("mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x0_5")

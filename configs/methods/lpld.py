@@ -4,8 +4,8 @@ Claim (LPLD): matched with the statistics of their class, images of a class diff
 each other, and few soft labels are then enough.
 
 Source: he-y/soft-label-pruning-for-dataset-distillation. A batch is all images of one
-class. It has no constants for CIFAR; it and the smaller sets take TinyImageNet's, whose
-number of iterations, not known, is ImageNet's. ImageNet's subsets take ImageNet's.
+class. ImageNet rolls one way only, TinyImageNet both. It has no constants for CIFAR; it
+and the smaller sets take TinyImageNet's, ImageNet's subsets ImageNet's.
 
     python -m ddjax.main --config=configs/methods/lpld.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/lpld.py:cifar100
@@ -20,7 +20,12 @@ VARIANTS = tuple(presets.JUDGED)
 
 CONSTANTS = {
     "tiny_imagenet": {"iterations": 4000, "learning_rate": 0.1, "bn_weight": 0.05},
-    "imagenet": {"iterations": 4000, "learning_rate": 0.25, "bn_weight": 0.01},
+    "imagenet": {
+        "iterations": 4000,
+        "learning_rate": 0.25,
+        "bn_weight": 0.01,
+        "two_sided": False,
+    },
 }
 
 

@@ -5,7 +5,7 @@ Claim (Hard Truths): of the published methods RDED's images do best with hard la
 
 Source: LINs-lab/RDED: 5 crops of 300 images a class, of 0.08 of the area on; 2 x 2
 patches an image at 224 pixels, one at 32 and 64 and on the smaller sets. Where a class
-has fewer than 300 images all of them are cropped.
+has fewer than 300 images all of them are cropped; there it is an error.
 
     python -m ddjax.main --config=configs/methods/rded.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/rded.py:cifar100

@@ -3,8 +3,10 @@
 Claim (CV-DD): a start from patches of real images, crops and labels from small batches
 make SRe2L a strong baseline. The labels are RD3's here.
 
-Source: Jiacheng8/CV-DD, whose constants are the same for all data sets. Its patches are
-said to be of medium difficulty: here RDED's, the middle ones by the teacher's loss.
+Source: Jiacheng8/CV-DD, whose constants are the same for all data sets, a roll one way
+among them, but for how far images roll. Its patches, which its code reads and does not
+make, are said to be of medium difficulty: here RDED's, the middle ones by the teacher's
+loss.
 
     python -m ddjax.main --config=configs/methods/sre2lpp.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/sre2lpp.py:cifar100
@@ -18,7 +20,12 @@ from ddjax import presets
 VARIANTS = tuple(presets.JUDGED)
 
 CONSTANTS = {
-    "imagenet": {"iterations": 4000, "learning_rate": 0.25, "bn_weight": 0.01},
+    "imagenet": {
+        "iterations": 4000,
+        "learning_rate": 0.25,
+        "bn_weight": 0.01,
+        "two_sided": False,
+    },
 }
 
 

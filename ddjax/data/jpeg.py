@@ -23,9 +23,13 @@ def decode(data: bytes, size: int, num_channels: int, where: str) -> np.ndarray:
     bytes give the same pixels, always.
 
     An image that has the size already is decoded to the very pixels that are loaded
-    into memory. Others differ from `source.resize`, the exact mean of areas, which is
-    ten to twenty times slower: at 224 pixels from 500x375 by 0.4 (smooth) to 6 (much
-    grain) of 255 levels on average.
+    into memory, with two exceptions, both JPEG. One in CMYK differs by up to 2 of 255
+    levels: libjpeg and Pillow, which reads images into memory, turn it into RGB by
+    different arithmetic. One in colour that is asked for in grey is its luma here, and
+    the grey of its RGB pixels there: the same, but where these were cut off at 0 or
+    255, by up to 15 levels in pure noise. Others differ from `source.resize`, the exact
+    mean of areas, which is ten to twenty times slower: at 224 pixels from 500x375 by
+    0.4 (smooth) to 6 (much grain) of 255 levels on average.
 
     Args:
       data: a JPEG or PNG file. Grey, CMYK and palette images become what
@@ -49,7 +53,7 @@ def decode(data: bytes, size: int, num_channels: int, where: str) -> np.ndarray:
             pixels = simplejpeg.decode_jpeg(
                 data, space, min_height=size, min_width=size
             )
-        except ValueError:  # CMYK, or flawed: Pillow forgives more and says why not
+        except ValueError:  # flawed: Pillow forgives more and says why not
             pixels = None
     if pixels is None:
         pixels = source.decode(io.BytesIO(data), num_channels, where)

@@ -37,9 +37,9 @@ def draw_strips(
       recipe: an augmentation with `patch_shuffle`.
       seed, epoch, example_id: [] int32.
 
-    Source: RDED, class ShufflePatches, first thing in its augmentation (methods.md,
-      3.4); the unified protocol has it too (3.1). Columns are permuted before rows
-      there, which gives the same image as the other way round.
+    Source: LINs-lab/RDED (validation/utils.py), class ShufflePatches, first thing after
+      the conversion to a tensor; RD3's unified protocol has it too. Columns are
+      permuted before rows there, which gives the same image as the other way round.
     """
     key = view_key(SHUFFLE, seed, epoch, example_id)
     rows, columns = jnp.argsort(jax.random.uniform(key, (2, recipe.patch_shuffle)))
@@ -52,7 +52,12 @@ def destination(places_F: jax.Array, size: int) -> jax.Array:
     Args:
       places_F: [F] int32, of `Strips`.
       size: of the image along the axis, static, at least F. A strip has size // F
-        pixels, the last one also the remainder, which it takes along, as in RDED.
+        pixels, the last one also the remainder, which it takes along: nothing is lost.
+
+    Source: RDED as in `draw_strips`, where the remainder is left out (but of strips one
+      pixel wide) and the image becomes smaller: its test for the last strip compares
+      the strip's first pixel with its number. No difference where F divides the size,
+      as 2 does in all of RDED's recipes.
     """
     starts_F = np.arange(len(places_F)) * (size // len(places_F))
     widths_F = np.diff(starts_F, append=size)

@@ -23,7 +23,8 @@ def cda(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
     Raises:
       InputError: `area` is 1, or as `sre2l`.
 
-    Source: section 1.3 of the methods' facts; VILA-Lab/SRe2L, CDA. Deviations as SRe2L.
+    Source: Yin and Shen, "Dataset Distillation via Curriculum Data Synthesis in Large
+    Data Era", TMLR 2024; VILA-Lab/SRe2L, folder CDA. Deviations as `sre2l`.
     """
     if settings.area >= 1:
         raise InputError(

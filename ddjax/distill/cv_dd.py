@@ -31,10 +31,12 @@ def cv_dd(task: Task, settings: Recover, start: Distilled | None = None) -> Dist
       InputError: there are fewer teachers than `drawn`; there are priors, but not one a
         teacher; or as `sre2lpp`.
 
-    Source: section 1.5 of the methods' facts; Jiacheng8/CV-DD. Deviations: it draws two
-    of five teachers at 50 images a class, and takes fixed ones at 10 and all at 1, here
-    `drawn` says how many; the priors of its data sets are settings, none by default;
-    and those of SRe2L.
+    Source: Cui et al., "Dataset Distillation via Committee Voting", arXiv 2501.07575;
+    Jiacheng8/CV-DD, recover/recover.py. Deviations: two of its five teachers are drawn
+    at 50 images a class; at 10 each image index has another one of the ten pairs, in a
+    fixed order; at 1 it takes a fixed pair of each data set. Here `drawn` of them are
+    drawn at any number. The priors of its data sets are settings, none by default; and
+    the deviations of `sre2l`.
     """
     teachers = task.teachers
     if settings.drawn > len(teachers):

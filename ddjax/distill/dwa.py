@@ -38,9 +38,10 @@ def dwa(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
     Raises:
       InputError: a class has fewer than `ipc` images, or as `sre2l`.
 
-    Source: section 1.8 of the methods' facts; AngusDujw/Diversity-Driven-Synthesis.
-    Deviations: every batch climbs from the teacher's own weights, where theirs pile up
-    over the batches of an image index; and those of SRe2L.
+    Source: Du et al., "Diversity-Driven Synthesis", arXiv 2409.17612;
+    AngusDujw/Diversity-Driven-Synthesis. Deviations: every batch climbs from the
+    teacher's own weights, where theirs pile up over the batches of an image index; and
+    those of `sre2l`.
     """
     teacher = task.teachers[0]
     plain = look_at(teacher)

@@ -34,10 +34,11 @@ def edc(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
       InputError: a class has no image in the pool, there are no images to start from,
         or as `sre2l`.
 
-    Source: section 1.7 of the methods' facts; shaoshitong/EDC. Deviations: the
-    statistics of classes are those of their images together, where theirs leave out
-    what differs between images and have patches' means and variances exchanged; the
-    start images are not shuffled; and those of G-VBSM.
+    Source: "Elucidating the Design Space of Dataset Condensation"; shaoshitong/EDC.
+    Deviations: the statistics of classes are those of their images together, where
+    theirs leave out what differs between images, and between the classes of a batch,
+    and have patches' means and variances exchanged; the start images are neither
+    mirrored nor shuffled; and those of `g_vbsm`.
     """
     counts = np.bincount(task.labels, minlength=task.num_classes)
     if counts.min() < 1:

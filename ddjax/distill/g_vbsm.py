@@ -33,11 +33,12 @@ def g_vbsm(task: Task, settings: Recover, start: Distilled | None = None) -> Dis
     Raises:
       InputError: as `sre2l`.
 
-    Source: section 1.6 of the methods' facts; shaoshitong/G_VBSM_Dataset_Condensation.
-    Deviations: the average of statistics starts from the first ones, not from 0; the
+    Source: arXiv 2311.17950; shaoshitong/G_VBSM_Dataset_Condensation. Deviations: the
+    average of statistics starts from the first ones of each batch, where theirs starts
+    from 0 and goes on from one batch to the next, as do the turns of the teachers; the
     pool is measured as it is, not in augmented views; a class is in one batch where it
-    fits; on small images theirs are shifted and rolled and not cropped, here `area` and
-    `jitter` say; and those of SRe2L.
+    fits; on small images theirs are shifted with a border of zeros, mirrored and rolled
+    and not cropped, here `area`, `flip` and `jitter` say; and those of `sre2l`.
     """
     began, looks = time.perf_counter(), []
     for teacher in task.teachers:

@@ -25,7 +25,7 @@ def likeness(images_BHWK: jax.Array, classes: int) -> jax.Array:
     Returns:
       [] float32, in nats.
 
-    Source: G-VBSM , its "nuclear norm" loss.
+    Source: G-VBSM (shaoshitong/G_VBSM_Dataset_Condensation), its "nuclear norm" loss.
     """
     pooled = _pooled(images_BHWK).reshape(classes, len(images_BHWK) // classes, -1)
     gram = jnp.matmul(pooled, pooled.swapaxes(1, 2), precision="highest")

@@ -30,9 +30,10 @@ def lpld(task: Task, settings: Recover, start: Distilled | None = None) -> Disti
     Raises:
       InputError: a class has no image in the pool, or as `sre2l`.
 
-    Source: section 1.12 of the methods' facts; he-y/soft-label-pruning-for-dataset-
-    distillation. Deviations: statistics of a class are exact over all its images, see
-    `statistics_of`; and those of SRe2L.
+    Source: Xiao and He, "Are Large-scale Soft Labels Necessary for Large-scale Dataset
+    Distillation?", arXiv 2410.15919; he-y/soft-label-pruning-for-dataset-distillation.
+    Deviations: statistics of a class are exact over all its images, see
+    `statistics_of`; and those of `sre2l`.
     """
     teacher = task.teachers[0]
     plain = look_at(teacher)

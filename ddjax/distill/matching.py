@@ -103,7 +103,8 @@ def smoothed(
       without gradient, to be kept.
 
     Source: G-VBSM (its alpha). There the average starts from 0, so that the first
-    iterations match statistics that are too small.
+    iterations match statistics that are too small, and is not begun anew for the next
+    batch, whose first iterations match statistics of the batch before.
     """
     share = jnp.where(first, 0.0, momentum)
     seen, kept = {}, {}

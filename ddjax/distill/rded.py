@@ -26,9 +26,11 @@ def rded(task: Task, settings: Patches) -> Distilled:
         images (or `candidates` is less) than there are patches, or the teacher's losses
         are not finite.
 
-    Source: LINs-lab/RDED, "On the Diversity and Realism of Distilled Dataset". There,
-    fewer candidates than patches give fewer images, or none; images are cropped as they
-    lie on disk, here as the pool holds them, all of one size; mean and deviation are
+    Source: Sun et al., "On the Diversity and Realism of Distilled Dataset", arXiv
+    2312.03526; LINs-lab/RDED, folder synthesize. There, a class with fewer images than
+    candidates ends in an error, and so do fewer candidates than patches, unless one is
+    left for the last cell, which all images then share; images are cropped as they lie
+    on disk, here as the pool holds them, all of one size; mean and deviation are
     ImageNet's for every data set, here the data's own; the result is cut down to whole
     values and compressed as JPEG, here rounded once; nothing is seeded.
     """

@@ -24,9 +24,11 @@ def sre2l(task: Task, settings: Recover, start: Distilled | None = None) -> Dist
     Raises:
       InputError: the teacher has no batch norm, or as `synthesise`.
 
-    Source: section 1.1 of the methods' facts; VILA-Lab/SRe2L. Deviations: each image is
-    seen in its own view; a last block of classes is not smaller than the others by more
-    than one; total variation and the L2 penalty, zero in all its recipes, are left out.
+    Source: Yin, Xing and Shen, "Squeeze, Recover and Relabel", arXiv 2306.13092;
+    VILA-Lab/SRe2L. Deviations: each image is seen in its own view; a last block of
+    classes is not smaller than the others by more than one; total variation and the L2
+    penalty, which its scripts for ImageNet have and its recipes set to zero, are left
+    out; pixels are rounded, not cut off and compressed as JPEG.
     """
     teacher = task.teachers[0]
     looks = (teacher.network,), (look_at(teacher),)

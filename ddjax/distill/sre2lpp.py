@@ -21,7 +21,8 @@ def sre2lpp(task: Task, settings: Recover, start: Distilled | None = None) -> Di
     Raises:
       InputError: there are no images to start from, or as `sre2l`.
 
-    Source: section 1.5 of the methods' facts; Jiacheng8/CV-DD. Deviations as SRe2L.
+    Source: Cui et al., "Dataset Distillation via Committee Voting", arXiv 2501.07575,
+    its baseline; Jiacheng8/CV-DD, recover/recover.py. Deviations as `sre2l`.
     """
     teacher = task.teachers[0]
     looks = (teacher.network,), (look_at(teacher),)

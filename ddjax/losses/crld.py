@@ -47,10 +47,12 @@ def crld(
     Raises:
       InputError: the shapes differ, or a number is out of its range.
 
-    Source: the loss file of CRLD without its added cross-entropies. The defaults of
-      temperature and thresholds are those of scx-822/CRLD-main, a work built on it,
-      whose weights are 2 within and 0.5 across for CIFAR-100; the equal weights here
-      are this project's choice.
+    Source: "Cross-View Consistency Regularisation for Knowledge Distillation" (ACM MM
+      2024), its loss file (distillers/CRLD.py) as scx-822/CRLD-main, a work built on
+      it, has it, without the added cross-entropies. The defaults of temperature and
+      thresholds are those of that repository's configuration (engine/cfg.py), whose
+      weights are 2 within and 0.5 across; the equal weights here are this project's
+      choice.
     """
     check_fractions(weak_threshold=weak_threshold, strong_threshold=strong_threshold)
     check_weights(within_weight=within_weight, cross_weight=cross_weight)

@@ -18,7 +18,7 @@ def entropy(trace: Trace, at: int = -1) -> np.ndarray:
     Raises:
       InputError: `entropy` was not recorded, or the snapshot is not in the trace.
 
-    Source: PatrickZH/DeepCore, whose score is the same with its sign turned and 1e-6
-    added to each probability.
+    Source: PatrickZH/DeepCore (uncertainty.py), whose score is the same with its sign
+    turned and 1e-6 added to each probability inside the logarithm only.
     """
     return trace.at("entropy", at).copy()

@@ -79,9 +79,10 @@ class LastLayer:
         Higher is harder. GraNd is the gradient norm in all parameters, averaged over
         runs; its restriction to the last layer is DeepCore's.
 
-        Source: PatrickZH/DeepCore, `GradientNorm.py` and `grand.py`, which average over
-        epochs and over ten runs; here one model. `grand.py` differentiates the
-        cross-entropy of a softmax of a softmax; here the softmax is taken once.
+        Source: PatrickZH/DeepCore, `grand.py`, which averages over ten runs; here one
+        model. It divides each gradient by the size of its batch, since it
+        differentiates the mean loss: in the last batch, which is smaller, norms are
+        larger there. Until January 2023 it took the softmax twice.
         """
         return np.sqrt(self.squares()).astype(np.float32)
 

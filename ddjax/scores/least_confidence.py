@@ -18,7 +18,7 @@ def least_confidence(trace: Trace, at: int = -1) -> np.ndarray:
     Raises:
       InputError: `least_confidence` was not recorded, or the snapshot is not there.
 
-    Source: PatrickZH/DeepCore, which takes the largest logit where this takes the
-    probability: logits of two examples have no common scale.
+    Source: PatrickZH/DeepCore (uncertainty.py), which takes the largest logit where
+    this takes the probability: logits of two examples have no common scale.
     """
     return trace.at("least_confidence", at).copy()

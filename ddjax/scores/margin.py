@@ -21,6 +21,6 @@ def margin(trace: Trace, at: int = -1) -> np.ndarray:
     Raises:
       InputError: a field was not recorded, or the snapshot is not there.
 
-    Source: PatrickZH/DeepCore, whose score p1 - p2 is turned here.
+    Source: PatrickZH/DeepCore (uncertainty.py), whose score p1 - p2 is turned here.
     """
     return trace.at("least_confidence", at) + trace.at("second_prob", at)

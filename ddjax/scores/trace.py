@@ -209,8 +209,9 @@ def step_kl(log_probs_NC: np.ndarray, previous_NC: np.ndarray) -> np.ndarray:
     Returns:
       [...] float32, sum_c |p_c (log p_c - log p'_c)| in nats, at least 0.
 
-    Source: zhangxin-xd/Dataset-Pruning-TDDS, without the 1e-8 added to probabilities.
-    The absolute value inside the sum makes it larger than a KL divergence.
+    Source: zhangxin-xd/Dataset-Pruning-TDDS, without the 1e-8 that it adds to
+    probabilities inside the logarithms. The absolute value inside the sum makes it
+    larger than a KL divergence.
     """
     changes_NC = np.exp(log_probs_NC) * (log_probs_NC - previous_NC)
     return np.sum(np.abs(changes_NC), axis=-1, dtype=np.float64).astype(np.float32)

@@ -37,9 +37,12 @@ def craig(gradients: LastLayer, labels, per_class: int) -> np.ndarray:
     Source: Mirzasoleiman, Bilmes, Leskovec, ICML 2020; baharanm/craig, `util.py`, where
     the similarity is the largest distance minus the distance, class by class. There the
     distances are of the errors alone (`mnist.py`); of weights and bias, as here, in
-    PatrickZH/DeepCore, `Craig.py`. Two deviations: CRAIG selects anew while it trains,
+    PatrickZH/DeepCore, `craig.py`. Two deviations: CRAIG selects anew while it trains,
     here once; and it weights an example by the number of those nearest to it, but
-    students here train unweighted.
+    students here train unweighted. DeepCore divides every gradient by the size of its
+    batch, since it differentiates the mean loss: the last batch of a class, which is
+    smaller, has longer gradients there, which lie further apart and are chosen more
+    often. Here no gradient depends on a batch.
     """
     pools = groups(labels, per_class)
     check_labels("labels", labels, gradients.num_examples, gradients.num_classes)

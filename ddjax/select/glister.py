@@ -49,11 +49,13 @@ def glister(
         its errors or miss a class, or the step is negative or not finite.
 
     Source: Killamsetty et al., AAAI 2021, arXiv 2012.10630; decile-team/cords,
-    `glisterstrategy.py`, "PerClass" with "Naive" greedy; its step is the learning rate
-    of the student, 0.01 for CIFAR-10. PatrickZH/DeepCore, `Glister.py`, takes the mean
-    instead of the sum (rate 0.1), and ranks by the first v alone, as the update is
-    passed on under a misspelt name. One deviation: selection is done once, not every
-    few epochs.
+    `glisterstrategy.py`, "PerClass" with "Naive" greedy (its configuration for CIFAR-10
+    has "Supervised" and "Stochastic"); its step is the learning rate of the student,
+    0.01 for CIFAR-10 until February 2023, 0.05 since. PatrickZH/DeepCore, `glister.py`,
+    takes the mean instead of the sum (rate 0.1), and ranks by the first v alone, as the
+    update is passed on under a misspelt name; it divides every gradient by the size of
+    its batch, so that examples of the last batch of a class, which is smaller, have
+    larger gains there. One deviation: selection is done once, not every few epochs.
     """
     pools = groups(labels, per_class)
     check_labels("labels", labels, gradients.num_examples, gradients.num_classes)

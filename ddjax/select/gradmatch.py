@@ -47,11 +47,16 @@ def gradmatch(
 
     Source: Killamsetty et al., ICML 2021, arXiv 2103.00123; decile-team/cords,
     `gradmatchstrategy.py` and `omp_solvers.py`, with the penalty of its configuration
-    for CIFAR-10 (PatrickZH/DeepCore, `GradMatch.py`, has 1). Deviations: both take
-    plain least squares inside the loop; cords then drops negative weights one by one
-    and fills the budget at random, and DeepCore solves the normal equations for w >= 0
-    once at the end and returns only positive weights; here the problem above is solved
-    in every step. That configuration of cords matches the gradient of the class's own
+    for CIFAR-10; PatrickZH/DeepCore, `gradmatch.py`. Deviations: both leave the penalty
+    out of the first step, where there is one weight, and have it in all others; here it
+    is in every step. Both let weights be negative inside the loop; cords then drops
+    negative ones one by one and fills the budget at random, and DeepCore solves the
+    normal equations for w >= 0 once at the end and returns only positive weights; here
+    the problem above is solved in every step. DeepCore's penalty is 1, but it divides
+    every gradient by the size of its batch, since it differentiates the mean loss:
+    beside gradients of examples, as here, its penalty is the squared batch, 65,536 for
+    its default of 256, and the last batch of a class, which is smaller, has longer
+    gradients. That configuration of cords matches the gradient of the class's own
     output, here all outputs count. Selection is done once, and students train
     unweighted.
     """
