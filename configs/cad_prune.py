@@ -24,8 +24,8 @@ Readings of the paper where it is ambiguous, each a setting:
 
 - `select.cad_quantity`: S is the true-class probability, which fits the paper's Eq. 1,
   or EL2N. What both gave on Fashion-MNIST stands in the README.
-- `select.cad_keep`: the highest CAD is kept, class-balanced. The lowest are images that
-  no longer move; a prototype's 11 % at IPC 10 is why they are not the default.
+- `select.cad_keep`: the highest CAD is kept, class-balanced. The lowest are images
+  whose predictions no longer move.
 - `select.cad_span`: 0, the longest span that the trace allows, S - W. The paper's J = 6
   is for ImageNet; an independent re-implementation found 6 too short on CIFAR-100.
 """
