@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from ddjax.errors import InputError
-from ddjax.settings.walk import suggestion
+from ddjax.settings.walk import require, suggestion
 
 _PACKAGE = Path(__file__).parent
 
@@ -98,12 +98,7 @@ def load(spec: str, data: str = "") -> Any:
     get_config = getattr(found, "get_config", None)
     if not callable(get_config):
         raise InputError(f"{path}: has no function get_config, which gives the config")
-    known = variants(found)
-    if known and variant and variant not in known:
-        raise InputError(
-            f"{spec}: found variant {variant!r}, allowed is one of {', '.join(known)}"
-            f"{suggestion(variant, known)}"
-        )
+    check_variant(variant, found)
     derives = "data" in inspect.signature(get_config).parameters
     arguments = {"data": data} if derives and data else {}
     config = _called(path, get_config, *filter(None, [variant]), **arguments)
@@ -116,6 +111,14 @@ def load(spec: str, data: str = "") -> Any:
 def variants(found: ModuleType) -> tuple[str, ...]:
     """Returns the variants of a config's file, the default first; () if it has none."""
     return tuple(getattr(found, "VARIANTS", ()))
+
+
+def check_variant(variant: str, found: ModuleType) -> None:
+    """Raises InputError for a variant that a config's file does not have; "" is one."""
+    known = ("", *variants(found))
+    if len(known) > 1:
+        allowed = f"one of {', '.join(known[1:])}{suggestion(variant, known)}"
+        require(variant in known, "variant", variant, allowed)
 
 
 def documentation(path: Path) -> str:

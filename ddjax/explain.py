@@ -43,7 +43,9 @@ def _config(name: str, path: pathlib.Path, variant: str) -> str:
     from ddjax import cost
     from ddjax.stations import estimate
 
-    known = config_files.variants(config_files.module(path))
+    module = config_files.module(path)
+    known = config_files.variants(module)
+    config_files.check_variant(variant, module)
     lines = [config_files.documentation(path), ""]
     if known:
         lines.append(f"Variants: {', '.join(known)}")
@@ -107,15 +109,26 @@ def settings_page() -> str:
         "stands for an entry that a config adds.",
         "",
     ]
-    _section(lines, Settings, "")
+    _section(lines, Settings, "", {})
     return "\n".join(lines) + "\n"
 
 
-def _section(lines: list[str], kind: type, key: str) -> None:
-    """Adds a section's heading and table, and those of the sections within it."""
+def _section(lines: list[str], kind: type, key: str, told: dict[type, str]) -> None:
+    """Adds a section's heading and table, and those of the sections within it.
+
+    Args:
+      lines: of the page.
+      kind: the section's class.
+      key: where it stands.
+      told: classes that the page has already -> where.
+    """
+    lines += [f"## `{key}`" if key else "## Top level", "", inspect.getdoc(kind), ""]
+    if kind in told:
+        lines += [f"Its settings are those of `{told[kind]}`.", ""]
+        return
+    told[kind] = key
     fields = dataclasses.fields(kind)
     plain = [field for field in fields if not _within(field)]
-    lines += [f"## `{key}`" if key else "## Top level", "", inspect.getdoc(kind), ""]
     if plain:
         lines += ["| key | default | allowed | meaning |", "|---|---|---|---|"]
         lines += [_row(field, key) for field in plain]
@@ -125,7 +138,7 @@ def _section(lines: list[str], kind: type, key: str) -> None:
         if inner and walk.entry_kind(field):
             place += ".NAME"
         if inner:
-            _section(lines, inner, place)
+            _section(lines, inner, place, told)
 
 
 def _within(field: dataclasses.Field) -> type | None:

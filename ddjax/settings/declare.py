@@ -42,12 +42,15 @@ class Names:
     """Names of things of one kind, which the settings themselves do not know.
 
     Attributes:
-      kind: of the catalogue, such as "networks".
-      also: other values that are allowed.
+      kind: of `ddjax list`, such as "networks", or of the settings' own entries.
+      says: where they stand; "": in `ddjax list KIND`.
     """
 
     kind: str
-    also: tuple[str, ...] = ()
+    says: str = ""
+
+    def __str__(self) -> str:
+        return self.says or f"a name of `ddjax list {self.kind}`"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +159,7 @@ def allowed_text(field: dataclasses.Field) -> str:
         one = "an integer in" if kind is int else "a number in"
         words = f"{one} {declared.allowed}"
     elif isinstance(declared.allowed, Names):
-        words = " or ".join((*declared.allowed.also, f"one of {declared.allowed.kind}"))
+        words = str(declared.allowed)
     elif isinstance(declared.allowed, tuple):
         words = f"one of {', '.join(declared.allowed)}"
     elif isinstance(declared.allowed, Text):

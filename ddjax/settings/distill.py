@@ -19,7 +19,7 @@ class Distill:
     teachers: tuple[str, ...] = setting(
         ("teacher",),
         "`teacher`, or names of `committee`.",
-        Names("teachers"),
+        Names("teachers", "`teacher` or a name in `committee`"),
         counts="[1, 1000]",
         each="once",
     )

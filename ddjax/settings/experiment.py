@@ -36,7 +36,7 @@ class Settings:
     regimes: tuple[str, ...] = setting(
         ("hard", "soft", "soft_kd"),
         "Names in `labels` to train students with; (): only teachers are trained.",
-        Names("regimes"),
+        Names("regimes", "a name in `labels`"),
         each="once",
     )
     labels: dict[str, Labels] = entries(

@@ -73,7 +73,7 @@ class Labels:
     committee: tuple[str, ...] = setting(
         (),
         "Teachers of `committee` whose logits are averaged; (): `teacher` alone.",
-        Names("teachers"),
+        Names("teachers", "`teacher` or a name in `committee`"),
     )
     committee_mean: str = setting(
         "plain", "How their logits are averaged.", COMMITTEE_MEANS
