@@ -5,6 +5,28 @@ from ml_collections import ConfigDict
 from ddjax import settings
 from ddjax.settings.augment import DSA_OPERATIONS
 
+__all__ = [
+    "JUDGED",
+    "committee",
+    "digits",
+    "dsa_student",
+    "fashion_mnist",
+    "fkd_student",
+    "imagenet",
+    "judged",
+    "made",
+    "named_protocol",
+    "nearest",
+    "rd3_student",
+    "recover",
+    "smoke",
+    "stitch",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 def digits() -> ConfigDict:
     """scikit-learn's 8x8 digits, ConvNet-D2 width 32, padded crops and CutMix."""
