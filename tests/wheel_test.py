@@ -178,7 +178,7 @@ def test_command_lists_shows_and_plans_what_comes_with_it(clean):
         name = path.relative_to(ROOT / "configs").with_suffix("").as_posix()
         assert name in listed
     assert "student" in clean("ddjax", "show", "cad_prune")
-    assert "image passes" in clean("ddjax", "plan", "cad_prune:digits")
+    assert "H100" in clean("ddjax", "plan", "cad_prune:digits")
     assert not list(clean.folder.iterdir())
 
 
@@ -225,13 +225,13 @@ def test_what_needs_an_optional_package_says_so(
     assert code == 2, err
     (line,) = err.splitlines()
     assert line.startswith(f"error: {package} is not installed"), err
-    assert line.endswith(f"pip install {package}"), err
+    assert f"needs it; pip install {package}" in line, err
     assert not list(clean.folder.iterdir())
 
 
 def test_benchmarks_run(clean):
     program = ROOT / "benchmarks" / "selection.py"
-    out = clean("python", program, "--part", "growth", "--shrink", "100")
+    out = clean("python", program, "--part", "growth", "--shrink", "20")
     assert "| facility_location |" in out
 
 
