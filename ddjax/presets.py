@@ -15,6 +15,29 @@ def check_variant(variant: str, known: Collection[str]) -> None:
     require(variant in known, "variant", variant, allowed)
 
 
+__all__ = [
+    "JUDGED",
+    "committee",
+    "digits",
+    "dsa_student",
+    "fashion_mnist",
+    "fkd_student",
+    "imagenet",
+    "judged",
+    "made",
+    "named_protocol",
+    "nearest",
+    "rd3_student",
+    "recover",
+    "smoke",
+    "stitch",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 def digits() -> ConfigDict:
     """scikit-learn's 8x8 digits, ConvNet-D2 width 32, padded crops and CutMix."""
     config = settings.defaults()

@@ -3,8 +3,8 @@
     python tests/snippets.py FILE...
 
 What the prose around a block presupposes, such as images in memory or a file of
-weights, is given here: a block gets the names of every entry of `GIVEN` whose key it
-holds.
+weights, is given here: a block gets the names of every entry of `GIVEN` that it has the
+key of.
 """
 
 import pathlib

@@ -40,12 +40,22 @@ __all__ = [
     "SCORES",
     "LastLayer",
     "Trace",
+    "aum",
+    "cad",
+    "dual",
+    "dyn_unc",
+    "el2n",
+    "el2n_sl",
+    "entropy",
+    "forgetting",
     "grand",
+    "least_confidence",
+    "margin",
     "mean_over_runs",
     "prototypes",
     "snapshot",
     "step_kl",
-    *SCORES,
+    "tdds",
 ]
 
 
