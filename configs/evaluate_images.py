@@ -26,6 +26,7 @@ Any other source and network are settings: `--config.data.source=folder:PATH`,
 """
 
 from ddjax import presets
+from ddjax.settings import REQUIRED
 
 VARIANTS = ("digits", "fashion_mnist", "smoke")
 
@@ -44,5 +45,5 @@ def get_config(variant: str = "digits"):
         config.student.epochs = 10
     config.name = f"evaluate_images_{variant}"
     config.select.methods = ("random",)
-    config.images = "PATH"  # to be set on the command line
+    config.images = REQUIRED
     return config

@@ -5,6 +5,7 @@ mistakes are a matter of milliseconds.
 """
 
 import dataclasses
+import os
 from typing import Any
 
 from ddjax.errors import InputError
@@ -161,6 +162,8 @@ def _flag_value(name: str, equals: str, text: str, rest: list[str]) -> Any:
         text = rest.pop(0)
     if not text:
         raise InputError(f"--{name}: found nothing, allowed is --{name}={takes}")
+    if takes in ("DIR", "PATH"):
+        return os.path.expanduser(text)
     if name == "distributed":
         allowed = f"one of {', '.join(_MODES)}"
         walk.require(text in _MODES, "--distributed", text, allowed)

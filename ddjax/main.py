@@ -88,7 +88,7 @@ def _run(asked: Command, settings: Settings) -> None:
         if not mesh.primary():
             sys.stdout = open(os.devnull, "w")
         workdir = asked.flags.get("workdir") or os.path.join("runs", settings.name)
-        experiment.run(settings, os.path.expanduser(workdir))
+        experiment.run(settings, workdir)
     except InputError as error:
         if not _several():
             raise

@@ -39,6 +39,14 @@ def test_a_value_may_hold_what_separates():
     assert found == ("teacher.path", "x=y:z")
 
 
+def test_a_home_folder_is_what_is_meant(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    flags = [f"--{name}=~/x" for name in ("workdir", "data", "export")]
+    found = parse(["run", "a", *flags]).flags
+    assert found == dict.fromkeys(("workdir", "data", "export"), "/home/me/x")
+    assert parse(["run", "a", "--workdir", "~"]).flags == {"workdir": "/home/me"}
+
+
 @pytest.mark.parametrize("words", [["--help"], ["run", "-h"], ["run", "a", "--help"]])
 def test_help_is_heard_anywhere(words):
     assert parse(words).verb == "help"

@@ -1,16 +1,13 @@
 """Every file under configs/, in every variant that its docstring names, is valid."""
 
-import ast
-import importlib.util
-import inspect
 import pathlib
 import re
 
 import ml_collections
 import pytest
 
-from ddjax import experiment, presets
-from ddjax.settings import from_config
+from ddjax import config_files, experiment, presets
+from ddjax.settings import REQUIRED, from_config
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 FILES = sorted(FOLDER.rglob("*.py"))
@@ -18,26 +15,19 @@ SMOKE_STUDENTS, SMOKE_STEPS, SMOKE_EPOCHS = 40, 400, 5
 
 
 def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return config_files.module(path)
 
 
 def variants(path):
-    """The strings that get_config compares its argument with, and its default."""
-    if path.parent.name in ("protocols", "methods"):
-        return sorted(presets.JUDGED)
-    tree = ast.parse(path.read_text())
-    compared = {
-        right.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Compare) and getattr(node.left, "id", "") == "variant"
-        for right in node.comparators
-        if isinstance(right, ast.Constant)
-    }
-    default = inspect.signature(load(path).get_config).parameters["variant"].default
-    return sorted(compared | {default})
+    return config_files.variants(load(path))
+
+
+def config_of(path, variant):
+    """A variant's config, with a value where its user has to give one."""
+    config = load(path).get_config(variant)
+    if config.images == REQUIRED:
+        config.images = "images"
+    return config
 
 
 ALL = [(path, variant) for path in FILES for variant in variants(path)]
@@ -51,7 +41,7 @@ def test_there_are_configs():
     "path, variant", ALL, ids=lambda value: getattr(value, "stem", value)
 )
 def test_variant_is_accepted(path, variant, tmp_path, monkeypatch):
-    config = load(path).get_config(variant)
+    config = config_of(path, variant)
     assert isinstance(config, ml_collections.ConfigDict) and config.is_locked
     settings = from_config(config)
     kind, _, folder = settings.data.source.partition(":")
@@ -72,7 +62,7 @@ def test_variants_have_names_of_their_own(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_smoke_is_there_and_small(path):
     assert "smoke" in variants(path)
-    settings = from_config(load(path).get_config("smoke"))
+    settings = from_config(config_of(path, "smoke"))
     students = len(settings.protocol.seeds) * len(settings.regimes)
     students *= (len(settings.select.methods) + 1) * len(settings.select.ipcs)
     assert students * (1 + len(settings.transfer)) <= SMOKE_STUDENTS

@@ -14,6 +14,7 @@ from ddjax.distill.pca import pca
 from ddjax.distill.rded import rded
 from ddjax.distill.task import Task, Teacher
 from ddjax.errors import InputError
+from ddjax.settings import walk
 from ddjax.settings.patches import Patches
 
 SIDE, CLASSES, EACH, IPC = 8, 3, 30, 2  # 90 images: more than a block
@@ -263,7 +264,7 @@ def test_a_teacher_without_finite_losses_is_refused():
         ({"factor": 0}, "p.factor: found 0"),
         ({"crops": 0}, "p.crops: found 0"),
         ({"candidates": 0}, "p.candidates: found 0"),
-        ({"area": (0.0, 1.0)}, r"p.area: found \(0.0, 1.0\)"),
+        ({"area": (0.0, 1.0)}, "p.area: found 0.0"),
         ({"area": (0.5, 0.4)}, "p.area: found"),
         ({"area": (0.5, 1.1)}, "p.area: found"),
         ({"area": (0.5,)}, "p.area: found"),
@@ -273,6 +274,6 @@ def test_a_teacher_without_finite_losses_is_refused():
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):
-    Patches().check("p")
+    walk.check(Patches(), "p")
     with pytest.raises(InputError, match=message):
-        Patches(**changes).check("p")
+        walk.check(Patches(**changes), "p")

@@ -20,6 +20,7 @@ from ddjax.distill.sre2lpp import sre2lpp
 from ddjax.distill.statistics import statistics_of
 from ddjax.distill.task import Teacher
 from ddjax.errors import InputError
+from ddjax.settings import walk
 from ddjax.settings.recover import Recover
 
 # The functions hide their modules.
@@ -323,6 +324,6 @@ def test_what_cannot_be_made_is_refused():
     ],
 )
 def test_settings_name_the_key_that_is_wrong(key, value):
-    Recover().check("recover")
+    walk.check(Recover(), "recover")
     with pytest.raises(InputError, match=f"^recover.{key}: found .* allowed is"):
-        dataclasses.replace(Recover(), **{key: value}).check("recover")
+        walk.check(dataclasses.replace(Recover(), **{key: value}), "recover")

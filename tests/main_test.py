@@ -444,3 +444,62 @@ def test_a_process_of_its_own_refuses_alike(config, tmp_path):
         "error: student.temperature: found 0.0, allowed is a number in [0.01, 1000]\n"
     )
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (("--help",), "ddjax run own --data=PHOTOS"),
+        (("run", "--help"), "ddjax show CONFIG"),
+        (("--version",), "ddjax 0."),
+        (("list", "configs"), "methods/sre2l"),
+        (("list", "selections"), "cad_facility_location"),
+        (("show", "cad_prune:smoke"), "Variants: digits, fashion_mnist, smoke"),
+        (("show", "student.epochs"), "allowed: an integer in [0, 1000000]"),
+    ],
+)
+def test_the_command_explains_itself(ddjax, arguments, shown):
+    code, out, err = ddjax(*arguments)
+    assert (code, err) == (0, "") and shown in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("list", "methodes"), "list: found 'methodes', allowed is one of configs, "),
+        (("list",), "list: KIND is missing, e.g. ddjax list configs"),
+        (("show", "student.epoch"), "student.epoch: unknown key, "),
+        (("run", "cad_prun"), "config: found 'cad_prun', "),
+        (("run", "cad_prune:smok"), "variant: found 'smok', allowed is one of digits"),
+        (("plan", "configs/cad_prune.py:smok"), "did you mean smoke?"),
+        (("run", "cad_prune", "--student.epoch=3"), "--student.epoch: unknown key, "),
+        (("run", "cad_prune", "--resize=True"), "--resize: unknown key, "),
+        (("run", "cad_prune", "--data=3", "--dat=3"), "--dat: unknown key, "),
+        (("run", "cad_prune", "--student.epochs=three"), "an integer in [0, 1000000]"),
+        (("run", "cad_prune", "--student=3"), "student: is a section, allowed are"),
+        (("run", "cad_prune", "--labels.mine.codec=x"), "there is no entry mine, ther"),
+        (("plan", "evaluate_images"), "images: is missing, --images=PATH gives it"),
+        (
+            ("plan", "evaluate_images", "--images="),
+            "images: is missing, --images=PATH gives it",
+        ),
+        (("plan", "cad_prune", "--data.source=digit"), "data.source: found 'digit', "),
+        (("plan", "cad_prune", "--data.image_size=0x8"), "data.image_size: found "),
+        (("plan", "cad_prune", "--teacher.path=/etc"), "teacher.path must be the fold"),
+    ],
+)
+def test_what_the_command_cannot_do_is_one_line(ddjax, arguments, says):
+    code, out, err = ddjax(*arguments)
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("error: ") and says in line
+    assert "delete" not in line and "Did you mean" not in line
+
+
+@pytest.mark.parametrize(
+    "value", ["random,el2n_easy", "('random','el2n_easy')", '["random", "el2n_easy"]']
+)
+def test_lists_of_names_are_split_at_commas(ddjax, config, value):
+    flags = "--config.select.ipcs=2,500", f"--select.methods={value}"
+    code, _, err = ddjax("plan", config, *flags)
+    assert code == 2 and "select.ipcs: found 500" in err  # no name was refused

@@ -157,6 +157,6 @@ def test_settings_name_the_regimes_that_are_shuffled(tmp_path):
     config = tiny.config(source, augment__patch_shuffle_regimes=("kd",))
     with pytest.raises(InputError, match="augment.patch_shuffle_regimes: found 'kd'"):
         from_config(config)
-    context = open_context(from_config(tiny.config(source, augment__patch_shuffle=999)))
-    with pytest.raises(InputError, match="augment.patch_shuffle: found 999"):
+    context = open_context(from_config(tiny.config(source, augment__patch_shuffle=99)))
+    with pytest.raises(InputError, match="augment.patch_shuffle: found 99"):
         context.recipe("soft_kd")

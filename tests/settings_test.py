@@ -118,6 +118,18 @@ def test_from_config_takes_an_integer_for_a_number():
     assert changed(student__temperature=4).student.temperature == 4.0
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["teacher__path", "images", "data__data_dir", "select__features"],
+)
+def test_a_home_folder_is_what_is_meant(key, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    value = changed(**{key: "~/x.npy"})
+    for name in key.split("__"):
+        value = getattr(value, name)
+    assert value == "/home/me/x.npy"
+
+
 def test_network_options_are_those_of_the_named_kind():
     hidden = {"student__network__mlp__hidden": (3,)}
     built = changed(student__network__name="mlp", **hidden)

@@ -19,6 +19,7 @@ from ddjax.settings.config import (
     override,
 )
 from ddjax.settings.data import Data
+from ddjax.settings.declare import REQUIRED
 from ddjax.settings.distill import Distill
 from ddjax.settings.experiment import Settings
 from ddjax.settings.labels import Labels
@@ -33,6 +34,7 @@ from ddjax.settings.student import Student, Transfer
 from ddjax.settings.teacher import Teacher
 
 __all__ = [
+    "REQUIRED",
     "Augment",
     "Data",
     "Distill",

@@ -7,7 +7,7 @@ import ml_collections
 
 from ddjax.errors import InputError
 from ddjax.settings import walk
-from ddjax.settings.declare import kind_of
+from ddjax.settings.declare import REQUIRED, kind_of
 from ddjax.settings.distill import Distill
 from ddjax.settings.experiment import Settings
 from ddjax.settings.labels import Labels
@@ -121,6 +121,8 @@ def override(config: ml_collections.ConfigDict, key: str, text: str) -> None:
             there = ", ".join(section) or "none"
             raise InputError(f"{key}: there is no entry {name}, there are {there}")
         section = section[name]
+    if section[field.name] == REQUIRED and not text:
+        return  # still required
     with section.unlocked(), section.ignore_type():
         section[field.name] = parse(key, field, text)
 

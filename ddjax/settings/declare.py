@@ -70,6 +70,7 @@ class Text:
 
 
 PATH = Text("a path", path=True)
+REQUIRED = "<required>"  # the text of a setting that a config leaves to its user
 
 
 @dataclasses.dataclass(frozen=True)

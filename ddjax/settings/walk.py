@@ -14,6 +14,7 @@ from typing import Any
 
 from ddjax.errors import InputError
 from ddjax.settings.declare import (
+    REQUIRED,
     Interval,
     Names,
     Text,
@@ -71,30 +72,36 @@ def sections(settings: Any, key: str = "") -> Iterator[tuple[str, Any]]:
                 yield from sections(entry, f"{place}.{name}")
 
 
-def values(settings: Any) -> Iterator[tuple[str, dataclasses.Field, Any]]:
+def values(
+    settings: Any, key: str = ""
+) -> Iterator[tuple[str, dataclasses.Field, Any]]:
     """Yields (key, field, value) of every setting that is no section."""
-    for key, section in sections(settings):
+    for place, section in sections(settings, key):
         for field in dataclasses.fields(section):
             if not dataclasses.is_dataclass(field.type) and not entry_kind(field):
-                yield join(key, field.name), field, getattr(section, field.name)
+                yield join(place, field.name), field, getattr(section, field.name)
 
 
-def check(settings: Any) -> None:
+def check(settings: Any, key: str = "") -> None:
     """Checks every value's type and range, then what sections say of their values.
+
+    Args:
+      settings: a section.
+      key: where it stands.
 
     Raises:
       InputError: names the first key that is wrong, the value and what is allowed.
     """
-    for key, field, value in values(settings):
-        convert(key, field, value)
-    for key, section in sections(settings):
+    for place, field, value in values(settings, key):
+        convert(place, field, value)
+    for place, section in sections(settings, key):
         for field in dataclasses.fields(section):
             for name in getattr(section, field.name) if entry_kind(field) else ():
-                place = f"{join(key, field.name)}.{name}"
+                entry = f"{join(place, field.name)}.{name}"
                 allowed = "ASCII letters, digits and _, no digit first"
-                require(name.isidentifier() and name.isascii(), place, name, allowed)
+                require(name.isidentifier() and name.isascii(), entry, name, allowed)
         if hasattr(section, "check"):
-            section.check(key)
+            section.check(place)
 
 
 def check_names(settings: Any, known: Mapping[str, Collection[str]]) -> None:
@@ -150,6 +157,9 @@ def _one(key: str, field: dataclasses.Field, kind: type, value: Any) -> Any:
             f"{allowed_text(field)}"
         )
     declared = declaration(field)
+    if value == REQUIRED:
+        words = declared.allowed.says.upper().removeprefix("A ")
+        raise InputError(f"{key}: is missing, --{key}={words} gives it")
     if isinstance(declared.allowed, Interval) and kind is int:
         require(abs(value) < 10**300, key, value, allowed_text(field))
     if not declared.holds(value):
