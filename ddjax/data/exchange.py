@@ -17,10 +17,11 @@ import pandas as pd
 from ddjax.artifacts import write_file
 from ddjax.errors import InputError
 
+TEXTS = ("class", "path")  # columns of a .csv that say what an id is, no score
 _BLOCK = 16384  # rows of features read at a time, so that no second copy is in memory
 
 
-def write_scores(path, ids, columns, count: int) -> None:
+def write_scores(path, ids, columns, count: int, texts=None) -> None:
     """Write one or more scores of every example; the file is whole or not there.
 
     Args:
@@ -31,6 +32,7 @@ def write_scores(path, ids, columns, count: int) -> None:
       columns: name -> [N] numbers, infinite ones allowed. They are written in float64
         with all their digits: reading them back gives the same numbers.
       count: size of the source's training set.
+      texts: what else a .csv says of each id: name, one of `TEXTS` -> [N] strings.
 
     Raises:
       InputError: another suffix, several scores for a .npy, ids or scores that are not
@@ -57,7 +59,7 @@ def write_scores(path, ids, columns, count: int) -> None:
         (all_scores[ids_N],) = columns.values()
         _write_npy(path, all_scores)
     else:
-        _write_csv(path, {"id": ids_N, **columns})
+        _write_csv(path, {"id": ids_N, **(texts or {}), **columns})
 
 
 def read_scores(path, ids, count: int, column: str | None = None) -> np.ndarray:
@@ -69,7 +71,8 @@ def read_scores(path, ids, count: int, column: str | None = None) -> np.ndarray:
         are not in the pool may be there or not.
       ids: [N] int, the pool's, 0 .. count - 1.
       count: size of the source's training set.
-      column: the score's column in a .csv; None: the only one beside `id`.
+      column: the score's column in a .csv; None: the only one beside `id`, `class`
+        and `path`.
 
     Returns:
       [N] float64, infinite where the file says so. What the file calls high stays high:
@@ -107,23 +110,26 @@ def read_scores(path, ids, count: int, column: str | None = None) -> np.ndarray:
     return scores_N
 
 
-def write_subset(path, ids) -> None:
+def write_subset(path, ids, texts=None) -> None:
     """Write which examples a subset has; the file is whole or not there.
 
     Args:
       path: file to create or replace: ".npy", an int32 array, or ".csv", a column `id`.
       ids: [n] int, distinct, at least 0; written in ascending order.
+      texts: what else a .csv says of each id: name, one of `TEXTS` -> [n] strings.
 
     Raises:
       InputError: another suffix, ids that are not allowed, or a path that cannot be
         written.
     """
     path = _path(path)
-    ids = np.sort(_checked_ids(ids, 2**31, "ids")).astype(np.int32)
+    ids = _checked_ids(ids, 2**31, "ids").astype(np.int32)
+    order = np.argsort(ids)
     if path.suffix == ".npy":
-        _write_npy(path, ids)
+        _write_npy(path, ids[order])
     else:
-        _write_csv(path, {"id": ids})
+        texts = {name: [rows[i] for i in order] for name, rows in (texts or {}).items()}
+        _write_csv(path, {"id": ids[order], **texts})
 
 
 def read_subset(path, ids, count: int) -> np.ndarray:
@@ -288,7 +294,7 @@ def _read_csv(path, count, column):
             f"{path}: cannot be read as rows below a header: {str(error).strip()}"
         ) from error
     names = [name.strip() for name in header]
-    others = [name for name in names if name != "id"]
+    others = [name for name in names if name not in ("id", *TEXTS)]
     chosen = others[0] if column is None and len(others) == 1 else column
     if names.count("id") != 1 or names.count(chosen) != 1:
         wanted = "one other, or the name of one" if column is None else repr(column)
@@ -324,7 +330,8 @@ def _write_npy(path, array):
 
 
 def _write_csv(path, columns):
-    _write(path, pd.DataFrame(columns).to_csv(index=False).encode())
+    text = pd.DataFrame(columns).to_csv(index=False)
+    _write(path, text.encode(errors="backslashreplace"))  # a file may be called so
 
 
 def _write(path, data):

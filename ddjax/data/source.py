@@ -63,12 +63,19 @@ class Source:
       classes: class names in label order.
       train: the training examples.
       test: the test examples.
+      root: the folder that `paths` start from; "" without paths.
+      paths: of each training example, by id, its file below `root`, with "/" between
+        the parts; None: its images have no files of their own.
+      remarks: what was assumed or left out in reading, a sentence each.
     """
 
     name: str
     classes: tuple[str, ...]
     train: Examples
     test: Examples
+    root: str = ""
+    paths: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -357,7 +364,8 @@ def gather(
             if image.shape != first.shape:
                 raise InputError(
                     f"{describe(position)}: shape {image.shape}, but {describe(0)} has "
-                    f"{first.shape}; give image_size to bring all to one size"
+                    f"{first.shape}; data.image_size brings all to one size, in pixels "
+                    "a side"
                 )
             images[position] = image
 

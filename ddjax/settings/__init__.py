@@ -175,6 +175,7 @@ class Settings:
     """One run of the road: source, teacher, trace, subsets, students, report."""
 
     name: str = "experiment"
+    remarks: tuple[str, ...] = ()  # what a config says about itself
     # Names in `labels`; (): nothing but teachers are trained.
     regimes: tuple[str, ...] = ("hard", "soft", "soft_kd")
     labels: dict[str, Labels] = dataclasses.field(default_factory=_three_regimes)
