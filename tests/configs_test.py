@@ -7,6 +7,7 @@ import pathlib
 import re
 
 import ml_collections
+import numpy as np
 import pytest
 
 from ddjax import experiment, presets
@@ -22,6 +23,20 @@ def load(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def get_config(tmp_path_factory):
+    """Returns a function: a config's get_config, own.py's with data of one's own."""
+    data = tmp_path_factory.mktemp("data") / "full.npz"
+    x, y = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 2
+    np.savez(data, x=x, y=y)
+
+    def get(path, variant):
+        given = {"data": str(data)} if (path.stem, variant) == ("own", "full") else {}
+        return load(path).get_config(variant, **given)
+
+    return get
 
 
 def variants(path):
@@ -50,8 +65,8 @@ def test_there_are_configs():
 @pytest.mark.parametrize(
     "path, variant", ALL, ids=lambda value: getattr(value, "stem", value)
 )
-def test_variant_is_accepted(path, variant, tmp_path, monkeypatch):
-    config = load(path).get_config(variant)
+def test_variant_is_accepted(path, variant, tmp_path, monkeypatch, get_config):
+    config = get_config(path, variant)
     assert isinstance(config, ml_collections.ConfigDict) and config.is_locked
     settings = from_config(config)
     kind, _, folder = settings.data.source.partition(":")
@@ -63,9 +78,9 @@ def test_variant_is_accepted(path, variant, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_variants_have_names_of_their_own(path):
+def test_variants_have_names_of_their_own(path, get_config):
     # The name is the default workdir, which holds one experiment.
-    names = [load(path).get_config(variant).name for variant in variants(path)]
+    names = [get_config(path, variant).name for variant in variants(path)]
     assert len(set(names)) == len(names)
 
 

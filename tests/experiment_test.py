@@ -68,6 +68,7 @@ def test_run_leaves_its_files_and_nothing_else(done):
         "run.json",
         "scores",
         "stations.csv",
+        "subset.csv",
         "subsets",
         "summary.csv",
     }

@@ -21,7 +21,7 @@ LEVELS = [
         "workdir",
     },
     {"models", "losses", "data"},
-    {"train", "scores"},
+    {"train", "scores", "derive"},
     {"distill", "select", "labels", "report"},
     {"stations"},
     {"experiment"},

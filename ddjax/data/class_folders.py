@@ -23,12 +23,14 @@ class Listing:
       train: class name -> its files below the root, "/" between the parts; classes and
         files are sorted by name, upper case before lower case.
       test: the same classes, with the files of the test split.
+      aside: whether the test split had to be set aside.
       remarks: what was set aside or left out, a sentence each.
     """
 
     root: Path
     train: dict[str, list[str]]
     test: dict[str, list[str]]
+    aside: bool
     remarks: tuple[str, ...]
 
 
@@ -54,7 +56,7 @@ def find(root: Path) -> Listing:
     left_out = _LeftOut(root)
     if any(_is_split(root / name) for name in ("train", "test", "val")):
         train, test = _of_splits(root, left_out)
-        return Listing(root, train, test, left_out.remarks())
+        return Listing(root, train, test, False, left_out.remarks())
     files = _of_classes(root, left_out)
     train, test = {}, {}
     for name, paths in files.items():
@@ -71,7 +73,7 @@ def find(root: Path) -> Listing:
     remark = split.set_aside_remark(
         str(root), _count(test), _count(files), "their names"
     )
-    return Listing(root, train, test, (remark, *left_out.remarks()))
+    return Listing(root, train, test, True, (remark, *left_out.remarks()))
 
 
 class _LeftOut:
@@ -98,7 +100,7 @@ class _LeftOut:
 def _is_split(folder: Path) -> bool:
     """Whether a folder is no class's: it holds no image itself."""
     return folder.is_dir() and not any(
-        entry.name.lower().endswith(SUFFIXES) for entry in os.scandir(folder)
+        name.lower().endswith(SUFFIXES) for name in os.listdir(folder)
     )
 
 

@@ -59,7 +59,7 @@ def write_scores(path, ids, columns, count: int, texts=None) -> None:
         (all_scores[ids_N],) = columns.values()
         _write_npy(path, all_scores)
     else:
-        _write_csv(path, {"id": ids_N, **(texts or {}), **columns})
+        _write_csv(path, {"id": ids_N, **_written(texts, range(len(ids_N))), **columns})
 
 
 def read_scores(path, ids, count: int, column: str | None = None) -> np.ndarray:
@@ -128,8 +128,7 @@ def write_subset(path, ids, texts=None) -> None:
     if path.suffix == ".npy":
         _write_npy(path, ids[order])
     else:
-        texts = {name: [rows[i] for i in order] for name, rows in (texts or {}).items()}
-        _write_csv(path, {"id": ids[order], **texts})
+        _write_csv(path, {"id": ids[order], **_written(texts, order)})
 
 
 def read_subset(path, ids, count: int) -> np.ndarray:
@@ -323,6 +322,14 @@ def _numbers(entries, where):
     return entries.to_numpy()
 
 
+def _written(texts, order):
+    """Columns of text in an order; bytes of a file's name that are no text, as \\udcXX."""
+    return {
+        name: [rows[i].encode(errors="backslashreplace").decode() for i in order]
+        for name, rows in (texts or {}).items()
+    }
+
+
 def _write_npy(path, array):
     buffer = io.BytesIO()
     np.save(buffer, array)
@@ -330,8 +337,7 @@ def _write_npy(path, array):
 
 
 def _write_csv(path, columns):
-    text = pd.DataFrame(columns).to_csv(index=False)
-    _write(path, text.encode(errors="backslashreplace"))  # a file may be called so
+    _write(path, pd.DataFrame(columns).to_csv(index=False).encode())
 
 
 def _write(path, data):

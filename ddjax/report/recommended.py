@@ -57,7 +57,7 @@ def recommendation(row: pd.Series, count: int, seed: int) -> str:
         return f"{text}, {gap} to random: one seed alone shows no difference."
     words = {
         1: "better than random, shown by these seeds.",
-        0: "not told apart from random, so a random subset may do as well.",
+        0: "not told apart from random, so a random one may do as well.",
         -1: "worse than random on test: take a random subset.",
     }
     return f"{text}, {gap} to random: {words[verdict(row)]}"
