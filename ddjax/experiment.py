@@ -1,6 +1,7 @@
 """The road: source, teacher, trace, subsets, images, students, results, report."""
 
 import os
+import pathlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from ddjax import mesh, select
 from ddjax.artifacts import Artifact, Cost
+from ddjax.data import class_export
 from ddjax.errors import InputError
 from ddjax.observe import Profiler, require_tensorboard
 from ddjax.report.statistics import FULL, RANDOM
@@ -28,12 +30,18 @@ from ddjax.stations.teacher import teacher_station
 from ddjax.workdir import Workdir
 
 
-def run(settings: Settings, workdir: str | os.PathLike) -> pd.DataFrame:
+def run(
+    settings: Settings,
+    workdir: str | os.PathLike,
+    export: str | os.PathLike | None = None,
+) -> pd.DataFrame:
     """Runs an experiment, or what is left of it, and writes its report.
 
     Args:
       settings: what to do.
       workdir: the folder of artifacts and results; the same settings resume there.
+      export: a folder that the images of the recommended subset are written to, as
+        class folders, see `ddjax.data.class_export`; None: none are.
 
     Returns:
       The summary that is also written as `summary.csv`.
@@ -47,12 +55,32 @@ def run(settings: Settings, workdir: str | os.PathLike) -> pd.DataFrame:
     context = open_context(settings)
     check(context)
     check_devices(context)
+    if export is not None:
+        _check_export(context, workdir, export)
     identity = {"experiment": settings.name, "source": context.source.digest}
     with Workdir(workdir, identity) as opened:
         context.workdir = opened
         folder = opened.path if mesh.primary() else None
         context.profiler = Profiler(folder, settings.observe.profile_steps)
-        return _travel(context) if settings.regimes else _teach(context)
+        if not settings.regimes:
+            return _teach(context)
+        return _travel(context, export)
+
+
+def _check_export(
+    context: Context, workdir: str | os.PathLike, export: str | os.PathLike
+) -> None:
+    if not context.settings.regimes:
+        raise InputError(
+            f"export: found {export}, but a run without regimes selects no images"
+        )
+    folder = pathlib.Path(export).expanduser().resolve()
+    if pathlib.Path(workdir).resolve().is_relative_to(folder):
+        raise InputError(
+            f"export: found {export}, allowed is a folder that does not hold the "
+            f"workdir {workdir}"
+        )
+    class_export.check(context.source, folder)
 
 
 def dry_run(settings: Settings) -> pd.DataFrame:
@@ -108,7 +136,7 @@ def _take_teachers(context: Context) -> tuple[dict[str, Teacher], list[str]]:
     return teachers, notes
 
 
-def _travel(context: Context) -> pd.DataFrame:
+def _travel(context: Context, export: str | os.PathLike | None) -> pd.DataFrame:
     settings = context.settings
     context.say(_plan(context))
     teachers, notes = _take_teachers(context)
@@ -154,7 +182,9 @@ def _travel(context: Context) -> pd.DataFrame:
     notes += results.learning_rate_notes(chosen, settings.student.learning_rates)
     if settings.protocol.select_on == "test":
         notes.append("Learning rates and windows were chosen on the test split.")
-    return results.write(context, rows, subsets, sets, evidence, teachers, notes)
+    return results.write(
+        context, rows, subsets, sets, evidence, teachers, notes, export
+    )
 
 
 def _judges(
@@ -334,7 +364,8 @@ def _mean(outcomes: list[Outcome], method: str, rate: float, protocol) -> float:
 
 def _plan(context: Context) -> str:
     settings, source = context.settings, context.source
-    images = (
+    remarks = (*source.remarks, *settings.remarks)
+    images = "".join(f"{remark}\n" for remark in remarks) + (
         f"{settings.name}: {source.name}, {len(context.pool)} training, "
         f"{len(context.validation)} validation and {len(context.test)} test images"
     )

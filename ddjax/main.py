@@ -33,9 +33,8 @@ def run() -> None:
         elif asked.verb == "show":
             _show(asked.argument)
         else:
-            settings = _settings(asked)
             _configure()
-            (_plan if asked.verb == "plan" else _run)(asked, settings)
+            (_plan if asked.verb == "plan" else _run)(asked)
     except InputError as error:
         if "--traceback" in arguments:
             raise
@@ -71,14 +70,13 @@ def _show(name: str) -> None:
     print(explain.explain(name))
 
 
-def _plan(asked: Command, settings: Settings) -> None:
-    del asked
+def _plan(asked: Command) -> None:
     from ddjax import experiment
 
-    experiment.dry_run(settings)
+    experiment.dry_run(_settings(asked))
 
 
-def _run(asked: Command, settings: Settings) -> None:
+def _run(asked: Command) -> None:
     from ddjax import experiment, mesh, preemption
     from ddjax.joining import join
 
@@ -87,8 +85,9 @@ def _run(asked: Command, settings: Settings) -> None:
         preemption.listen()  # behind `join`, which puts JAX's own handler there
         if not mesh.primary():
             sys.stdout = open(os.devnull, "w")
+        settings = _settings(asked)  # `own` looks at the devices
         workdir = asked.flags.get("workdir") or os.path.join("runs", settings.name)
-        experiment.run(settings, workdir)
+        experiment.run(settings, workdir, asked.flags.get("export"))
     except InputError as error:
         if not _several():
             raise

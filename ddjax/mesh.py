@@ -5,6 +5,8 @@ two axes: members of a sweep lie along `member`, the images of a batch along `da
 Files are written by the first process, unless a function says otherwise.
 """
 
+import glob
+import importlib.util
 import json
 import math
 import os
@@ -22,6 +24,31 @@ MEMBER = "member"  # of a sweep
 DATA = "data"  # of a batch
 WHOLE = PartitionSpec()  # the same at every place
 EVERYWHERE = PartitionSpec((MEMBER, DATA))  # rows that need nothing of each other
+# A plugin of JAX -> the device files that its accelerators have.
+_PLUGINS = {
+    "jax_cuda12_plugin": "/dev/nvidia[0-9]*",
+    "jax_cuda13_plugin": "/dev/nvidia[0-9]*",
+    "jax_rocm60_plugin": "/dev/kfd",
+    "jax_rocm7_plugin": "/dev/kfd",
+    "libtpu": "/dev/accel*",
+}
+
+
+def has_accelerator() -> bool:
+    """Returns whether JAX is going to compute on an accelerator.
+
+    It is not asked: that would start it, after which no other process can be joined.
+    What was chosen by JAX_PLATFORMS decides, else an installed plugin with a device.
+    A TPU behind vfio counts as well.
+    """
+    chosen = jax.config.jax_platforms
+    if chosen:
+        return chosen.split(",")[0] != "cpu"
+    places = [*_PLUGINS.items(), ("libtpu", "/dev/vfio/[0-9]*")]
+    return any(
+        importlib.util.find_spec(plugin) and glob.glob(place)
+        for plugin, place in places
+    )
 
 
 def grid(batch: int, data: int = 0, members: bool = False) -> Mesh:
@@ -232,5 +259,5 @@ def check_memory(size: int, key: str) -> None:
         raise InputError(
             f"{key}: the training images take {size / 2**30:.1f} GiB, allowed is half "
             f"of the device's {limit / 2**30:.1f} GiB; keep fewer or smaller images, "
-            "or set data.stream"
+            "or leave images on disk, --data.stream=True"
         )

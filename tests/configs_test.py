@@ -4,6 +4,7 @@ import pathlib
 import re
 
 import ml_collections
+import numpy as np
 import pytest
 
 from ddjax import config_files, experiment, presets
@@ -18,16 +19,25 @@ def load(path):
     return config_files.module(path)
 
 
+@pytest.fixture(scope="module")
+def get_config(tmp_path_factory):
+    """Returns a function: a config's get_config, own.py's with data of one's own."""
+    data = tmp_path_factory.mktemp("data") / "full.npz"
+    x, y = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 2
+    np.savez(data, x=x, y=y)
+
+    def get(path, variant):
+        given = {"data": str(data)} if (path.stem, variant) == ("own", "full") else {}
+        config = load(path).get_config(variant, **given)
+        if config.images == REQUIRED:
+            config.images = "images"
+        return config
+
+    return get
+
+
 def variants(path):
     return config_files.variants(load(path))
-
-
-def config_of(path, variant):
-    """A variant's config, with a value where its user has to give one."""
-    config = load(path).get_config(variant)
-    if config.images == REQUIRED:
-        config.images = "images"
-    return config
 
 
 ALL = [(path, variant) for path in FILES for variant in variants(path)]
@@ -40,8 +50,8 @@ def test_there_are_configs():
 @pytest.mark.parametrize(
     "path, variant", ALL, ids=lambda value: getattr(value, "stem", value)
 )
-def test_variant_is_accepted(path, variant, tmp_path, monkeypatch):
-    config = config_of(path, variant)
+def test_variant_is_accepted(path, variant, tmp_path, monkeypatch, get_config):
+    config = get_config(path, variant)
     assert isinstance(config, ml_collections.ConfigDict) and config.is_locked
     settings = from_config(config)
     kind, _, folder = settings.data.source.partition(":")
@@ -53,16 +63,16 @@ def test_variant_is_accepted(path, variant, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_variants_have_names_of_their_own(path):
+def test_variants_have_names_of_their_own(path, get_config):
     # The name is the default workdir, which holds one experiment.
-    names = [load(path).get_config(variant).name for variant in variants(path)]
+    names = [get_config(path, variant).name for variant in variants(path)]
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_smoke_is_there_and_small(path):
+def test_smoke_is_there_and_small(path, get_config):
     assert "smoke" in variants(path)
-    settings = from_config(config_of(path, "smoke"))
+    settings = from_config(get_config(path, "smoke"))
     students = len(settings.protocol.seeds) * len(settings.regimes)
     students *= (len(settings.select.methods) + 1) * len(settings.select.ipcs)
     assert students * (1 + len(settings.transfer)) <= SMOKE_STUDENTS

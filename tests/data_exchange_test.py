@@ -408,3 +408,20 @@ def test_home_folder_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     exchange.write_subset(pathlib.Path("~/subset.csv"), [1])
     assert exchange.read_subset("~/subset.csv", POOL, COUNT).tolist() == [0]
+
+
+def test_texts_stand_beside_ids_and_are_passed_over_in_reading(tmp_path):
+    texts = {"class": ["dog", "cat, big"], "path": ["/b/\udcff.jpg", "/a/1.jpg"]}
+    exchange.write_subset(tmp_path / "subset.csv", [7, 2], texts)
+    lines = (tmp_path / "subset.csv").read_text().splitlines()
+    assert lines == [
+        "id,class,path",
+        '2,"cat, big",/a/1.jpg',
+        "7,dog,/b/\\udcff.jpg",
+    ]
+    found = exchange.read_subset(tmp_path / "subset.csv", [2, 4, 7], 9)
+    assert found.tolist() == [0, 2]
+    path = tmp_path / "scores.csv"
+    exchange.write_scores(path, [7, 2], {"el2n": [0.5, 1.5]}, 9, texts)
+    assert path.read_text().splitlines()[0] == "id,class,path,el2n"
+    assert exchange.read_scores(path, [2, 7], 9).tolist() == [1.5, 0.5]

@@ -5,6 +5,8 @@ from PIL import Image
 from ddjax.data import folder, source
 from ddjax.errors import InputError
 
+ORDER = ("Dog/a.png", "Dog/b.png", "cat/10.png", "cat/2.png")
+
 
 def _image(seed, shape=(6, 6, 3)):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
@@ -33,8 +35,7 @@ def test_load_orders_classes_and_files_by_name(tmp_path):
     loaded = folder.load(str(tmp_path))
     assert loaded.name == f"folder:{tmp_path}"
     assert loaded.classes == ("Dog", "cat")
-    order = ["Dog/a.png", "Dog/b.png", "cat/10.png", "cat/2.png"]
-    expected = [images[f"train/{file}"] for file in order]
+    expected = [images[f"train/{file}"] for file in ORDER]
     np.testing.assert_array_equal(loaded.train.images, expected)
     np.testing.assert_array_equal(loaded.train.labels, [0, 0, 1, 1])
     np.testing.assert_array_equal(loaded.train.ids, [0, 1, 2, 3])
@@ -80,7 +81,7 @@ def test_load_requires_image_size_for_mixed_sizes(tmp_path):
     odd = _image(9, (5, 8, 3))
     _save(tmp_path / "test" / "cat" / "z.png", odd)
     path = tmp_path / "test" / "cat" / "z.png"
-    with pytest.raises(InputError, match=f"{path}: shape .*; give image_size"):
+    with pytest.raises(InputError, match=f"{path}: shape .*; data.image_size"):
         folder.load(str(tmp_path))
     loaded = folder.load(str(tmp_path), image_size=4)
     assert loaded.shape == (4, 4, 3)
@@ -108,7 +109,7 @@ def test_load_names_the_damaged_file(tmp_path, content):
 
 
 def test_load_names_the_missing_or_empty_folder(tmp_path):
-    with pytest.raises(InputError, match=f"{tmp_path / 'train'}: no such folder"):
+    with pytest.raises(InputError, match=f"{tmp_path}: no class folders; allowed are"):
         folder.load(str(tmp_path))
     (tmp_path / "train").mkdir()
     with pytest.raises(InputError, match=f"{tmp_path / 'train'}: no class folders"):
@@ -122,3 +123,43 @@ def test_load_names_the_missing_or_empty_folder(tmp_path):
     (tmp_path / "val").rename(tmp_path / "other")
     with pytest.raises(InputError, match=f"{tmp_path / 'test'}: no such folder"):
         folder.load(str(tmp_path))
+
+
+def test_load_takes_class_folders_without_splits(tmp_path):
+    images = {}
+    for name in ("cat", "Dog"):
+        for index in range(5):
+            images[f"{name}/{index}.png"] = _image(len(images))
+            _save(tmp_path / name / f"{index}.png", images[f"{name}/{index}.png"])
+    loaded = folder.load(str(tmp_path))
+    assert loaded.classes == ("Dog", "cat")
+    np.testing.assert_array_equal(np.bincount(loaded.train.labels), [4, 4])
+    np.testing.assert_array_equal(loaded.test.labels, [0, 1])
+    assert len(set(loaded.paths)) == 8 and loaded.root == str(tmp_path)
+    for image, path in zip(loaded.train.images, loaded.paths, strict=True):
+        np.testing.assert_array_equal(image, images[path])
+    rest = [images[path] for path in sorted(images) if path not in loaded.paths]
+    np.testing.assert_array_equal(loaded.test.images, rest)
+    assert "2 of 10 images" in loaded.remarks[0]
+
+
+def test_every_training_image_has_its_path_streamed_or_not(tmp_path):
+    images = _make(tmp_path)
+    loaded = folder.load(str(tmp_path))
+    streamed = folder.stream(str(tmp_path), None, 6)
+    assert loaded.paths == streamed.paths == tuple(f"train/{f}" for f in ORDER)
+    assert loaded.root == streamed.root == str(tmp_path)
+    for id_, path in enumerate(loaded.paths):
+        np.testing.assert_array_equal(loaded.train.images[id_], images[path])
+        np.testing.assert_array_equal(streamed.train.images[id_], images[path])
+
+
+def test_a_stream_without_splits_is_the_same_wherever_it_lies(tmp_path):
+    for place in ("here", "there"):
+        for index in range(10):
+            _save(tmp_path / place / "cat" / f"{index}.png", _image(index))
+            _save(tmp_path / place / "dog" / f"{index}.png", _image(50 + index))
+    here, there = (folder.stream(str(tmp_path / p), None, 6) for p in ("here", "there"))
+    assert here.paths == there.paths and here.digest == there.digest
+    loaded = folder.load(str(tmp_path / "here"))
+    np.testing.assert_array_equal(loaded.test.images, here.test.images[:])

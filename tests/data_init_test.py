@@ -68,7 +68,7 @@ def test_load_dispatches_and_resizes_both_splits(npz, tmp_path):
 def test_load_refuses_a_bad_data_dir_or_image_size(npz):
     with pytest.raises(InputError, match="data_dir: there is no folder 'nowhere'"):
         data.load(npz, data_dir="nowhere")
-    with pytest.raises(InputError, match="image_size must be at least 1, found 0"):
+    with pytest.raises(InputError, match="image_size: found 0, allowed is at least 1"):
         data.load(npz, image_size=0)
 
 

@@ -135,3 +135,46 @@ def test_load_refuses_a_damaged_file(tmp_path):
     path.write_bytes(data)
     with pytest.raises(InputError, match=f"{path}: cannot be read: .*CRC"):
         npz.load(str(path))
+
+
+def _whole(images="x", labels="y"):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (25, 4, 5, 3), dtype=np.uint8)
+    return {images: x, labels: np.arange(25) // 9}  # 9, 9 and 7 of a class
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("images", "labels")])
+def test_load_sets_a_test_split_aside(tmp_path, names):
+    arrays = _whole(*names)
+    loaded = _load(tmp_path, **arrays)
+    np.testing.assert_array_equal(np.bincount(loaded.train.labels), [7, 7, 6])
+    np.testing.assert_array_equal(np.bincount(loaded.test.labels), [2, 2, 1])
+    both = np.concatenate([loaded.train.images, loaded.test.images])
+    order = np.lexsort(both.reshape(25, -1).T)
+    expected = arrays[names[0]]
+    expected = expected[np.lexsort(expected.reshape(25, -1).T)]
+    np.testing.assert_array_equal(both[order], expected)
+    (remark,) = loaded.remarks
+    assert "5 of 25 images" in remark and "their positions" in remark
+    assert loaded.paths is None
+    assert _load(tmp_path, **arrays).digest == loaded.digest
+
+
+def test_load_takes_splits_before_anything_else(tmp_path):
+    loaded = _load(tmp_path, **_arrays(), **_whole())
+    assert len(loaded.train) == 9 and loaded.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y": np.zeros(24, int)}, r"y has shape \(24,\), must be \(25,\)"),
+        ({"y": np.arange(25)}, "found label 0 once, allowed are at least two"),
+        ({"x": np.zeros((0, 4, 4), np.uint8), "y": np.zeros(0, int)}, "no images"),
+        ({"y": None}, r"no array y \(or labels\), found \['x'\]"),
+    ],
+)
+def test_load_refuses_what_cannot_be_divided(tmp_path, changes, message):
+    arrays = _whole() | changes
+    with pytest.raises(InputError, match=message):
+        _load(tmp_path, **{k: v for k, v in arrays.items() if v is not None})

@@ -179,3 +179,27 @@ def test_thin_takes_the_first_of_each_class_by_hash():
 def test_thin_refuses_fewer_examples_than_classes():
     with pytest.raises(InputError, match="size must be at least 3, .* found 2"):
         split.thin(_examples([5, 5, 5]), 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "aside"), [(1, 0), (2, 1), (3, 1), (7, 1), (8, 2), (10, 2), (501, 100)]
+)
+def test_set_aside_takes_a_fifth_of_each_class(count, aside):
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1], [count, 20]))
+    chosen = split.set_aside(labels)
+    assert np.bincount(labels[chosen], minlength=2).tolist() == [aside, 4]
+
+
+def test_set_aside_follows_the_keys():
+    labels = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    keys = np.array([5, 1, 7, 8, 9, 4, 3, 2**64 - 1, 6, 0], np.uint64)
+    chosen = split.set_aside(labels, keys)
+    assert np.flatnonzero(chosen).tolist() == [1, 9]
+
+
+def test_set_aside_has_nothing_to_do_with_validation():
+    labels = np.zeros(200, np.int32)
+    aside = np.flatnonzero(split.set_aside(labels))
+    examples = source.Examples(labels, labels, np.arange(200))
+    _, validation = split.split_validation(examples, 0.2, 0)
+    assert len(np.intersect1d(aside, validation.ids)) < 20

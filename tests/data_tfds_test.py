@@ -144,7 +144,7 @@ def test_load_decodes_grey_and_jpeg(tmp_path):
 
 def test_load_resizes_images_of_different_sizes_and_requires_image_size(tmp_path):
     _prepare(tmp_path, shape=(None, None, 3), size_of=lambda number: 4 + number % 2)
-    message = r"split train, example \d+: shape \(., ., 3\), .*; give image_size"
+    message = r"split train, example \d+: shape \(., ., 3\), .*; image_size=PIXELS"
     with pytest.raises(InputError, match=message):
         tfds.load("tiny_shapes", str(tmp_path))
     loaded = tfds.load("tiny_shapes", str(tmp_path), image_size=8)

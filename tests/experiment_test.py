@@ -68,6 +68,7 @@ def test_run_leaves_its_files_and_nothing_else(done):
         "run.json",
         "scores",
         "stations.csv",
+        "subset.csv",
         "subsets",
         "summary.csv",
     }
@@ -321,7 +322,7 @@ def test_added_budget_reuses_the_others(source, reference, tmp_path):
 
 def test_failed_students_are_told_apart(small, reference, monkeypatch):
     # Rates are tuned so that this happens by bad luck only; here it is arranged.
-    rates = {RANDOM: 0.01, FULL: 1e30}
+    rates = {RANDOM: 0.01, FULL: 1e30}  # beyond what settings allow
     healthy = rows_of(reference)
     monkeypatch.setattr(experiment, "tune", lambda *arguments: rates)
     folder = small()
@@ -339,8 +340,11 @@ def test_failed_students_are_told_apart(small, reference, monkeypatch):
     assert "1e+30" in (folder / "report.html").read_text()
 
 
+DECAY = {"student__optimizer__weight_decay": tiny.DECAY}
+
+
 def test_run_ends_well_when_every_student_fails(small):
-    folder = small(student__learning_rates=(1e30,))
+    folder = small(student__learning_rates=(tiny.DIVERGES,), **DECAY)
     assert {row["status"] for row in rows_of(folder)} == {"failed"}
     summary = pd.read_csv(folder / "summary.csv")
     assert summary["accuracy"].isna().all() and (summary["failed"] == 2).all()
@@ -348,7 +352,7 @@ def test_run_ends_well_when_every_student_fails(small):
 
 def test_run_refuses_a_grid_that_diverges_everywhere(small):
     with pytest.raises(InputError, match="with all of which training diverged"):
-        small(student__learning_rates=(1e29, 1e30))
+        small(student__learning_rates=(tiny.DIVERGES / 2, tiny.DIVERGES), **DECAY)
 
 
 def test_select_on_test_is_marked(small):

@@ -26,7 +26,7 @@ LEVELS = [
         "workdir",
     },
     {"models", "losses", "data"},
-    {"train", "scores"},
+    {"train", "scores", "derive"},
     {"distill", "select", "labels", "report"},
     {"catalogue"},
     {"stations"},

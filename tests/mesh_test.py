@@ -126,3 +126,35 @@ def test_pool_and_logits_are_divided_among_devices_that_share_a_batch():
     memory = executable.memory_analysis()
     whole = pool.images.nbytes + pool.teacher_logits.nbytes
     assert memory.temp_size_in_bytes < whole / 16  # it is gathered nowhere
+
+
+@pytest.mark.parametrize(
+    ("platforms", "expected"),
+    [("cpu", False), ("cuda", True), ("tpu,cpu", True), ("cpu,tpu", False)],
+)
+def test_the_chosen_platform_says_whether_there_is_an_accelerator(platforms, expected):
+    before = jax.config.jax_platforms
+    jax.config.update("jax_platforms", platforms)
+    try:
+        assert mesh.has_accelerator() == expected
+    finally:
+        jax.config.update("jax_platforms", before)
+
+
+@pytest.mark.parametrize("plugin", [False, True])
+@pytest.mark.parametrize("device", [False, True])
+def test_an_accelerator_needs_a_plugin_and_a_device(monkeypatch, plugin, device):
+    def find_spec(name):
+        return plugin and name == "jax_cuda12_plugin" or None
+
+    def found(pattern):
+        return ["/dev/nvidia0"] * (device and pattern.startswith("/dev/nvidia"))
+
+    monkeypatch.setattr(mesh.importlib.util, "find_spec", find_spec)
+    monkeypatch.setattr(mesh.glob, "glob", found)
+    before = jax.config.jax_platforms
+    jax.config.update("jax_platforms", None)
+    try:
+        assert mesh.has_accelerator() == (plugin and device)
+    finally:
+        jax.config.update("jax_platforms", before)

@@ -53,7 +53,7 @@ def test_sources_in_memory_need_none_of_them(without, folder):
 def test_a_stream_is_refused_when_it_is_opened(without, folder, package):
     assert len(data.load(f"folder:{folder}", image_size=8, stream=True).train) == 6
     without(package)
-    says = f"^{package} is not installed, data.stream=True needs it; pip install"
+    says = f"^{package} is not installed, stream=True needs it; pip install"
     with pytest.raises(InputError, match=says):
         data.load(f"folder:{folder}", image_size=8, stream=True)
 

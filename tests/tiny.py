@@ -30,6 +30,11 @@ def write(path, **changes):
     return path
 
 
+# A learning rate and a decay with which weights grow by a factor of -999 a step.
+DIVERGES = 100.0
+DECAY = 10.0
+
+
 def config(source, **changes):
     """Returns a config of the source; `section__name=value` changes it."""
     made = settings.defaults()

@@ -72,7 +72,9 @@ def check_name(name: str) -> None:
             f"{kind}:{ARGUMENTS[kind]}" if kind in ARGUMENTS else kind
             for kind in SOURCES
         ]
-        raise InputError(f"source must be one of {', '.join(known)}, found {name!r}")
+        raise InputError(
+            f"source: found {name!r}, allowed is one of {', '.join(known)}"
+        )
     path = Path(argument).expanduser()
     if kind == "folder" and not path.is_dir():
         raise InputError(f"source {name!r}: there is no folder {path}")
@@ -113,14 +115,19 @@ def load(
         if not os.path.isdir(data_dir):
             raise InputError(f"data_dir: there is no folder {data_dir!r}")
     if image_size is not None and image_size < 1:
-        raise InputError(f"image_size must be at least 1, found {image_size}")
+        raise InputError(f"image_size: found {image_size}, allowed is at least 1")
     kind, _, argument = name.partition(":")
     if stream:
         if kind not in _STREAMS:
             allowed = " and ".join(f"{kind}:{ARGUMENTS[kind]}" for kind in _STREAMS)
-            raise InputError(f"source {name!r} cannot be streamed, only {allowed} can")
+            raise InputError(
+                f"source: found {name!r}, which has no stream, allowed is {allowed}"
+            )
         if image_size is None:
-            raise InputError(f"image_size: a stream needs it, found None for {name!r}")
-        optional.require(("grain", "simplejpeg"), "data.stream=True")
+            raise InputError(
+                f"image_size: found None, but images of {name} are streamed; "
+                "image_size=PIXELS brings all to one size"
+            )
+        optional.require(("grain", "simplejpeg"), "stream=True")
         return _STREAMS[kind](argument, data_dir, image_size)
     return SOURCES[kind](argument, data_dir, image_size)

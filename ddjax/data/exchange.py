@@ -16,10 +16,11 @@ import numpy as np
 from ddjax.artifacts import write_file
 from ddjax.errors import InputError
 
+TEXTS = ("class", "path")  # columns of a .csv that say what an id is, no score
 _BLOCK = 16384  # rows of features read at a time, so that no second copy is in memory
 
 
-def write_scores(path, ids, columns, count: int) -> None:
+def write_scores(path, ids, columns, count: int, texts=None) -> None:
     """Write one or more scores of every example; the file is whole or not there.
 
     Args:
@@ -30,6 +31,7 @@ def write_scores(path, ids, columns, count: int) -> None:
       columns: name -> [N] numbers, infinite ones allowed. They are written in float64
         with all their digits: reading them back gives the same numbers.
       count: size of the source's training set.
+      texts: what else a .csv says of each id: name, one of `TEXTS` -> [N] strings.
 
     Raises:
       InputError: another suffix, several scores for a .npy, ids or scores that are not
@@ -56,7 +58,7 @@ def write_scores(path, ids, columns, count: int) -> None:
         (all_scores[ids_N],) = columns.values()
         _write_npy(path, all_scores)
     else:
-        _write_csv(path, {"id": ids_N, **columns})
+        _write_csv(path, {"id": ids_N, **_written(texts, range(len(ids_N))), **columns})
 
 
 def read_scores(path, ids, count: int, column: str | None = None) -> np.ndarray:
@@ -68,7 +70,8 @@ def read_scores(path, ids, count: int, column: str | None = None) -> np.ndarray:
         are not in the pool may be there or not.
       ids: [N] int, the pool's, 0 .. count - 1.
       count: size of the source's training set.
-      column: the score's column in a .csv; None: the only one beside `id`.
+      column: the score's column in a .csv; None: the only one beside `id`, `class`
+        and `path`.
 
     Returns:
       [N] float64, infinite where the file says so. What the file calls high stays high:
@@ -106,23 +109,25 @@ def read_scores(path, ids, count: int, column: str | None = None) -> np.ndarray:
     return scores_N
 
 
-def write_subset(path, ids) -> None:
+def write_subset(path, ids, texts=None) -> None:
     """Write which examples a subset has; the file is whole or not there.
 
     Args:
       path: file to create or replace: ".npy", an int32 array, or ".csv", a column `id`.
       ids: [n] int, distinct, at least 0; written in ascending order.
+      texts: what else a .csv says of each id: name, one of `TEXTS` -> [n] strings.
 
     Raises:
       InputError: another suffix, ids that are not allowed, or a path that cannot be
         written.
     """
     path = _path(path)
-    ids = np.sort(_checked_ids(ids, 2**31, "ids")).astype(np.int32)
+    ids = _checked_ids(ids, 2**31, "ids").astype(np.int32)
+    order = np.argsort(ids)
     if path.suffix == ".npy":
-        _write_npy(path, ids)
+        _write_npy(path, ids[order])
     else:
-        _write_csv(path, {"id": ids})
+        _write_csv(path, {"id": ids[order], **_written(texts, order)})
 
 
 def read_subset(path, ids, count: int) -> np.ndarray:
@@ -289,7 +294,7 @@ def _read_csv(path, count, column):
             f"{path}: cannot be read as rows below a header: {str(error).strip()}"
         ) from error
     names = [name.strip() for name in header]
-    others = [name for name in names if name != "id"]
+    others = [name for name in names if name not in ("id", *TEXTS)]
     chosen = others[0] if column is None and len(others) == 1 else column
     if names.count("id") != 1 or names.count(chosen) != 1:
         wanted = "one other, or the name of one" if column is None else repr(column)
@@ -318,6 +323,14 @@ def _numbers(entries, where):
         found = (misfits if misfits.size else entries).tolist()[0]
         raise InputError(f"{where} has {found!r}, expected numbers")
     return entries.to_numpy()
+
+
+def _written(texts, order):
+    """Columns of text in an order; bytes of a name that are no text, as \\udcXX."""
+    return {
+        name: [rows[i].encode(errors="backslashreplace").decode() for i in order]
+        for name, rows in (texts or {}).items()
+    }
 
 
 def _write_npy(path, array):

@@ -60,7 +60,7 @@ def load(
     except InputError as error:
         raise InputError(
             "fashion_mnist: no idx files found; install Debian's package "
-            "dataset-fashion-mnist, or set data_dir to the folder that holds "
+            "dataset-fashion-mnist, or data_dir=FOLDER names the folder that holds "
             f"{_FILES[0]}.gz and its three companions, or use TFDS: {error}"
         ) from error
     return dataclasses.replace(prepared, name="fashion_mnist")

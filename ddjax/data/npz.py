@@ -1,12 +1,13 @@
-"""A NumPy archive with the arrays of both splits."""
+"""A NumPy archive with the arrays of both splits, or of one data set."""
 
+import dataclasses
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from ddjax.data import source
+from ddjax.data import source, split
 from ddjax.errors import InputError
 
 _NAMES = {  # each array, and its other name
@@ -15,18 +16,21 @@ _NAMES = {  # each array, and its other name
     "x_test": "test_images",
     "y_test": "test_labels",
 }
+_WHOLE = {"x": "images", "y": "labels"}  # likewise, of a file without splits
 
 
 def load(
     argument: str, data_dir: str | None = None, image_size: int | None = None
 ) -> source.Source:
-    """Load an .npz file with x_train, y_train, x_test, y_test.
+    """Load an .npz file with x_train, y_train, x_test, y_test, or with x and y.
 
-    The names train_images, train_labels, test_images, test_labels do as well. Images
-    are [N, H, W] or [N, H, W, C], either uint8, or float in [0, 1], which becomes
-    uint8 by rounding 255 times the value. An optional array class_names has K strings;
-    without it there are as many classes as y_train has
-    different labels, called "0", "1", and so on.
+    The names train_images, train_labels, test_images, test_labels, and images, labels
+    do as well. Of x and y a fifth of each class is set aside as the test split, see
+    `split.set_aside`, and the source's remarks say so. Images are [N, H, W] or
+    [N, H, W, C], either uint8, or float in [0, 1], which becomes uint8 by rounding 255
+    times the value. An optional array class_names has K strings; without it there are
+    as many classes as the training labels have different values, called "0", "1", and
+    so on.
 
     Args:
       argument: path of the file. Pickled objects in it are refused.
@@ -34,48 +38,73 @@ def load(
       image_size: pixels per side, as in `source.resize`.
 
     Returns:
-      The source; ids are positions in the arrays.
+      The source; ids are positions in the arrays, of x and y in what is left of them.
 
     Raises:
       InputError: the file is damaged, lacks an array, or has an image or label that
         is not allowed.
     """
     arrays = _read(Path(argument).expanduser())
+    whole, remarks = "x" in arrays, ()
     splits = [
-        (
-            _to_uint8(arrays[f"x_{split}"], f"{argument}: x_{split}"),
-            arrays[f"y_{split}"],
-        )
-        for split in ("train", "test")
+        (_to_uint8(arrays[f"x{end}"], f"{argument}: x{end}"), arrays[f"y{end}"])
+        for end in ([""] if whole else ["_train", "_test"])
     ]
+    if whole:
+        splits, remarks = _divided(argument, *splits[0])
     names = arrays.get("class_names")
     if names is None:
-        names = np.arange(len(np.unique(arrays["y_train"]))).astype(str)
+        names = np.arange(len(np.unique(splits[0][1]))).astype(str)
     if names.ndim != 1 or names.dtype.kind != "U":
         raise InputError(
             f"{argument}: class_names has dtype {names.dtype} and shape {names.shape}, "
             "must be strings of shape [K]"
         )
-    return source.from_arrays(
+    made = source.from_arrays(
         f"npz:{argument}", tuple(names.tolist()), *splits, image_size
     )
+    return dataclasses.replace(made, remarks=remarks)
+
+
+def _divided(argument: str, images: np.ndarray, labels: np.ndarray):
+    """(train, test) of images without splits, and the remark on it."""
+    if labels.shape != (len(images),):
+        raise InputError(
+            f"{argument}: y has shape {labels.shape}, must be ({len(images)},): one "
+            "label for each image"
+        )
+    values, counts = np.unique(labels, return_counts=True)
+    if len(images) == 0 or counts.min() < 2:
+        found = f"label {values[counts.argmin()]} once" if len(images) else "no images"
+        raise InputError(
+            f"{argument}: found {found}, allowed are at least two images of each "
+            "label, one of them for the test split"
+        )
+    aside = split.set_aside(labels)
+    remark = split.set_aside_remark(
+        argument, int(aside.sum()), len(aside), "their positions"
+    )
+    return [(images[part], labels[part]) for part in (~aside, aside)], (remark,)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays under the names on the left of _NAMES, and class_names if there."""
+    """Arrays under the left names of _NAMES or _WHOLE, and class_names if there."""
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: missing, damaged, or not an .npz file")
     arrays = {}
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = sorted(archive.files)
-            for name, other in (*_NAMES.items(), ("class_names", "class_names")):
+            splits = any(name in found for pair in _NAMES.items() for name in pair)
+            whole = any(name in found for name in ("x", "images"))
+            wanted = _WHOLE if whole and not splits else _NAMES
+            for name, other in (*wanted.items(), ("class_names", "class_names")):
                 key = name if name in found else other
                 if key in found:
                     arrays[name] = archive[key]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    for name, other in _NAMES.items():
+    for name, other in wanted.items():
         if name not in arrays:
             raise InputError(f"{path}: no array {name} (or {other}), found {found}")
     return arrays

@@ -8,6 +8,8 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
@@ -63,12 +65,19 @@ class Source:
       classes: class names in label order.
       train: the training examples.
       test: the test examples.
+      root: the folder that `paths` start from; "" without paths.
+      paths: of each training example, by id, its file below `root`, with "/" between
+        the parts; None: its images have no files of their own.
+      remarks: what was assumed or left out in reading, a sentence each.
     """
 
     name: str
     classes: tuple[str, ...]
     train: Examples
     test: Examples
+    root: str = ""
+    paths: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -256,12 +265,31 @@ def resize(images_NHWC: np.ndarray, image_size: int) -> np.ndarray:
     count, height, width, channels = images_NHWC.shape
     if height == width == image_size:
         return images_NHWC
-    resized = np.empty((count, image_size, image_size, channels), np.uint8)
+    resized = _empty((count, image_size, image_size, channels))
     for start in range(0, count, _BLOCK):
         rows = _stretch_sums(images_NHWC[start : start + _BLOCK], image_size, axis=1)
         sums = _stretch_sums(rows, image_size, axis=2)
         resized[start : start + _BLOCK] = np.rint(sums / (height * width))
     return resized
+
+
+def _empty(shape: tuple[int, ...]) -> np.ndarray:
+    """An array of images, where the host has twice the memory that they take."""
+    size, memory = math.prod(shape), host_memory()
+    if size > memory / 2:
+        count, height, width, _ = shape
+        raise InputError(
+            f"image_size: {count:,} images of {height} x {width} pixels take "
+            f"{size / 2**30:,.1f} GiB, allowed is half of the host's "
+            f"{memory / 2**30:,.1f} GiB; image_size=PIXELS makes them smaller, and "
+            "stream=True leaves those of files on disk"
+        )
+    return np.empty(shape, np.uint8)
+
+
+def host_memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _stretch_sums(values: np.ndarray, count: int, axis: int) -> np.ndarray:
@@ -349,7 +377,7 @@ def gather(
         return image if image_size is None else resize(image[None], image_size)[0]
 
     first = read_resized(0)
-    images = np.empty((count, *first.shape), np.uint8)
+    images = _empty((count, *first.shape))
 
     def fill(start: int) -> None:
         for position in range(start, min(start + _BLOCK, count)):
@@ -357,7 +385,7 @@ def gather(
             if image.shape != first.shape:
                 raise InputError(
                     f"{describe(position)}: shape {image.shape}, but {describe(0)} has "
-                    f"{first.shape}; give image_size to bring all to one size"
+                    f"{first.shape}; image_size=PIXELS brings all to one size"
                 )
             images[position] = image
 

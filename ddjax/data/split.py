@@ -9,6 +9,8 @@ import numpy as np
 from ddjax.data.source import Examples
 from ddjax.errors import InputError
 
+TEST_FRACTION = 0.2  # of a data set that comes without a test split
+
 
 def split_validation(
     examples: Examples, fraction: float, seed: int
@@ -38,7 +40,8 @@ def split_validation(
             "set, allowed is at least two a class, one of them for validation"
         )
     quotas = np.clip(np.rint(fraction * counts), int(fraction > 0), counts - 1)
-    chosen = _first_of_each_class(examples, quotas.astype(np.int64), seed, "validation")
+    keys = _hash(examples.ids, seed, "validation")
+    chosen = _first_of_each_class(examples.labels, quotas.astype(np.int64), keys)
     return examples.take(np.flatnonzero(~chosen)), examples.take(np.flatnonzero(chosen))
 
 
@@ -76,20 +79,54 @@ def thin(examples: Examples, size: int, seed: int) -> Examples:
         quotas[np.argsort(-remainders, stable=True)[:missing]] += 1
     for _ in range(-missing):
         quotas[np.argmax(quotas)] -= 1
-    chosen = _first_of_each_class(examples, quotas, seed, "thin")
+    keys = _hash(examples.ids, seed, "thin")
+    chosen = _first_of_each_class(examples.labels, quotas, keys)
     return examples.take(np.flatnonzero(chosen))
 
 
-def _first_of_each_class(
-    examples: Examples, quotas: np.ndarray, seed: int, purpose: str
-) -> np.ndarray:
-    """[N] bool: the first `quotas[k]` of the k-th class in the order of their hash."""
-    _, starts, positions = np.unique(
-        np.sort(examples.labels), return_index=True, return_inverse=True
+def set_aside(labels: np.ndarray, keys: np.ndarray | None = None) -> np.ndarray:
+    """Which examples become the test split of a data set that comes without one.
+
+    Args:
+      labels: [N] integers.
+      keys: [N] uint64, by whose order a class's examples are set aside; None: a hash of
+        their positions.
+
+    Returns:
+      [N] bool: of a class with n examples round(n / 5), at least 1 and at most n - 1.
+    """
+    _, counts = np.unique(labels, return_counts=True)
+    quotas = np.clip(np.rint(TEST_FRACTION * counts), 1, counts - 1).astype(np.int64)
+    if keys is None:
+        keys = _hash(np.arange(len(labels)), 0, "test")
+    return _first_of_each_class(labels, quotas, keys)
+
+
+def set_aside_remark(where: str, test: int, every: int, by: str) -> str:
+    """Returns what is said of a test split that was set aside.
+
+    Args:
+      where: what holds the images.
+      test: images of the test split.
+      every: images of both splits.
+      by: whose hash decides.
+    """
+    return (
+        f"{where} has no test split: {test:,} of {every:,} images, a fifth of each "
+        f"class chosen by a hash of {by}, are set aside as one"
     )
-    order = np.lexsort((_hash(examples.ids, seed, purpose), examples.labels))
-    chosen = np.zeros(len(examples), bool)
-    chosen[order] = np.arange(len(examples)) - starts[positions] < quotas[positions]
+
+
+def _first_of_each_class(
+    labels: np.ndarray, quotas: np.ndarray, keys: np.ndarray
+) -> np.ndarray:
+    """[N] bool: the first `quotas[k]` of the k-th class in the order of their keys."""
+    _, starts, positions = np.unique(
+        np.sort(labels), return_index=True, return_inverse=True
+    )
+    order = np.lexsort((keys, labels))
+    chosen = np.zeros(len(labels), bool)
+    chosen[order] = np.arange(len(labels)) - starts[positions] < quotas[positions]
     return chosen
 
 

@@ -14,6 +14,7 @@ from ddjax.report.plots import (
     save_png,
 )
 from ddjax.report.published import EXPLANATION, beside
+from ddjax.report.recommended import recommendation, recommended
 from ddjax.report.selection_plots import (
     correlation_figure,
     matrix_figure,
@@ -62,6 +63,8 @@ __all__ = [
     "method_styles",
     "overlap_figure",
     "paired_interval",
+    "recommendation",
+    "recommended",
     "save_png",
     "selection_gain",
     "set_difficulty_figure",

@@ -53,6 +53,7 @@ def write_html(
     failures: Sequence[Mapping[str, object]],
     notes: Sequence[str],
     published: pd.DataFrame | None = None,
+    recommended: str = "",
 ) -> None:
     """Write the report of a study as one self-contained file, atomically.
 
@@ -69,6 +70,7 @@ def write_html(
         failures: one mapping per failed student, any keys.
         notes: remarks on the validity of the results, shown beside the answer.
         published: the result of `published.beside`, shown where it has a row.
+        recommended: which subset to train on, in plain words; "": nothing is said.
 
     Raises:
         InputError: if a figure's file is missing.
@@ -78,6 +80,7 @@ def write_html(
     text = template("report.html.j2").render(
         title=title,
         answer=answer(summary),
+        recommended=recommended,
         notes=notes,
         tables=tables,
         legend=legend(tables) if tables else [],

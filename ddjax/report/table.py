@@ -295,7 +295,7 @@ def effect_lines(summary: pd.DataFrame) -> list[str]:
     ]
 
 
-def _verdict(row) -> int:
+def verdict(row) -> int:
     """1 or -1 where the interval of a gap lies on one side of zero, else 0."""
     import pandas as pd
 
@@ -316,9 +316,9 @@ def _gain_clause(regime: str, row) -> str:
     gap = plus_minus(row.gap, row.gap_ci95, sign=True)
     mark = f" ({row.note})" if row.note else ""
     start = f"under {regime} labels, {row.method}{mark}"
-    if _verdict(row) == 1:
+    if verdict(row) == 1:
         return f"{start} beats random by {gap}"
-    if _verdict(row) == -1:
+    if verdict(row) == -1:
         return f"{start} falls behind random by {plus_minus(-row.gap, row.gap_ci95)}"
     return f"{start} against random is {gap}: {_why_not(row)}"
 
@@ -333,5 +333,5 @@ def _effect_sentence(row) -> str:
         1: "choosing the images gains more under hard labels",
         -1: "choosing the images gains more under soft_kd labels",
         0: _why_not(row),
-    }[_verdict(row)]
+    }[verdict(row)]
     return f"The gain under hard labels minus that under soft_kd is {gap}: {meaning}."

@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING
 from ddjax import data
 from ddjax.data import facts
 from ddjax.data.source import Examples
+from ddjax.errors import named
 from ddjax.settings import Settings
 from ddjax.stations import memory, storage, sweeps, work
 from ddjax.stations.checks import check, check_names
 from ddjax.stations.context import Context
 from ddjax.stations.needs import asked_teachers, scoring_regimes
-from ddjax.stations.opening import open_context
+from ddjax.stations.opening import ARGUMENTS, open_context
 from ddjax.stations.sweeps import Sweep
 from ddjax.stations.work import Row
 
@@ -69,7 +70,8 @@ def open_plan(settings: Settings) -> Context:
         context = open_context(settings)
         check(context)
         return context
-    source = facts.stand_in(chosen.source, chosen.image_size or None)
+    with named("", **ARGUMENTS):
+        source = facts.stand_in(chosen.source, chosen.image_size or None)
     # Divided without pixels, which would have to be copied.
     train = dataclasses.replace(source.train, images=facts.blank(len(source.train), ()))
     if chosen.pool:

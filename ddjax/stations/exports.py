@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ddjax import data, mesh
 from ddjax.artifacts import Artifact
+from ddjax.data.source import Source
 from ddjax.stations.context import Context
 from ddjax.stations.images import ImageSets
 from ddjax.stations.needs import method_of
@@ -21,8 +25,9 @@ def write_exports(
 ) -> None:
     """Writes `scores/ipcI_seedS.csv` and `subsets/METHOD_ipcI_seedS.csv`.
 
-    Examples go by their id, the position in the source's training set. Of a method that
-    searches, each regime has its own choice: `METHOD_REGIME_ipcI_seedS.csv`.
+    Examples go by their id, the position in the source's training set; where they have
+    files, class and path stand beside it. Of a method that searches, each regime has
+    its own choice: `METHOD_REGIME_ipcI_seedS.csv`.
 
     Args:
       context: the run.
@@ -32,7 +37,8 @@ def write_exports(
     if not mesh.primary():
         return
     folder, settings = context.workdir.path, context.settings
-    ids, count = context.pool.ids, len(context.source.train)
+    source, ids = context.source, context.pool.ids
+    count = len(source.train)
     for kind in ("scores", "subsets"):
         (folder / kind).mkdir(exist_ok=True)
     for ipc, artifact in subsets.items():
@@ -40,7 +46,8 @@ def write_exports(
             end = f"ipc{ipc}_seed{seed}.csv"
             scores = scores_of(artifact, row)
             if scores:
-                data.write_scores(folder / "scores" / end, ids, scores, count)
+                path = folder / "scores" / end
+                data.write_scores(path, ids, scores, count, texts_of(source, ids))
             for name in settings.select.methods:
                 searches = method_of(context, name).searches
                 for regime in settings.regimes if searches else ("",):
@@ -48,7 +55,24 @@ def write_exports(
                     positions = subset_of(artifact, name, row, start)
                     stem = f"{name}_{regime}" if regime else name
                     path = folder / "subsets" / f"{stem}_{end}"
-                    data.write_subset(path, ids[positions])
+                    chosen = ids[positions]
+                    data.write_subset(path, chosen, texts_of(source, chosen))
+
+
+def texts_of(source: Source, ids: np.ndarray) -> dict[str, list[str]]:
+    """Returns class and path of training images; {} where they have no files.
+
+    Args:
+      source: whose images they are.
+      ids: [n] int.
+    """
+    if source.paths is None:
+        return {}
+    root = os.path.abspath(source.root)
+    return {
+        "class": [source.classes[label] for label in source.train.labels[ids]],
+        "path": [os.path.join(root, source.paths[index]) for index in ids],
+    }
 
 
 def write_images(context: Context, sets: dict[int, dict[str, ImageSets]]) -> None:

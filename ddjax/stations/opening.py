@@ -7,20 +7,26 @@ import numpy as np
 from ddjax import data
 from ddjax.data.image_set import ImageSet
 from ddjax.data.source import Source
-from ddjax.errors import InputError
+from ddjax.errors import InputError, named
 from ddjax.settings import Settings
 from ddjax.stations.context import Context
+
+# Arguments of `data.load` -> the settings that they come from.
+ARGUMENTS = {
+    name: f"data.{name}" for name in ("source", "data_dir", "image_size", "stream")
+}
 
 
 def open_context(settings: Settings) -> Context:
     """Loads the source and divides it; touches no disk but the source's."""
     chosen = settings.data
-    source = data.load(
-        chosen.source,
-        chosen.data_dir or None,
-        chosen.image_size or None,
-        chosen.stream,
-    )
+    with named("", **ARGUMENTS):
+        source = data.load(
+            chosen.source,
+            chosen.data_dir or None,
+            chosen.image_size or None,
+            chosen.stream,
+        )
     train = source.train
     if chosen.pool:
         train = data.thin(train, chosen.pool, seed=0)
@@ -34,7 +40,8 @@ def open_context(settings: Settings) -> Context:
 
 
 def _read_images(settings: Settings, source: Source) -> ImageSet:
-    try:
+    keys = {name: f"images_{name}" for name in ("mean", "std", "resize")}
+    with named("images", **keys):
         found = data.read_image_set(
             settings.images,
             source.classes,
@@ -43,8 +50,6 @@ def _read_images(settings: Settings, source: Source) -> ImageSet:
             settings.images_std or None,
             settings.images_resize,
         )
-    except InputError as error:
-        raise InputError(f"images: {error}") from error
     if settings.images_labels and found.soft_labels is None:
         raise InputError(
             f"images_labels: found True, but {settings.images} has no soft labels"

@@ -22,6 +22,7 @@ from ddjax.stations.evidence import Evidence
 from ddjax.stations.exports import write_exports, write_images
 from ddjax.stations.figures import draw
 from ddjax.stations.images import ImageSets
+from ddjax.stations.recommended import recommend, write_recommended
 from ddjax.stations.students import Outcome
 from ddjax.stations.surrogates import dcs_tables
 
@@ -94,12 +95,13 @@ def write(
     evidence: dict[int, Evidence],
     teachers: dict[str, Teacher],
     notes: list[str],
+    export: str | os.PathLike | None = None,
 ) -> pd.DataFrame:
     """Writes everything that a run leaves for its reader.
 
     These are members.jsonl, summary.csv, stations.csv, dcs.csv, scores/*.csv,
-    subsets/*.csv, figures/*.png, manifest.json and report.html, and with `transfer`
-    architectures.csv, which has the students of all networks; all else but
+    subsets/*.csv, subset.csv, figures/*.png, manifest.json and report.html, and with
+    `transfer` architectures.csv, which has the students of all networks; all else but
     members.jsonl is about the first network.
 
     Args:
@@ -110,6 +112,7 @@ def write(
       evidence: budget -> what the selections looked at.
       teachers: by name.
       notes: remarks on the validity of the results.
+      export: folder for the images of the recommended subset; None: none.
 
     Returns:
       The summary.
@@ -125,6 +128,7 @@ def write(
     report.write_csv(summary, folder / "summary.csv")
     write_exports(context, members, subsets)
     write_images(context, sets)
+    answer = recommend(context, members, summary, subsets)
     tables = dcs_tables(context, members, subsets, evidence)
     if tables:
         table = pd.concat(tables, names=["regime", "ipc"]).reset_index([0, 1])
@@ -155,6 +159,7 @@ def write(
             failures=failures[_FAILURE].to_dict("records"),
             notes=notes,
             published=published,
+            recommended=answer.text if answer else "",
         )
     print()
     print(report.console_table(summary))
@@ -164,6 +169,10 @@ def write(
     for note in notes:
         print(f"Note: {note}")
     _tell_stations(context)
+    if answer is not None:
+        print(f"\n{answer.text}")
+        for line in write_recommended(context, answer, export):
+            context.say(f"recommended subset: {line}")
     context.say(f"report: {os.path.relpath(folder / 'report.html')}")
     return summary
 
@@ -307,6 +316,7 @@ def write_manifest(context: Context, notes: list[str]) -> dict[str, Any]:
             "digest": context.source.digest,
             "classes": list(context.source.classes),
             "shape": list(context.source.shape),
+            "remarks": list(context.source.remarks),
             "pool": len(context.pool),
             "validation": len(context.validation),
             "test": len(context.test),

@@ -1,0 +1,329 @@
+"""Settings for a data set of one's own, derived from what is found in it.
+
+The rules are few, and each says what it did and which flag does otherwise. A CPU's run
+is to end in about four minutes on two cores: images are small, the network is the
+literature's ConvNet of width 32, and as many epochs are trained as fit. A run on an
+accelerator has larger images, a ResNet-18, more budgets and a teacher's labels beside
+hard ones.
+
+The selections are random and those that beat it in this project's studies on
+Fashion-MNIST and digits: they cover the data. Those of difficulty alone fell behind it
+there, and are one flag away.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddjax import data, settings
+from ddjax.data import facts
+from ddjax.data.scan import Scan
+from ddjax.data.source import Examples
+from ddjax.errors import InputError
+
+SIZES = (8, 14, 16, 28, 32, 48, 64, 96, 128, 224)  # pixels a side
+BUDGETS = (1, 2, 5, 10, 20, 50)  # images a class
+LEAST = 6  # training images of the smallest class: 1 validates, 2 of 5 are chosen
+MINUTES = 4.0  # of a CPU's run, on two cores
+_METHODS = ("random", "herding", "facility_location", "cad_facility_location")
+_CPU_SIDE, _CPU_POOL = 32, 7000
+_STREAM_BYTES = 8 * 2**30  # of training images, from which they stay on disk
+# Seconds of two cores to train the ConvNet on an image of 32 x 32 pixels, measured.
+_CPU_SECONDS = 0.5e-3
+_FORWARD = 1 / 3  # of these, to predict an image
+_COMPILING = 40.0  # seconds of a CPU's run that are not images
+_SNAPSHOTS = 9  # of a scoring run, after which the whole pool is predicted
+_EPOCHS = (30, 200)  # least and most, of the students
+_DEPTHS = ((12, 2), (48, 3), (96, 4), (192, 5), (1000, 6))  # side below -> blocks
+
+
+def derive(found: Scan, accelerator: bool) -> ConfigDict:
+    """Returns settings for a data set, which say in `remarks` what was derived.
+
+    Args:
+      found: the data set.
+      accelerator: whether the run has more than a CPU.
+
+    Raises:
+      InputError: fewer than two classes, a class with fewer than `LEAST` training
+        images, or images of fewer than 8 pixels a side.
+    """
+    _check(found)
+    says = ["derived from the data; flags of the command line come on top:"]
+    config = settings.defaults()
+    config.name = "own_" + re.sub(r"[^A-Za-z0-9_-]+", "_", _stem(found.source))[:80]
+    config.data.source = found.source
+    counts = np.array(found.counts)
+    says.append(_contents(found))
+    _divide(config, found, accelerator, says)
+    pool, validation = _divided(config, counts)
+    _budgets(config, found, pool, accelerator, says)
+    _protocol(config, accelerator, says)
+    _images(config, found, pool, validation, accelerator, says)
+    config.remarks = tuple(says)
+    return config
+
+
+def smoke(config: ConfigDict) -> ConfigDict:
+    """Makes derived settings small: seconds, and numbers that mean nothing."""
+    config.name += "_smoke"
+    config.data.image_size = 8
+    config.select.ipcs = config.select.ipcs[:1]
+    config.select.methods = ("random", "facility_location")
+    config.regimes = ("hard",)
+    config.student.epochs = 10
+    config.student.learning_rates = (1e-2,)
+    config.student.batch_size = min(config.student.batch_size, 20)
+    config.teacher.epochs = 2
+    config.sweep.driver = "loop"
+    config.protocol.seeds = (0, 1)
+    config.augment.pad = 0
+    for network in (config.student.network, config.teacher.network):
+        network.name = "mlp"
+        network.mlp.hidden = (64,)
+    config.remarks = (
+        "smoke: 8 pixels, an MLP and next to no training; its numbers mean nothing",
+    )
+    return config
+
+
+def _check(found: Scan) -> None:
+    if len(found.classes) < 2:
+        raise InputError(
+            f"data: {found.source} has the class {found.classes[0]!r} alone, allowed "
+            "are at least two"
+        )
+    small = [i for i, count in enumerate(found.counts) if count < LEAST]
+    if small:
+        aside = " beside those set aside for tests" if found.aside else ""
+        named = ", ".join(
+            f"{found.classes[i]!r} ({found.counts[i]})" for i in small[:5]
+        )
+        raise InputError(
+            f"data: {len(small)} of {len(found.classes)} classes of {found.source} "
+            f"have fewer than {LEAST} training images{aside}: {named}; add images, or "
+            "leave such classes out"
+        )
+    if found.sides[1] < SIZES[0]:
+        raise InputError(
+            f"data: images of {found.source} have a median side of {found.sides[1]} "
+            f"px, allowed are at least {SIZES[0]}"
+        )
+
+
+def _contents(found: Scan) -> str:
+    order = np.argsort(found.counts, kind="stable")
+    least, most = (
+        f"{found.counts[i]:,} ({found.classes[i]!r})" for i in order[[0, -1]]
+    )
+    low, median, high = found.sides
+    sides = f"{median} px" if low == high else f"{low} to {high} px, median {median}"
+    colour = "grey" if found.channels == 1 else "colour"
+    return (
+        f"found {sum(found.counts):,} training and {found.test:,} test images of "
+        f"{len(found.classes)} classes, from {least} to {most} a class; {colour}, "
+        f"shorter side {sides}"
+    )
+
+
+def _divide(config: ConfigDict, found: Scan, accelerator: bool, says: list) -> None:
+    """Sets the pool and the validation split."""
+    count, classes = sum(found.counts), len(found.classes)
+    most = max(_CPU_POOL, 50 * classes)
+    if not accelerator and count > most:
+        config.data.pool = count = most
+        says.append(
+            f"{most:,} of the training images are looked at, in the classes' own "
+            "proportions, since this is a CPU; --data.pool=0 takes all"
+        )
+    fraction = 0.25 if count < 500 else 0.15
+    fraction = min(fraction, max(2000, 10 * classes) / count)
+    config.data.validation = round(fraction, 3)
+    says.append(
+        f"{config.data.validation:.1%} of the training images, at least one a class, "
+        "validate every choice and are not selected; --data.validation=0.2 changes it"
+    )
+
+
+def _divided(config: ConfigDict, counts: np.ndarray) -> tuple[np.ndarray, int]:
+    """Images of each class that can be selected, and how many validate."""
+    labels = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    ids = np.arange(len(labels), dtype=np.int32)
+    train = Examples(facts.blank(len(labels), ()), labels, ids)
+    if config.data.pool:
+        train = data.thin(train, config.data.pool, seed=0)
+    pool, validation = data.split_validation(train, config.data.validation, seed=0)
+    return np.bincount(pool.labels), len(validation)
+
+
+def _budgets(
+    config: ConfigDict, found: Scan, pool: np.ndarray, accelerator: bool, says: list
+) -> None:
+    smallest = int(pool.argmin())
+    fitting = [ipc for ipc in BUDGETS if ipc <= pool[smallest] // 2]
+    config.select.ipcs = tuple(fitting[-3 if accelerator else -2 :])
+    says.append(
+        f"budgets of {_listed(config.select.ipcs)} images a class: the smallest "
+        f"class, {found.classes[smallest]!r}, has {pool[smallest]} to select from, and "
+        "at most half are taken; --select.ipcs=5,10 changes it"
+    )
+
+
+def _protocol(config: ConfigDict, accelerator: bool, says: list) -> None:
+    config.select.methods = _METHODS
+    config.regimes = ("hard",)
+    config.protocol.seeds = tuple(range(5))
+    more = "cad_prune,el2n_best_window"
+    if accelerator:
+        config.select.methods = (*_METHODS, *more.split(","))
+        config.regimes = ("hard", "soft_kd")
+    says.append(
+        f"selections {', '.join(config.select.methods)}: random, and what covers the "
+        "data; --select.methods=random,herding and so on changes it"
+    )
+    labels = f"{' and '.join(config.regimes)} labels"
+    if accelerator:
+        says.append(f"{labels}, the latter a teacher's; --regimes=hard spares it")
+    else:
+        says.append(
+            f"{labels}; --regimes=hard,soft_kd adds a teacher's, for twice the time"
+        )
+
+
+def _images(
+    config: ConfigDict,
+    found: Scan,
+    pool: np.ndarray,
+    validation: int,
+    accelerator: bool,
+    says: list,
+) -> None:
+    """Sets what depends on the size of the images: size, network, recipe."""
+    side, why = found.sides[1], f"the median side is {found.sides[1]} px"
+    sizes = [size for size in SIZES if size <= side]
+    if found.square and side <= SIZES[-1]:
+        sizes = sorted({*sizes, side})
+    if not accelerator:
+        sizes = [size for size in sizes if size <= _CPU_SIDE]
+    least = min(config.select.ipcs) * len(found.classes)
+    config.student.batch_size = min(50 if accelerator else 25, least)
+    config.teacher.batch_size = min(64, int(pool.sum()))
+    config.student.learning_rates = (3e-4, 1e-3, 3e-3, 1e-2)
+    config.student.epochs, seconds = _EPOCHS[1], 0.0
+    size = sizes[-1]
+    if not accelerator:
+        size, config.student.epochs, seconds = _fit(
+            config, found, pool, validation, sizes
+        )
+        if size < side:
+            why += ", and a CPU's run is to end in minutes"
+    elif size < side:
+        why += f", {SIZES[-1]} px the most"
+    config.data.image_size = 0 if found.square and size == side else size
+    says.append(
+        f"image size {size} px: {why}; --data.image_size={_other(size, side)} "
+        "changes it"
+    )
+    if accelerator:
+        _large(config, found, pool, size, says)
+    else:
+        _small(config, size, says)
+    config.augment.flip = found.channels > 1
+    config.augment.pad = max(1, size // 8)
+    flips = "are mirrored" if config.augment.flip else "are not mirrored"
+    colour = "colour" if config.augment.flip else "grey, and may be characters"
+    says.append(
+        f"views are shifted by up to {config.augment.pad} px and {flips}, since images "
+        f"are {colour}; --augment.flip={not config.augment.flip} changes it"
+    )
+    about = f", about {seconds / 60:.0f} minutes on two cores" if seconds else ""
+    rates = ", ".join(f"{rate:g}" for rate in config.student.learning_rates)
+    says.append(
+        f"students train {config.student.epochs} epochs in batches of "
+        f"{config.student.batch_size} with {len(config.protocol.seeds)} seeds, at the "
+        f"best of the learning rates {rates} on validation{about}; "
+        f"--student.epochs={2 * config.student.epochs} changes it"
+    )
+
+
+def _fit(
+    config: ConfigDict,
+    found: Scan,
+    pool: np.ndarray,
+    validation: int,
+    sizes: list[int],
+) -> tuple[int, int, float]:
+    """The largest size at which a CPU's run ends in time, its epochs and its seconds.
+
+    Students are trained for each budget, selection (the full data too) and seed, with
+    a scoring run a seed and a search for two learning rates.
+    """
+    seeds, ipcs = len(config.protocol.seeds), config.select.ipcs
+    rates = len(config.student.learning_rates)
+    each = seeds * (len(config.select.methods) + 2) + 2 * rates
+    epoch = each * sum(ipcs) * len(found.classes)  # images trained on
+    predicted = each * len(ipcs) * (validation + found.test)
+    predicted += seeds * len(ipcs) * _SNAPSHOTS * int(pool.sum())
+    least, most = _EPOCHS
+    for size in sorted(sizes, reverse=True):
+        image = _CPU_SECONDS * (size / 32) ** 2
+        fixed = _COMPILING + predicted * image * _FORWARD
+        epochs = int((60 * MINUTES - fixed) / (epoch * image))
+        if epochs >= least:
+            break
+    epochs = min(max(epochs, least), most)
+    return size, epochs, fixed + epochs * epoch * image
+
+
+def _small(config: ConfigDict, size: int, says: list) -> None:
+    depth = next(depth for below, depth in _DEPTHS if size < below)
+    for network in (config.student.network, config.teacher.network):
+        network.name = f"convnet_d{depth}"
+        network.convnet.width = 32
+    config.sweep.driver = "mesh"
+    says.append(
+        f"a ConvNet of {depth} blocks and width 32, for {size} px on a CPU; "
+        "--student.network.name=resnet18 changes it"
+    )
+
+
+def _large(
+    config: ConfigDict, found: Scan, pool: np.ndarray, size: int, says: list
+) -> None:
+    stem, large = ("large", True) if size >= 96 else ("small", False)
+    for network in (config.student.network, config.teacher.network):
+        network.name = "resnet18"
+        network.resnet.stem = stem
+    config.sweep.driver = "loop" if large else "mesh"
+    config.sweep.members = 1 if large else 8
+    config.teacher.epochs = int(np.clip(60_000 // pool.sum(), 20, 100))
+    says.append(
+        f"ResNet-18 with its {stem} first layers, for {size} px on an accelerator; "
+        "--student.network.name=convnet_d3 changes it"
+    )
+    stored = (sum(found.counts) + found.test) * size**2 * found.channels
+    if stored > _STREAM_BYTES and found.source.startswith("folder:"):
+        config.data.stream, config.data.image_size = True, size
+        says.append(
+            f"images stay on disk, since they would take {stored / 2**30:.0f} GiB; "
+            "--data.stream=False loads them"
+        )
+
+
+def _stem(name: str) -> str:
+    path = Path(name.partition(":")[2]).expanduser().resolve()
+    return path.stem if path.suffix == ".npz" else path.name
+
+
+def _other(size: int, side: int) -> int:
+    """The size to try instead: the next larger one that the images have, or smaller."""
+    larger = [n for n in SIZES if size < n <= side]
+    smaller = [n for n in SIZES if n < size]
+    return larger[0] if larger else (smaller or SIZES[1:2])[-1]
+
+
+def _listed(numbers) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last
