@@ -17,13 +17,12 @@ import os
 import pathlib
 import platform
 import time
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ddjax.errors import InputError
+from ddjax.errors import DAMAGED, InputError
 
 SCHEMA = 2
 _PACKAGES = ("ddjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -172,7 +171,7 @@ def load(
         raise
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: is missing; {advice}") from error
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: is damaged ({error!r}); {advice}") from error
     for array in arrays.values():
         array.flags.writeable = False

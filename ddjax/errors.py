@@ -1,8 +1,24 @@
-"""The one exception that means: what the user asked for cannot be done."""
+"""What is raised where what the user asked for cannot be done, or a file is damaged."""
 
 import contextlib
 import re
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
+
+# What NumPy raises where a .npy or .npz file is damaged or something else.
+DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class InputError(ValueError):

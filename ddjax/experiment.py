@@ -1,12 +1,13 @@
 """The road: source, teacher, trace, subsets, images, students, results, report."""
 
+from __future__ import annotations
+
 import os
 import pathlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from ddjax import mesh, select
 from ddjax.artifacts import Artifact, Cost
@@ -28,6 +29,9 @@ from ddjax.stations.students import Member, Outcome, Students
 from ddjax.stations.subsets import judged, search_windows, subset_of, subsets_station
 from ddjax.stations.teacher import teacher_station
 from ddjax.workdir import Workdir
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run(

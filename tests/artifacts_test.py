@@ -67,8 +67,8 @@ def test_load_finds_a_flipped_byte(tmp_path, name):
     content = bytearray((path / name).read_bytes())
     content[-1] ^= 1
     (path / name).write_bytes(content)
-    with pytest.raises(InputError, match=f"{name}: sha256 .* damaged; delete"):
-        load(path, "kind")
+    with pytest.raises(InputError, match=f"{name}: sha256 .* damaged; advice"):
+        load(path, "kind", "advice")
 
 
 @pytest.mark.parametrize("name", ["arrays.npz", "extra.bin", "manifest.json"])
@@ -76,7 +76,7 @@ def test_load_names_a_missing_file(tmp_path, name):
     path = made(tmp_path).path
     (path / name).unlink()
     with pytest.raises(InputError, match=f"{name}: is missing"):
-        load(path, "kind")
+        load(path, "kind", "advice")
 
 
 def test_load_refuses_a_truncated_manifest(tmp_path):
@@ -84,15 +84,15 @@ def test_load_refuses_a_truncated_manifest(tmp_path):
     text = (path / "manifest.json").read_text()
     (path / "manifest.json").write_text(text[: len(text) // 2])
     with pytest.raises(InputError, match="is damaged"):
-        load(path, "kind")
+        load(path, "kind", "advice")
 
 
 def test_load_refuses_another_kind_and_another_address(tmp_path):
     path = made(tmp_path).path
     with pytest.raises(InputError, match="kind is 'kind', expected 'teacher'"):
-        load(path, "teacher")
+        load(path, "teacher", "advice")
     with pytest.raises(InputError, match="address is .* expected 'other'"):
-        load(path, "kind", "other")
+        load(path, "kind", "advice", "other")
 
 
 def test_workdir_refuses_another_experiment(tmp_path):

@@ -81,7 +81,7 @@ def test_load_requires_image_size_for_mixed_sizes(tmp_path):
     odd = _image(9, (5, 8, 3))
     _save(tmp_path / "test" / "cat" / "z.png", odd)
     path = tmp_path / "test" / "cat" / "z.png"
-    with pytest.raises(InputError, match=f"{path}: shape .*; data.image_size"):
+    with pytest.raises(InputError, match=f"{path}: shape .*; image_size=PIXELS"):
         folder.load(str(tmp_path))
     loaded = folder.load(str(tmp_path), image_size=4)
     assert loaded.shape == (4, 4, 3)

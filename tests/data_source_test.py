@@ -286,7 +286,7 @@ def test_gather_keeps_the_order_of_many_images():
 def test_gather_requires_image_size_for_mixed_sizes():
     images = [np.full((2 + (n == 300), 2, 1), n % 256, np.uint8) for n in range(400)]
     message = (
-        r"image 300: shape \(3, 2, 1\), but image 0 has \(2, 2, 1\); data.image_si"
+        r"image 300: shape \(3, 2, 1\), but image 0 has \(2, 2, 1\); image_size=PIXELS"
     )
     with pytest.raises(InputError, match=message):
         source.gather(images.__getitem__, 400, None, lambda n: f"image {n}")

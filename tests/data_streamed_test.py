@@ -103,7 +103,7 @@ def test_stream_reads_grey_images(tmp_path):
 
 
 def test_load_refuses_to_stream_without_a_size_or_what_is_in_memory(prepared):
-    with pytest.raises(InputError, match="'digits' cannot be .* tfds:NAME and folder:"):
+    with pytest.raises(InputError, match="found 'digits', which .* tfds:NAME and"):
         data.load("digits", image_size=8, stream=True)
     with pytest.raises(InputError, match="image_size: found None"):
         data.load("tfds:tiny_shapes", prepared, stream=True)

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = ["ddjax"] + [
     found.name
     for found in pkgutil.walk_packages(ddjax.__path__, "ddjax.")
-    if found.ispkg and found.name != "ddjax.settings"
+    if found.ispkg
 ]
 PUBLIC = [name for name in ddjax.__all__ if not name.startswith("_")]
 # What only some sources, artifacts or figures need.

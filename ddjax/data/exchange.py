@@ -14,7 +14,7 @@ import pathlib
 import numpy as np
 
 from ddjax.artifacts import write_file
-from ddjax.errors import InputError
+from ddjax.errors import DAMAGED, InputError
 
 TEXTS = ("class", "path")  # columns of a .csv that say what an id is, no score
 _BLOCK = 16384  # rows of features read at a time, so that no second copy is in memory
@@ -272,7 +272,7 @@ def _map_npy(path):
     try:
         # Not np.load, which also takes an archive or a pickle under this suffix.
         return np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: is not a readable .npy file ({error})") from error
 
 

@@ -8,7 +8,6 @@ import pickle
 import re
 import warnings
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 
 from ddjax.artifacts import write_file
 from ddjax.data import class_names, image_files, source
-from ddjax.errors import InputError
+from ddjax.errors import DAMAGED, InputError
 
 SUFFIXES = (".npz", ".pt", ".pth")
 _PAIRS = (("images_best.pt", "labels_best.pt"), ("images.pt", "labels.pt"))
@@ -131,7 +130,7 @@ def _read_npz(path):
         with np.load(path, allow_pickle=False) as archive:
             names = sorted(archive.files)
             found = {name: archive[name] for name in wanted if name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if "images" not in found or not found.keys() & {"labels", "soft_labels"}:
         raise InputError(

@@ -2,13 +2,12 @@
 
 import dataclasses
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from ddjax.data import source, split
-from ddjax.errors import InputError
+from ddjax.errors import DAMAGED, InputError
 
 _NAMES = {  # each array, and its other name
     "x_train": "train_images",
@@ -102,7 +101,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                 key = name if name in found else other
                 if key in found:
                     arrays[name] = archive[key]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     for name, other in wanted.items():
         if name not in arrays:

@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import tempfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 
 from ddjax import optional
 from ddjax.data import source, streamed
-from ddjax.errors import InputError
+from ddjax.errors import DAMAGED, InputError
 
 _BLOCK = 64  # records read at a time
 
@@ -165,8 +164,7 @@ def _labels(shards: _Shards) -> np.ndarray:
     """[N] int64, from the cache where the files are as they were."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     path = pathlib.Path(cache, "ddjax", f"labels-{shards.state[:16]}.npz")
-    damaged = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
-    with contextlib.suppress(*damaged), path.open("rb") as file:
+    with contextlib.suppress(*DAMAGED), path.open("rb") as file:
         labels_N = np.load(file)["labels"]
         if labels_N.shape == (len(shards),):
             return labels_N

@@ -1,11 +1,12 @@
 """The answer of a run: which images to train on."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ddjax import data, mesh, report
 from ddjax.artifacts import Artifact
@@ -13,6 +14,9 @@ from ddjax.data import class_export
 from ddjax.stations.context import Context
 from ddjax.stations.exports import texts_of
 from ddjax.stations.subsets import chosen_start, subset_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
