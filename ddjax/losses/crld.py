@@ -28,7 +28,8 @@ def crld(
         largest probability on the strong view is at least strong_threshold.
 
     These probabilities are at temperature 1. An example that fails a threshold adds 0
-    and still counts in the caller's mean.
+    and still counts in the caller's mean. The divergences are those of `kl_divergence`,
+    which keep their digits where student and teacher are close.
 
     Args:
       student_weak: [..., C] float, the student's logits of the weak view.
@@ -42,7 +43,7 @@ def crld(
       cross_weight: >= 0, likewise.
 
     Returns:
-      [...] float32, >= 0 up to rounding.
+      [...] float32, >= 0.
 
     Raises:
       InputError: the shapes differ, or a number is out of its range.

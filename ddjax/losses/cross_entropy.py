@@ -4,12 +4,16 @@ import jax
 import jax.numpy as jnp
 
 from ddjax.losses.checks import check_fractions, classes_or_probabilities, wide
+from ddjax.losses.softmax import log_softmax
 
 
 def cross_entropy(
     logits: jax.Array, labels: jax.Array, label_smoothing: float | jax.Array = 0.0
 ) -> jax.Array:
     """Cross-entropy between labels and the softmax of logits, in nats.
+
+    Of a class whose probability p is nearly 1 the loss is log1p of the odds of the
+    others, so that it and its gradient keep the digits of 1 - p.
 
     Args:
       logits: [..., C] float, unnormalised log-probabilities.
@@ -28,7 +32,7 @@ def cross_entropy(
     check_fractions(label_smoothing=label_smoothing)
     logits = jnp.asarray(logits)
     labels, classes = classes_or_probabilities(labels, logits)
-    log_probs = jax.nn.log_softmax(wide(logits))
+    log_probs = log_softmax(wide(logits))
     if classes:
         own = jnp.take_along_axis(log_probs, labels[..., None], axis=-1)[..., 0]
     else:

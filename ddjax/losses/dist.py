@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from ddjax.errors import InputError
 from ddjax.losses.checks import check_temperature, check_weights, same_shape
 from ddjax.losses.moments import centred, norm
+from ddjax.losses.softmax import difference
 
 
 def dist(
@@ -26,7 +27,9 @@ def dist(
     depends on which examples share the batch; the second term is the same for all.
     The correlation's denominator, the product of the two norms, is raised by 1e-8: a
     row or column that is constant (up to rounding) has correlation 0, and so nearly has
-    one whose probabilities vary by much less than 1e-4 on both sides.
+    one whose probabilities vary by much less than 1e-4 on both sides. One minus a
+    correlation is taken from the squared sine of the angle between the two sides, and
+    that from the difference of their probabilities, so that it keeps its digits near 0.
 
     Args:
       student_logits_BC: [..., B, C] float, C >= 2. With B = 1 the second term is the
@@ -38,7 +41,7 @@ def dist(
         whose script passes its own, 20 in the recipes.
 
     Returns:
-      [..., B] float32, >= 0 up to rounding.
+      [..., B] float32, >= 0.
 
     Raises:
       InputError: the shapes differ or lack a batch axis, C is 1, or a number is out of
@@ -63,26 +66,58 @@ def dist(
         raise InputError(
             f"student_logits_BC: found shape {student.shape}, allowed is [..., B, C]"
         )
-    student = jax.nn.softmax(student / temperature)
-    teacher = jax.nn.softmax(jax.lax.stop_gradient(teacher) / temperature)
-    rows = _correlation(student, teacher)
-    columns = _correlation(student.mT, teacher.mT)
-    inter = 1 - rows
-    intra = jnp.mean(1 - columns, axis=-1, keepdims=True)
+    teacher = jax.lax.stop_gradient(teacher)
+    gap = difference(student, teacher, student - teacher, temperature)
+    sides = [_probabilities(side, temperature) for side in (student, teacher)]
+    inter = _distance(*sides, gap, -1)[..., 0]
+    intra = jnp.mean(_distance(*sides, gap, -2), axis=-1)
     return temperature**2 * (beta * inter + gamma * intra)
 
 
-def _correlation(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Pearson's correlation [...] over the last axis of [..., D]."""
-    a, b = _deviations(a), _deviations(b)
-    product = (norm(a) * norm(b))[..., 0]
-    return jnp.sum(a * b, axis=-1) / (product + 1e-8)
+def _probabilities(logits: jax.Array, temperature):
+    """The probabilities [..., C], and less 1 / C without rounding by that."""
+    lower = (logits - jnp.max(logits, axis=-1, keepdims=True)) / temperature
+    powers = jnp.exp(lower)
+    total = jnp.sum(powers, axis=-1, keepdims=True)
+    return powers / total, centred(jnp.expm1(lower)) / total
 
 
-def _deviations(values: jax.Array) -> jax.Array:
+def _distance(a, b, gap: jax.Array, axis: int) -> jax.Array:
+    """1 - Pearson's correlation over an axis, which stays as 1.
+
+    Args:
+      a: of `_probabilities`.
+      b: likewise.
+      gap: a - b to more digits.
+      axis: -1 or -2.
+    """
+    a, b, gap = _deviations(*a, axis), _deviations(*b, axis), centred(gap, axis)
+    length_a, length_b = norm(a, axis), norm(b, axis)
+    unit_a, unit_b = (
+        side / jnp.where(length > 0, length, 1)
+        for side, length in ((a, length_a), (b, length_b))
+    )
+    swap = length_a < length_b
+    shorter = jnp.where(swap, length_a, length_b)
+    longer = jnp.where(swap, length_b, length_a)
+    # What of the gap is across the shorter side: the longer times the angle's sine.
+    along = jnp.where(swap, unit_a, unit_b)
+    across = gap - along * jnp.sum(gap * along, axis=axis, keepdims=True)
+    squares = jnp.square(across / jnp.where(longer > 0, longer, 1))
+    cosine = jnp.sum(unit_a * unit_b, axis=axis, keepdims=True)
+    close = jnp.sum(squares, axis=axis, keepdims=True) / (1 + jnp.maximum(cosine, 0))
+    product = shorter * longer
+    uncorrelated = product * jnp.where(cosine > 0.5, close, 1 - cosine)
+    return (uncorrelated + 1e-8) / (product + 1e-8)
+
+
+def _deviations(probs, from_uniform, axis):
+    """Whichever of the two is rounded less, minus its mean."""
+    largest = jnp.max(probs, axis=axis, keepdims=True)
+    farthest = jnp.max(jnp.abs(from_uniform), axis=axis, keepdims=True)
+    deviations = centred(jnp.where(farthest < largest, from_uniform, probs), axis)
     # Equal logits may differ in the last bits of their softmax. Beside a side of norm
     # near 1 such noise would outweigh the 1e-8 and correlate at random.
-    deviations = centred(values)
-    noise = 8 * jnp.finfo(values.dtype).eps * jnp.max(values, axis=-1, keepdims=True)
-    varies = jnp.any(jnp.abs(deviations) > noise, axis=-1, keepdims=True)
+    noise = 8 * jnp.finfo(probs.dtype).eps * largest
+    varies = jnp.any(jnp.abs(deviations) > noise, axis=axis, keepdims=True)
     return jnp.where(varies, deviations, 0)

@@ -1,9 +1,10 @@
 """Decoupled knowledge distillation."""
 
 import jax
+import jax.numpy as jnp
 
 from ddjax.losses.checks import check_temperature, check_weights, same_shape
-from ddjax.losses.kl_divergence import kl_divergence
+from ddjax.losses.softmax import divergence
 from ddjax.losses.target import log_odds, split, target_class
 
 
@@ -19,7 +20,8 @@ def dkd(
 
     With the target class y and softmaxes at T, TCKD is KL(teacher || student) of the
     two probabilities (p_y, 1 - p_y), and NCKD the same of the other C-1 classes, with
-    y left out before normalising. With two classes NCKD is exactly 0.
+    y left out before normalising. With two classes NCKD is exactly 0. Both are sums of
+    terms that are never negative and keep their digits where the two sides are close.
 
     Args:
       student_logits: [..., C] float, C >= 2.
@@ -32,7 +34,7 @@ def dkd(
       temperature: T > 0, a scalar, not checked when it is an array.
 
     Returns:
-      [...] float32, >= 0 up to rounding.
+      [...] float32, >= 0.
 
     Raises:
       InputError: the shapes or the labels' dtype do not fit, C is 1, or a number is
@@ -48,20 +50,32 @@ def dkd(
         2, student_logits=student_logits, teacher_logits=teacher_logits
     )
     target = target_class(labels, student)
-    own, others = split(student, target)
-    teacher_own, teacher_others = split(jax.lax.stop_gradient(teacher), target)
-    tckd = temperature**2 * _binary_kl(
-        log_odds(own / temperature, others / temperature),
-        log_odds(teacher_own / temperature, teacher_others / temperature),
+    sides = student, jax.lax.stop_gradient(teacher), student - teacher
+    own, others = zip(*(split(side, target) for side in sides), strict=True)
+    nckd = divergence(*others, temperature)
+    tckd = _binary_kl(own, others, nckd, temperature)
+    return temperature**2 * (alpha * tckd + beta * nckd)
+
+
+def _binary_kl(own, others, nckd: jax.Array, temperature) -> jax.Array:
+    """KL(teacher || student) of the target class and all others together, [...].
+
+    Args:
+      own: the target's logits [..., 1] of student and teacher, and their difference.
+      others: the others' [..., C-1], likewise.
+      nckd: [...], the divergence within the others.
+      temperature: T > 0.
+    """
+    student, teacher = (
+        log_odds(side / temperature, rest / temperature)
+        for side, rest in zip(own[:2], others[:2], strict=True)
     )
-    nckd = kl_divergence(others, teacher_others, temperature)
-    return alpha * tckd + beta * nckd
-
-
-def _binary_kl(student: jax.Array, teacher: jax.Array) -> jax.Array:
-    """KL(teacher || student) of two outcomes, from their log-odds."""
-
-    def term(s, t):
-        return jax.nn.sigmoid(t) * (jax.nn.log_sigmoid(t) - jax.nn.log_sigmoid(s))
-
-    return term(student, teacher) + term(-student, -teacher)
+    # log of the teacher's mean of exp(gap) = the mean of the gap + the divergence.
+    probs = jax.nn.softmax(others[1] / temperature)
+    mean = jnp.sum(probs * others[2], axis=-1)
+    gap = (own[2][..., 0] - mean) / temperature - nckd
+    size = jnp.abs(own[2][..., 0]) + jnp.sum(probs * jnp.abs(others[2]), axis=-1)
+    rounding = temperature * (1 + jnp.abs(student) + jnp.abs(teacher))
+    gap = jnp.where(size <= rounding, gap, student - teacher)
+    sides = (jnp.stack([a, jnp.zeros_like(a)], -1) for a in (student, teacher, gap))
+    return divergence(*sides)

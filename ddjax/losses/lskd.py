@@ -2,9 +2,9 @@
 
 import jax
 
-from ddjax.losses.checks import same_shape
-from ddjax.losses.kl_divergence import kl_divergence
-from ddjax.losses.moments import centred, norm
+from ddjax.losses.checks import check_temperature, same_shape
+from ddjax.losses.moments import centred, scaled
+from ddjax.losses.softmax import divergence
 
 
 def lskd(
@@ -18,7 +18,9 @@ def lskd(
     unbiased standard deviation, before the division by T. The student's mean and
     standard deviation are differentiated too. The loss therefore ignores the shift and
     the scale of either side. Equal logits of one example count as uniform; for the
-    student their gradient is finite but of the order of 1e7.
+    student their gradient is finite but of the order of 1e7. The two sides' difference
+    is taken from that of the raw logits, so that the loss keeps its digits where they
+    are close.
 
     Args:
       student_logits: [..., C] float, C >= 2.
@@ -26,7 +28,7 @@ def lskd(
       temperature: T > 0, a scalar, not checked when it is an array.
 
     Returns:
-      [...] float32, >= 0 up to rounding.
+      [...] float32, >= 0.
 
     Raises:
       InputError: the shapes differ, C is 1, or temperature is a number that is not
@@ -35,13 +37,13 @@ def lskd(
     Source: sunshangquan/logit-standardization-KD on plain KD, without its weight (9 in
       its example) and its added cross-entropy, which takes the raw logits.
     """
+    check_temperature(temperature)
     student, teacher = same_shape(
         2, student_logits=student_logits, teacher_logits=teacher_logits
     )
-    return kl_divergence(_standardised(student), _standardised(teacher), temperature)
-
-
-def _standardised(logits: jax.Array) -> jax.Array:
-    deviations = centred(logits)
-    std = norm(deviations) / (logits.shape[-1] - 1) ** 0.5
-    return deviations / (std + 1e-7)
+    teacher = jax.lax.stop_gradient(teacher)
+    root = (student.shape[-1] - 1) ** 0.5
+    deviations = [centred(side) for side in (student, teacher, student - teacher)]
+    # Divided by their norm plus 1e-7 root, so that the root is still to be multiplied.
+    standardised = scaled(*deviations, 1e-7 * root)
+    return temperature**2 * divergence(*standardised, temperature / root)

@@ -15,6 +15,8 @@ def mse_gt(
 ) -> jax.Array:
     """Squared error of the raw logits, averaged over classes, plus a cross-entropy.
 
+    The logits are subtracted before anything else, so that nothing else cancels.
+
     Args:
       student_logits: [..., C] float.
       teacher_logits: [..., C] float; constant, they receive no gradient.

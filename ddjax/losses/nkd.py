@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ddjax.losses.checks import check_temperature, check_weights, same_shape
+from ddjax.losses.softmax import divergence, log_softmax
 from ddjax.losses.target import log_odds, split, target_class
 
 
@@ -18,7 +19,9 @@ def nkd(
 
     -p_t[y] log p_s[y] - gamma * T**2 * sum over j != y of q_t[j] log q_s[j], where p is
     the softmax at temperature 1 and q the softmax at T of the logits without class y.
-    Being cross-entropies, they are not 0 where the student equals the teacher.
+    Being cross-entropies, they are not 0 where the student equals the teacher. The
+    second is summed as the teacher's entropy and a KL divergence, so that its gradient
+    keeps its digits there.
 
     Args:
       student_logits: [..., C] float, C >= 2.
@@ -47,9 +50,10 @@ def nkd(
     target = target_class(labels, student)
     own, others = split(student, target)
     teacher_own, teacher_others = split(jax.lax.stop_gradient(teacher), target)
+    _, gap = split(student - teacher, target)
     confidence = jax.nn.sigmoid(log_odds(teacher_own, teacher_others))
     target_part = -confidence * jax.nn.log_sigmoid(log_odds(own, others))
-    log_probs = jax.nn.log_softmax(others / temperature)
-    probs = jax.nn.softmax(teacher_others / temperature)
-    others_part = -jnp.sum(probs * log_probs, axis=-1)
+    log_probs = log_softmax(teacher_others / temperature)
+    entropy = -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
+    others_part = entropy + divergence(others, teacher_others, gap, temperature)
     return target_part + gamma * temperature**2 * others_part
