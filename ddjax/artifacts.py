@@ -181,8 +181,8 @@ def load(
 def write(folder: pathlib.Path, head: dict[str, Any], draft: Draft) -> None:
     """Completes an artifact: its arrays, and a manifest that begins with `head`."""
     with open(folder / "arrays.npz", "wb") as file:
-        np.savez(file, **draft.arrays)
-    files = {}
+        np.savez(file, allow_pickle=False, **draft.arrays)
+    files: dict[str, dict[str, Any]] = {}
     for path in sorted(_files(folder)):
         content = path.read_bytes()
         files[str(path.relative_to(folder))] = {

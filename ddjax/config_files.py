@@ -2,7 +2,7 @@
 
 import ast
 import difflib
-import importlib.util
+import importlib.machinery
 import inspect
 import os
 import traceback
@@ -137,9 +137,10 @@ def module(path: Path) -> ModuleType:
     Raises:
       InputError: the file fails; names its line.
     """
-    spec = importlib.util.spec_from_file_location(f"_ddjax_config_{path.stem}", path)
-    made = importlib.util.module_from_spec(spec)
-    _called(path, spec.loader.exec_module, made)
+    name = f"_ddjax_config_{path.stem}"
+    loader = importlib.machinery.SourceFileLoader(name, str(path))
+    made = ModuleType(name)
+    _called(path, loader.exec_module, made)
     return made
 
 

@@ -4,13 +4,14 @@ The rules are few, and each says what it did and which flag does otherwise. A CP
 is to end in about four minutes on two cores: images are small, the network is the
 literature's ConvNet of width 32, and as many epochs are trained as fit. A run on an
 accelerator has larger images, a ResNet-18, more budgets and a teacher's labels beside
-hard ones.
+hard ones, and is to end in about an hour.
 
 The selections are random and those that beat it in this project's studies on
 Fashion-MNIST and digits: they cover the data. Those of difficulty alone fell behind it
 there, and are one flag away.
 """
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -26,17 +27,47 @@ from ddjax.errors import InputError
 SIZES = (8, 14, 16, 28, 32, 48, 64, 96, 128, 224)  # pixels a side
 BUDGETS = (1, 2, 5, 10, 20, 50)  # images a class
 LEAST = 6  # training images of the smallest class: 1 validates, 2 of 5 are chosen
-MINUTES = 4.0  # of a CPU's run, on two cores
 _METHODS = ("random", "herding", "facility_location", "cad_facility_location")
 _CPU_SIDE, _CPU_POOL = 32, 7000
 _STREAM_BYTES = 8 * 2**30  # of training images, from which they stay on disk
-# Seconds of two cores to train the ConvNet on an image of 32 x 32 pixels, measured.
-_CPU_SECONDS = 0.5e-3
-_FORWARD = 1 / 3  # of these, to predict an image
-_COMPILING = 40.0  # seconds of a CPU's run that are not images
+_FORWARD = 1 / 3  # of the time to train on an image, to predict it
 _SNAPSHOTS = 9  # of a scoring run, after which the whole pool is predicted
+_LARGE_SIDE = 96  # pixels from which a ResNet has its large first layers
+_BATCH_NORM = 16  # images of a batch from which its moments serve
 _EPOCHS = (30, 200)  # least and most, of the students
 _DEPTHS = ((12, 2), (48, 3), (96, 4), (192, 5), (1000, 6))  # side below -> blocks
+
+
+@dataclasses.dataclass(frozen=True)
+class _Machine:
+    """How long a run may take, and how long images take.
+
+    Attributes:
+      name: what it is called in remarks.
+      minutes: that a run may take.
+      starting: seconds of it that go to reading, compiling and the report.
+      image: seconds to train the network on one image of `side` pixels.
+      side: see `image`.
+    """
+
+    name: str
+    minutes: float
+    starting: float
+    image: float
+    side: int
+
+    def seconds(self, size: int) -> float:
+        """Returns the seconds to train on one image of a size."""
+        return self.image * (size / self.side) ** 2
+
+
+# The ConvNet of width 32, measured.
+_CPU = _Machine("two CPU cores", 4.0, 40.0, 0.4e-3, 32)
+# ResNet-18 with its small and its large first layers, 3.3 and 11 GFLOP an image.
+_SMALL_STEM, _LARGE_STEM = (
+    _Machine("an accelerator of 30 TFLOP/s", 60.0, 300.0, flops / 30e12, side)
+    for flops, side in ((3.3e9, 32), (11e9, 224))
+)
 
 
 def derive(found: Scan, accelerator: bool) -> ConfigDict:
@@ -92,7 +123,7 @@ def smoke(config: ConfigDict) -> ConfigDict:
 def _check(found: Scan) -> None:
     if len(found.classes) < 2:
         raise InputError(
-            f"data: {found.source} has the class {found.classes[0]!r} alone, allowed "
+            f"--data: {found.source} has the class {found.classes[0]!r} alone, allowed "
             "are at least two"
         )
     small = [i for i, count in enumerate(found.counts) if count < LEAST]
@@ -102,13 +133,13 @@ def _check(found: Scan) -> None:
             f"{found.classes[i]!r} ({found.counts[i]})" for i in small[:5]
         )
         raise InputError(
-            f"data: {len(small)} of {len(found.classes)} classes of {found.source} "
+            f"--data: {len(small)} of {len(found.classes)} classes of {found.source} "
             f"have fewer than {LEAST} training images{aside}: {named}; add images, or "
             "leave such classes out"
         )
     if found.sides[1] < SIZES[0]:
         raise InputError(
-            f"data: images of {found.source} have a median side of {found.sides[1]} "
+            f"--data: images of {found.source} have a median side of {found.sides[1]} "
             f"px, allowed are at least {SIZES[0]}"
         )
 
@@ -175,13 +206,14 @@ def _protocol(config: ConfigDict, accelerator: bool, says: list) -> None:
     config.select.methods = _METHODS
     config.regimes = ("hard",)
     config.protocol.seeds = tuple(range(5))
-    more = "cad_prune,el2n_best_window"
+    why = "random, and what covers the data"
     if accelerator:
-        config.select.methods = (*_METHODS, *more.split(","))
+        config.select.methods = (*_METHODS, "cad_prune", "el2n_best_window")
         config.regimes = ("hard", "soft_kd")
+        why = "random, what covers the data, and what suits the budget in difficulty"
     says.append(
-        f"selections {', '.join(config.select.methods)}: random, and what covers the "
-        "data; --select.methods=random,herding and so on changes it"
+        f"selections {', '.join(config.select.methods)}: {why}; "
+        "--select.methods=random,herding and so on changes it"
     )
     labels = f"{' and '.join(config.regimes)} labels"
     if accelerator:
@@ -211,16 +243,16 @@ def _images(
     config.student.batch_size = min(50 if accelerator else 25, least)
     config.teacher.batch_size = min(64, int(pool.sum()))
     config.student.learning_rates = (3e-4, 1e-3, 3e-3, 1e-2)
-    config.student.epochs, seconds = _EPOCHS[1], 0.0
-    size = sizes[-1]
-    if not accelerator:
-        size, config.student.epochs, seconds = _fit(
-            config, found, pool, validation, sizes
-        )
-        if size < side:
-            why += ", and a CPU's run is to end in minutes"
-    elif size < side:
-        why += f", {SIZES[-1]} px the most"
+    if accelerator:
+        sizes = sizes[-1:]
+        machine = _LARGE_STEM if sizes[0] >= _LARGE_SIDE else _SMALL_STEM
+    else:
+        machine = _CPU
+    size, config.student.epochs, seconds = _fit(
+        config, found, pool, validation, machine, sizes
+    )
+    if size < side and not accelerator:
+        why += ", and a CPU's run is to end in minutes"
     config.data.image_size = 0 if found.square and size == side else size
     says.append(
         f"image size {size} px: {why}; --data.image_size={_other(size, side)} "
@@ -238,12 +270,12 @@ def _images(
         f"views are shifted by up to {config.augment.pad} px and {flips}, since images "
         f"are {colour}; --augment.flip={not config.augment.flip} changes it"
     )
-    about = f", about {seconds / 60:.0f} minutes on two cores" if seconds else ""
     rates = ", ".join(f"{rate:g}" for rate in config.student.learning_rates)
     says.append(
         f"students train {config.student.epochs} epochs in batches of "
         f"{config.student.batch_size} with {len(config.protocol.seeds)} seeds, at the "
-        f"best of the learning rates {rates} on validation{about}; "
+        f"best of the learning rates {rates} on validation; about "
+        f"{max(1, round(seconds / 60))} minutes on {machine.name}; "
         f"--student.epochs={2 * config.student.epochs} changes it"
     )
 
@@ -253,24 +285,26 @@ def _fit(
     found: Scan,
     pool: np.ndarray,
     validation: int,
+    machine: _Machine,
     sizes: list[int],
 ) -> tuple[int, int, float]:
-    """The largest size at which a CPU's run ends in time, its epochs and its seconds.
+    """The largest size at which a run ends in time, its epochs and its seconds.
 
-    Students are trained for each budget, selection (the full data too) and seed, with
-    a scoring run a seed and a search for two learning rates.
+    Students are trained for each regime, budget, selection (the full data too) and
+    seed, with a search for two learning rates a regime and a scoring run a seed.
     """
     seeds, ipcs = len(config.protocol.seeds), config.select.ipcs
-    rates = len(config.student.learning_rates)
-    each = seeds * (len(config.select.methods) + 2) + 2 * rates
+    each = seeds * (len(config.select.methods) + 1)
+    each += 2 * len(config.student.learning_rates)
+    each = each * len(config.regimes) + seeds
     epoch = each * sum(ipcs) * len(found.classes)  # images trained on
     predicted = each * len(ipcs) * (validation + found.test)
     predicted += seeds * len(ipcs) * _SNAPSHOTS * int(pool.sum())
     least, most = _EPOCHS
     for size in sorted(sizes, reverse=True):
-        image = _CPU_SECONDS * (size / 32) ** 2
-        fixed = _COMPILING + predicted * image * _FORWARD
-        epochs = int((60 * MINUTES - fixed) / (epoch * image))
+        image = machine.seconds(size)
+        fixed = machine.starting + predicted * image * _FORWARD
+        epochs = int((60 * machine.minutes - fixed) / (epoch * image))
         if epochs >= least:
             break
     epochs = min(max(epochs, least), most)
@@ -292,15 +326,18 @@ def _small(config: ConfigDict, size: int, says: list) -> None:
 def _large(
     config: ConfigDict, found: Scan, pool: np.ndarray, size: int, says: list
 ) -> None:
-    stem, large = ("large", True) if size >= 96 else ("small", False)
+    large = size >= _LARGE_SIDE
+    stem = "large" if large else "small"
+    norm = "batch" if config.student.batch_size >= _BATCH_NORM else "group"
     for network in (config.student.network, config.teacher.network):
         network.name = "resnet18"
-        network.resnet.stem = stem
+        network.resnet.stem, network.resnet.norm = stem, norm
     config.sweep.driver = "loop" if large else "mesh"
     config.sweep.members = 1 if large else 8
     config.teacher.epochs = int(np.clip(60_000 // pool.sum(), 20, 100))
     says.append(
-        f"ResNet-18 with its {stem} first layers, for {size} px on an accelerator; "
+        f"ResNet-18 with its {stem} first layers, for {size} px on an accelerator, and "
+        f"{norm} norm, for batches of {config.student.batch_size}; "
         "--student.network.name=convnet_d3 changes it"
     )
     stored = (sum(found.counts) + found.test) * size**2 * found.channels

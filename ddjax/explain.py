@@ -122,7 +122,12 @@ def _section(lines: list[str], kind: type, key: str, told: dict[type, str]) -> N
       key: where it stands.
       told: classes that the page has already -> where.
     """
-    lines += [f"## `{key}`" if key else "## Top level", "", inspect.getdoc(kind), ""]
+    lines += [
+        f"## `{key}`" if key else "## Top level",
+        "",
+        inspect.getdoc(kind) or "",
+        "",
+    ]
     if kind in told:
         lines += [f"Its settings are those of `{told[kind]}`.", ""]
         return
@@ -143,8 +148,7 @@ def _section(lines: list[str], kind: type, key: str, told: dict[type, str]) -> N
 
 def _within(field: dataclasses.Field) -> type | None:
     """Returns the section that a field is or has as entries, None of a setting."""
-    entry = walk.entry_kind(field)
-    return entry or (field.type if dataclasses.is_dataclass(field.type) else None)
+    return walk.entry_kind(field) or walk.section_kind(field)
 
 
 def _row(field: dataclasses.Field, key: str) -> str:

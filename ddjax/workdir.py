@@ -10,7 +10,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 import jax
 
@@ -47,7 +47,7 @@ class Workdir:
         self.identity = identity
         self.artifacts = self.path / "artifacts"
         self.partial = self.path / "partial"
-        self._lock_file = None
+        self._lock_file: TextIO | None = None
         mesh.first(self._open)
         if not (self.path / "run.json").exists():
             raise InputError(
@@ -82,19 +82,20 @@ class Workdir:
 
     def _lock(self) -> None:
         try:
-            self._lock_file = open(self.path / ".lock", "w")
+            file = open(self.path / ".lock", "w")
         except OSError as error:
             raise InputError(
                 f"--workdir {self.path}: cannot be written ({error.strerror})"
             ) from error
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock_file.close()
+            file.close()
             raise InputError(
                 f"--workdir {self.path}: another process is running there; "
                 "wait for it or choose another folder"
             ) from None
+        self._lock_file = file
 
     def close(self) -> None:
         """Releases the folder for other runs."""

@@ -74,16 +74,16 @@ def test_what_is_left_out_is_counted_and_said(tmp_path):
     os.mkfifo(root / "cat" / "pipe.png")
     (remark,) = class_folders.find(root).remarks[1:]
     assert remark == (
-        f"left out of {root}: 1 files beside the class folders (the first is "
-        "README.txt), 4 files that are no PNG or JPEG (the first is cat/a.webp), 2 "
-        "images in folders inside a class folder (the first is dog/old/1.png)"
+        f"left out of {root}: files beside the class folders (1, as README.txt), files "
+        "that are no PNG or JPEG (4, as cat/a.webp), images in folders inside a class "
+        "folder (2, as dog/old/1.png)"
     )
 
 
 def test_a_validation_folder_beside_a_test_folder_is_said_to_be_left_out(tmp_path):
     root = fill(tmp_path, *(f"{s}/cat/1.png" for s in ("train", "test", "val")))
     (remark,) = class_folders.find(root).remarks
-    assert remark.endswith("1 folder beside train and test (the first is val)")
+    assert remark.endswith("a folder beside train and test (1, as val)")
 
 
 @pytest.mark.parametrize(

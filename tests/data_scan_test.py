@@ -74,5 +74,5 @@ def test_a_damaged_image_is_named(tmp_path):
 @pytest.mark.parametrize("name", ["absent", "file.txt"])
 def test_something_else_is_refused(tmp_path, name):
     (tmp_path / "file.txt").write_text("")
-    with pytest.raises(InputError, match=f"data: found '.*{name}', allowed is"):
+    with pytest.raises(InputError, match=f"--data: found '.*{name}', allowed is"):
         scan.scan(str(tmp_path / name))

@@ -38,7 +38,7 @@ CASES = [
     (UNEQUAL, False, 32, "convnet_d3", (5, 10), 25),
     (UNEQUAL, True, 128, "resnet18", (2, 5, 10), 16),
     (TWO, False, 32, "convnet_d3", (10, 20), 20),
-    (HUNDRED, False, 14, "convnet_d3", (5, 10), 25),
+    (HUNDRED, False, 16, "convnet_d3", (5, 10), 25),
     (GREY, False, 0, "convnet_d2", (20, 50), 25),
     (GREY, True, 0, "resnet18", (10, 20, 50), 50),
     (MIXED, False, 16, "convnet_d3", (20, 50), 25),
@@ -76,6 +76,16 @@ def test_settings_are_valid_and_fit_the_data(found, accelerator):
 def test_a_cpus_run_has_at_least_thirty_epochs_and_at_most_two_hundred(found):
     config = derive.derive(found, False)
     assert 30 <= config.student.epochs <= 200
+
+
+def test_small_batches_have_no_batch_norm():
+    for found, norm in ((UNEQUAL, "batch"), (TWO, "group")):
+        assert derive.derive(found, True).student.network.resnet.norm == norm
+
+
+def test_an_accelerators_run_is_bounded_too():
+    many = derive.derive(scan([500] * 100), True)
+    assert derive.derive(TWO, True).student.epochs == 200 > many.student.epochs
 
 
 def test_fewer_images_are_trained_for_more_epochs():

@@ -173,6 +173,18 @@ def test_soft_kd_without_augmentation_is_soft(done):
     assert by_regime["soft"] != by_regime["hard"]
 
 
+def test_the_recommended_subset_is_that_of_the_best_selection_on_validation(done):
+    folder, summary = done
+    rows = summary[(summary["regime"] == "hard") & (summary["ipc"] == max(IPCS))]
+    rows = rows[rows["method"].isin(METHODS)]
+    method = rows.loc[rows["val_accuracy"].idxmax(), "method"]
+    stem = f"{method}_hard" if method == "el2n_best_window" else method
+    chosen = folder / "subsets" / f"{stem}_ipc{max(IPCS)}_seed0.csv"
+    assert (folder / "subset.csv").read_text() == chosen.read_text()
+    report = (folder / "report.html").read_text()
+    assert f"Recommended subset: {method} at IPC {max(IPCS)}" in report
+
+
 def test_report_and_manifest_tell_the_settings(done):
     folder, _ = done
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -343,8 +355,10 @@ def test_failed_students_are_told_apart(small, reference, monkeypatch):
 DECAY = {"student__optimizer__weight_decay": tiny.DECAY}
 
 
-def test_run_ends_well_when_every_student_fails(small):
+def test_run_ends_well_when_every_student_fails(small, capsys):
     folder = small(student__learning_rates=(tiny.DIVERGES,), **DECAY)
+    assert not (folder / "subset.csv").exists()
+    assert "no subset is recommended" in capsys.readouterr().out
     assert {row["status"] for row in rows_of(folder)} == {"failed"}
     summary = pd.read_csv(folder / "summary.csv")
     assert summary["accuracy"].isna().all() and (summary["failed"] == 2).all()

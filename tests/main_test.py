@@ -478,10 +478,10 @@ def test_the_command_explains_itself(ddjax, arguments, shown):
         (("run", "cad_prune", "--student.epochs=three"), "an integer in [0, 1000000]"),
         (("run", "cad_prune", "--student=3"), "student: is a section, allowed are"),
         (("run", "cad_prune", "--labels.mine.codec=x"), "there is no entry mine, ther"),
-        (("plan", "evaluate_images"), "images: is missing, --images=PATH gives it"),
+        (("plan", "evaluate_images"), "images: is missing, --images=... gives it"),
         (
             ("plan", "evaluate_images", "--images="),
-            "images: is missing, --images=PATH gives it",
+            "images: is missing, --images=... gives it",
         ),
         (("plan", "cad_prune", "--data.source=digit"), "data.source: found 'digit', "),
         (("plan", "cad_prune", "--data.image_size=0x8"), "data.image_size: found "),

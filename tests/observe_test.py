@@ -18,7 +18,7 @@ from tensorboardX.proto import event_pb2
 
 from ddjax import observe
 from ddjax.errors import InputError
-from ddjax.settings import from_config
+from ddjax.settings import Settings, from_config
 from ddjax.settings.observe import Observe
 from ddjax.stations import results
 from ddjax.stations.opening import open_context
@@ -267,7 +267,7 @@ def test_jax_writes_the_trace(tmp_path):
 
 def test_settings_name_a_wrong_number_of_steps():
     with pytest.raises(InputError, match=r"observe\.profile_steps: found -1"):
-        Observe(profile_steps=-1)
+        Settings(observe=Observe(profile_steps=-1))
 
 
 COSTS = [

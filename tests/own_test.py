@@ -145,7 +145,7 @@ def test_smoke_runs_without_data():
     "arguments, message",
     [
         ((), "--data: missing, e.g. ddjax run own --data=PATH"),
-        (("full", "/nowhere"), "data: found '/nowhere', allowed is a folder"),
+        (("full", "/nowhere"), "--data: found '/nowhere', allowed is a folder"),
         (("tiny",), "variant: found 'tiny', allowed is one of full, smoke"),
     ],
 )
@@ -176,3 +176,21 @@ def test_the_accelerator_decides(pictures, monkeypatch):
     assert get_config(data=str(pictures)).student.network.name == "convnet_d3"
     monkeypatch.setattr(mesh, "has_accelerator", lambda: True)
     assert get_config(data=str(pictures)).student.network.name == "resnet18"
+
+
+def test_arrays_go_the_same_road(tmp_path):
+    """Grey images of 8 px without files: ids are the answer, PNGs the export."""
+    x = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(60) % 2)
+    config = get_config("smoke", data=str(tmp_path / "mine.npz"))
+    experiment.run(from_config(config), tmp_path / "run", tmp_path / "chosen")
+    rows = rows_of(tmp_path / "run" / "subset.csv")
+    assert list(rows[0]) == ["id"]
+    source = data.load(config.data.source)
+    chosen = source.train.take([int(row["id"]) for row in rows])
+    for label in (0, 1):
+        files = sorted((tmp_path / "chosen" / str(label)).iterdir())
+        pixels = np.stack([np.asarray(Image.open(path)) for path in files])
+        np.testing.assert_array_equal(
+            pixels, chosen.images[chosen.labels == label, ..., 0]
+        )

@@ -130,7 +130,7 @@ def test_interrupted_and_killed_runs_resume_to_the_same_numbers(
 
 DEAF = """
 import gc, os, signal, time
-from ddjax import main
+from ddjax.interrupt import Interrupt
 
 def interrupt(*ignored):
     os.kill(os.getpid(), signal.SIGINT)
@@ -139,7 +139,7 @@ def interrupt(*ignored):
 class Deaf:
     __del__ = interrupt
 
-main.Interrupt().listen()
+Interrupt().listen()
 try:
     {where}
     print("not heard at first")

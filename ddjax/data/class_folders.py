@@ -91,7 +91,7 @@ class _LeftOut:
         if not self._found:
             return ()
         parts = [
-            f"{count:,} {reason} (the first is {first.relative_to(self._root)})"
+            f"{reason} ({count:,}, as {first.relative_to(self._root)})"
             for reason, (count, first) in self._found.items()
         ]
         return (f"left out of {self._root}: {', '.join(parts)}",)
@@ -108,7 +108,7 @@ def _of_splits(root: Path, left_out: _LeftOut) -> list[dict[str, list[str]]]:
     splits = [root / "train", root / "test"]
     if (root / "val").is_dir():
         if splits[1].is_dir():
-            left_out.add("folder beside train and test", root / "val")
+            left_out.add("a folder beside train and test", root / "val")
         else:
             splits[1] = root / "val"
     train, test = (_of_split(folder, left_out) for folder in splits)
@@ -155,7 +155,7 @@ def _of_classes(
 
 
 def _of_class(folder: Path, left_out: _LeftOut, root: Path) -> list[str]:
-    images, deeper = [], None
+    images, deeper, prefix = [], None, folder.relative_to(root).as_posix()
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.name.startswith("."):
             continue
@@ -166,7 +166,7 @@ def _of_class(folder: Path, left_out: _LeftOut, root: Path) -> list[str]:
                 reason = "images in folders inside a class folder"
                 left_out.add(reason, below[0], len(below))
         elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-            images.append(Path(entry.path).relative_to(root).as_posix())
+            images.append(f"{prefix}/{entry.name}")
         else:
             left_out.add("files that are no PNG or JPEG", Path(entry.path))
     if not images:

@@ -326,7 +326,7 @@ def _numbers(entries, where):
 
 
 def _written(texts, order):
-    """Columns of text in an order; bytes of a name that are no text, as \\udcXX."""
+    """Columns of text in an order; bytes of a name that are no text are escaped."""
     return {
         name: [rows[i].encode(errors="backslashreplace").decode() for i in order]
         for name, rows in (texts or {}).items()

@@ -52,7 +52,7 @@ def scan(path: str) -> Scan:
     if place.suffix == ".npz" and place.is_file():
         return _arrays(npz.load(path))
     raise InputError(
-        f"data: found {path!r}, allowed is a folder with a folder of images for each "
+        f"--data: found {path!r}, allowed is a folder with a folder of images for each "
         "class, or an .npz file"
     )
 

@@ -31,5 +31,7 @@ def mean_over_runs(
     sizes = [trace.num_examples for trace in traces]
     if len(set(sizes)) > 1:
         raise InputError(f"traces: of {sizes} examples, expected all to be of the same")
-    total_N = sum(score(trace).astype(np.float64) for trace in traces)
+    total_N = np.zeros(sizes[0])
+    for trace in traces:
+        total_N += score(trace)
     return (total_N / len(traces)).astype(np.float32)

@@ -65,7 +65,6 @@ class Trace:
             object.__setattr__(self, field.name, values_SN)
         if first is None:
             raise InputError("trace: every field is None, at least one is needed")
-        object.__setattr__(self, "_shape", getattr(self, first).shape)
 
     @property
     def num_snapshots(self) -> int:
@@ -76,6 +75,11 @@ class Trace:
     def num_examples(self) -> int:
         """N."""
         return self._shape[1]
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        fields = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return next(values.shape for values in fields if values is not None)
 
     def require(self, field: str) -> np.ndarray:
         """The array [S, N] of a field; an InputError if it was not recorded."""
@@ -115,7 +119,7 @@ class Trace:
                 f"trace has 0..{self.num_snapshots - 1}"
             )
         mean_N = np.mean(values_SN[start:stop], axis=0, dtype=np.float64)
-        return mean_N.astype(np.float32)
+        return np.asarray(mean_N, np.float32)
 
 
 def _checked(name, values_SN):
@@ -214,4 +218,5 @@ def step_kl(log_probs_NC: np.ndarray, previous_NC: np.ndarray) -> np.ndarray:
     larger than a KL divergence.
     """
     changes_NC = np.exp(log_probs_NC) * (log_probs_NC - previous_NC)
-    return np.sum(np.abs(changes_NC), axis=-1, dtype=np.float64).astype(np.float32)
+    change_N = np.sum(np.abs(changes_NC), axis=-1, dtype=np.float64)
+    return np.asarray(change_N, np.float32)

@@ -123,7 +123,7 @@ def greedy_cover(rows_of, weights_n, count: int, draws_ks=None) -> np.ndarray:
     reached_n = np.zeros(size, np.float32)  # similarity to the nearest chosen example
     bound_n = np.full(size, np.inf)
     left_n = np.ones(size, bool)
-    chosen = []
+    chosen: list[int] = []
     while len(chosen) < count:
         pool = np.flatnonzero(left_n)
         if draws_ks is not None:

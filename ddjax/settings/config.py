@@ -155,8 +155,9 @@ def _build(kind: type, config: Any, key: str) -> Any:
         if name not in config:
             continue
         place, entry = walk.join(key, name), walk.entry_kind(field)
-        if dataclasses.is_dataclass(field.type):
-            values[name] = _build(field.type, config[name], place)
+        inner = walk.section_kind(field)
+        if inner:
+            values[name] = _build(inner, config[name], place)
         elif entry:
             values[name] = _entries(entry, config[name], place)
         else:

@@ -22,6 +22,8 @@ class Interval:
     """An interval of numbers, written as in mathematics: "[0, 1)"."""
 
     text: str
+    low: float = dataclasses.field(init=False)
+    high: float = dataclasses.field(init=False)
 
     def __post_init__(self):
         low, high = self.text[1:-1].split(",")
@@ -116,9 +118,8 @@ def setting(
         `Text`; None for a bool.
       also, counts, each: see `Declaration`.
     """
-    if isinstance(allowed, str):
-        allowed = Interval(allowed)
-    declared = Declaration(meaning, allowed, also, Interval(counts), each)
+    within = Interval(allowed) if isinstance(allowed, str) else allowed
+    declared = Declaration(meaning, within, also, Interval(counts), each)
     return dataclasses.field(default=default, metadata={_KEY: declared})
 
 
@@ -134,9 +135,9 @@ def entries(meaning: str, first: Any = dict) -> Any:
     )
 
 
-def declaration(field: dataclasses.Field) -> Declaration | None:
-    """Returns what was declared of a field; None of a section."""
-    return field.metadata.get(_KEY)
+def declaration(field: dataclasses.Field) -> Declaration:
+    """Returns what was declared of a field that is no section."""
+    return field.metadata[_KEY]
 
 
 @functools.cache
@@ -146,7 +147,8 @@ def kind_of(field: dataclasses.Field) -> tuple[type, bool, bool]:
     Args:
       field: of a setting.
     """
-    kind, optional = field.type, isinstance(field.type, types.UnionType)
+    kind: Any = field.type
+    optional = isinstance(kind, types.UnionType)
     if optional:
         kind = typing.get_args(kind)[0]
     many = typing.get_origin(kind) is tuple

@@ -92,7 +92,7 @@ class Settings:
             "letters, digits and ._-, at most 100",
         )
         require(
-            not self.images_labels or (self.images and "soft" in self.regimes),
+            not self.images_labels or ("soft" in self.regimes and self.images != ""),
             "images_labels",
             self.images_labels,
             "False without `images`, or without `soft` among the regimes",

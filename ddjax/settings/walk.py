@@ -15,7 +15,6 @@ from typing import Any
 from ddjax.errors import InputError
 from ddjax.settings.declare import (
     REQUIRED,
-    Interval,
     Names,
     Text,
     allowed_text,
@@ -24,6 +23,7 @@ from ddjax.settings.declare import (
 )
 
 _SHOWN = 80  # characters of a value in a message
+_LARGEST = 10**300  # of integers, those beyond have no float
 
 
 def require(condition: bool, key: str, value: Any, allowed: str) -> None:
@@ -60,12 +60,18 @@ def entry_kind(field: dataclasses.Field) -> type | None:
     return None
 
 
+def section_kind(field: dataclasses.Field) -> type | None:
+    """Returns the class of the section that a field is, None of others."""
+    kind = field.type
+    return kind if isinstance(kind, type) and dataclasses.is_dataclass(kind) else None
+
+
 def sections(settings: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Yields (key, section) of a section and of all sections within it."""
     yield key, settings
     for field in dataclasses.fields(settings):
         value, place = getattr(settings, field.name), join(key, field.name)
-        if dataclasses.is_dataclass(field.type):
+        if section_kind(field):
             yield from sections(value, place)
         elif entry_kind(field):
             for name, entry in value.items():
@@ -78,7 +84,7 @@ def values(
     """Yields (key, field, value) of every setting that is no section."""
     for place, section in sections(settings, key):
         for field in dataclasses.fields(section):
-            if not dataclasses.is_dataclass(field.type) and not entry_kind(field):
+            if not section_kind(field) and not entry_kind(field):
                 yield join(place, field.name), field, getattr(section, field.name)
 
 
@@ -147,25 +153,20 @@ def convert(key: str, field: dataclasses.Field, value: Any) -> Any:
     return found
 
 
-def _one(key: str, field: dataclasses.Field, kind: type, value: Any) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        require(abs(value) < 10**300, key, value, allowed_text(field))
-        value = float(value)
+def _one(key: str, field: dataclasses.Field, kind: Any, value: Any) -> Any:
+    declared, words = declaration(field), allowed_text(field)
+    if kind in (int, float) and isinstance(value, int) and type(value) is not bool:
+        require(abs(value) < _LARGEST, key, value, words)
+        value = kind(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise InputError(
             f"{key}: found {shown(value)} of type {type(value).__name__}, allowed is "
-            f"{allowed_text(field)}"
+            f"{words}"
         )
-    declared = declaration(field)
     if value == REQUIRED:
-        words = declared.allowed.says.upper().removeprefix("A ")
-        raise InputError(f"{key}: is missing, --{key}={words} gives it")
-    if isinstance(declared.allowed, Interval) and kind is int:
-        require(abs(value) < 10**300, key, value, allowed_text(field))
-    if not declared.holds(value):
-        near = declared.allowed if isinstance(declared.allowed, tuple) else ()
-        words = allowed_text(field)
-        require(False, key, value, words + suggestion(str(value), near))
+        raise InputError(f"{key}: is missing, --{key}=... gives it")
+    near = declared.allowed if isinstance(declared.allowed, tuple) else ()
+    require(declared.holds(value), key, value, words + suggestion(str(value), near))
     if isinstance(declared.allowed, Text) and declared.allowed.path:
         return os.path.expanduser(value)
     return value
@@ -196,17 +197,17 @@ def find(kind: type, key: str) -> tuple[str, type, dataclasses.Field | None]:
     place, names = "", key.split(".")
     while names:
         name, *names = names
-        fields = {field.name: field for field in dataclasses.fields(kind)}
+        fields = {each.name: each for each in dataclasses.fields(kind)}
         if name not in fields:
             raise unknown(place, name, fields)
         field, place = fields[name], join(place, name)
-        entry = entry_kind(field)
+        entry, inner = entry_kind(field), section_kind(field)
         if entry and names:
             kind, place = entry, f"{place}.{names.pop(0)}"
         elif entry:
             return place, entry, None
-        elif dataclasses.is_dataclass(field.type):
-            kind = field.type
+        elif inner:
+            kind = inner
         elif names:
             raise InputError(f"{key}: unknown key, {place} is a setting, no section")
         else:

@@ -67,7 +67,7 @@ def recommend(
 
 
 def write_recommended(
-    context: Context, found: Recommended, export: str | os.PathLike | None
+    context: Context, found: Recommended | None, export: str | os.PathLike | None
 ) -> list[str]:
     """Writes `subset.csv`, and a class folder where one is asked for.
 
@@ -80,12 +80,19 @@ def write_recommended(
       Where they are, a sentence each.
     """
     path, source = context.workdir.path / "subset.csv", context.source
+    if found is None:
+        if mesh.primary():
+            path.unlink(missing_ok=True)  # of an earlier run
+        return ["no subset is recommended, since no student of a selection succeeded"]
     if mesh.primary():
         data.write_subset(path, found.ids, texts_of(source, found.ids))
-    lines = [f"{len(found.ids)} images, listed in {os.path.relpath(path)}"]
+    lines = [
+        found.text,
+        f"its {len(found.ids)} images are listed in {os.path.relpath(path)}",
+    ]
     if export is not None:
         described = found.choice | {"text": found.text}
         if mesh.primary():
             class_export.write(source, found.ids, export, described)
-        lines.append(f"exported as class folders to {export}")
+        lines.append(f"and written as class folders to {export}")
     return lines

@@ -169,10 +169,9 @@ def write(
     for note in notes:
         print(f"Note: {note}")
     _tell_stations(context)
-    if answer is not None:
-        print(f"\n{answer.text}")
-        for line in write_recommended(context, answer, export):
-            context.say(f"recommended subset: {line}")
+    print()
+    for line in write_recommended(context, answer, export):
+        context.say(line)
     context.say(f"report: {os.path.relpath(folder / 'report.html')}")
     return summary
 
