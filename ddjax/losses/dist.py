@@ -68,13 +68,14 @@ def dist(
         )
     teacher = jax.lax.stop_gradient(teacher)
     gap = difference(student, teacher, student - teacher, temperature)
-    sides = [_probabilities(side, temperature) for side in (student, teacher)]
-    inter = _distance(*sides, gap, -1)[..., 0]
-    intra = jnp.mean(_distance(*sides, gap, -2), axis=-1)
+    own = _probabilities(student, temperature)
+    other = _probabilities(teacher, temperature)
+    inter = _distance(own, other, gap, -1)[..., 0]
+    intra = jnp.mean(_distance(own, other, gap, -2), axis=-1)
     return temperature**2 * (beta * inter + gamma * intra)
 
 
-def _probabilities(logits: jax.Array, temperature):
+def _probabilities(logits: jax.Array, temperature) -> tuple[jax.Array, jax.Array]:
     """The probabilities [..., C], and less 1 / C without rounding by that."""
     lower = (logits - jnp.max(logits, axis=-1, keepdims=True)) / temperature
     powers = jnp.exp(lower)

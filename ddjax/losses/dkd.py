@@ -52,7 +52,7 @@ def dkd(
     target = target_class(labels, student)
     sides = student, jax.lax.stop_gradient(teacher), student - teacher
     own, others = zip(*(split(side, target) for side in sides), strict=True)
-    nckd = divergence(*others, temperature)
+    nckd = divergence(others[0], others[1], others[2], temperature)
     tckd = _binary_kl(own, others, nckd, temperature)
     return temperature**2 * (alpha * tckd + beta * nckd)
 

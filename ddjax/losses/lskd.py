@@ -43,7 +43,7 @@ def lskd(
     )
     teacher = jax.lax.stop_gradient(teacher)
     root = (student.shape[-1] - 1) ** 0.5
-    deviations = [centred(side) for side in (student, teacher, student - teacher)]
+    gap = centred(student - teacher)
     # Divided by their norm plus 1e-7 root, so that the root is still to be multiplied.
-    standardised = scaled(*deviations, 1e-7 * root)
-    return temperature**2 * divergence(*standardised, temperature / root)
+    student, teacher, gap = scaled(centred(student), centred(teacher), gap, 1e-7 * root)
+    return temperature**2 * divergence(student, teacher, gap, temperature / root)

@@ -12,7 +12,9 @@ def centred(values: jax.Array, axis: int = -1) -> jax.Array:
     return values - jnp.mean(values, axis=axis, keepdims=True)
 
 
-def scaled(a: jax.Array, b: jax.Array, gap: jax.Array, margin: float = 0.0):
+def scaled(
+    a: jax.Array, b: jax.Array, gap: jax.Array, margin: float = 0.0
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """a / (|a| + margin), b / (|b| + margin) and their difference, [..., D] each.
 
     Where a and b are close, the difference is taken from gap, which is a - b to more
