@@ -83,16 +83,16 @@ def _probabilities(logits: jax.Array, temperature) -> tuple[jax.Array, jax.Array
     return powers / total, centred(jnp.expm1(lower)) / total
 
 
-def _distance(a, b, gap: jax.Array, axis: int) -> jax.Array:
+def _distance(own, other, gap: jax.Array, axis: int) -> jax.Array:
     """1 - Pearson's correlation over an axis, which stays as 1.
 
     Args:
-      a: of `_probabilities`.
-      b: likewise.
-      gap: a - b to more digits.
+      own: of `_probabilities`.
+      other: likewise.
+      gap: own - other to more digits.
       axis: -1 or -2.
     """
-    a, b, gap = _deviations(*a, axis), _deviations(*b, axis), centred(gap, axis)
+    a, b, gap = _deviations(own, axis), _deviations(other, axis), centred(gap, axis)
     length_a, length_b = norm(a, axis), norm(b, axis)
     unit_a, unit_b = (
         side / jnp.where(length > 0, length, 1)
@@ -112,8 +112,9 @@ def _distance(a, b, gap: jax.Array, axis: int) -> jax.Array:
     return (uncorrelated + 1e-8) / (product + 1e-8)
 
 
-def _deviations(probs, from_uniform, axis):
-    """Whichever of the two is rounded less, minus its mean."""
+def _deviations(found: tuple[jax.Array, jax.Array], axis: int) -> jax.Array:
+    """Whichever of `_probabilities` is rounded less, minus its mean over an axis."""
+    probs, from_uniform = found
     largest = jnp.max(probs, axis=axis, keepdims=True)
     farthest = jnp.max(jnp.abs(from_uniform), axis=axis, keepdims=True)
     deviations = centred(jnp.where(farthest < largest, from_uniform, probs), axis)
