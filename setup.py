@@ -64,6 +64,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "mypy>=2.4,<3",
             "pytest>=9.2,<10",
             "pytest-xdist>=3.8,<4",
             "pyyaml>=6.0.3,<7",
