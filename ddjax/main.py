@@ -33,8 +33,9 @@ def run() -> None:
         elif asked.verb == "show":
             _show(asked.argument)
         else:
+            settings = _settings(asked)
             _configure()
-            (_plan if asked.verb == "plan" else _run)(asked)
+            (_plan if asked.verb == "plan" else _run)(asked, settings)
     except InputError as error:
         if "--traceback" in arguments:
             raise
@@ -70,13 +71,14 @@ def _show(name: str) -> None:
     print(explain.explain(name))
 
 
-def _plan(asked: Command) -> None:
+def _plan(asked: Command, settings: Settings) -> None:
+    del asked
     from ddjax import experiment
 
-    experiment.dry_run(_settings(asked))
+    experiment.dry_run(settings)
 
 
-def _run(asked: Command) -> None:
+def _run(asked: Command, settings: Settings) -> None:
     from ddjax import experiment, mesh, preemption
     from ddjax.joining import join
 
@@ -85,7 +87,6 @@ def _run(asked: Command) -> None:
         preemption.listen()  # behind `join`, which puts JAX's own handler there
         if not mesh.primary():
             sys.stdout = open(os.devnull, "w")
-        settings = _settings(asked)  # `own` looks at the devices
         workdir = asked.flags.get("workdir") or os.path.join("runs", settings.name)
         experiment.run(settings, workdir, asked.flags.get("export"))
     except InputError as error:
