@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddjax.losses.softmax import divergence
+
 SIDE = 32  # pixels that images are pooled to
 TEMPERATURE = 4.0  # G-VBSM's tau
 
@@ -17,6 +19,7 @@ def likeness(images_BHWK: jax.Array, classes: int) -> jax.Array:
     l are the eigenvalues of the matrix of inner products of the class's images, pooled
     to 32 x 32. A few large ones mean images that are alike; the term draws l to where
     the softmax at temperature 4 has it, which is flatter. It has no gradient there.
+    Its digits are kept where eigenvalues are close, as in `losses.kl_divergence`.
 
     Args:
       images_BHWK: [B,H,W,K] float32, normalised, class after class.
@@ -30,9 +33,9 @@ def likeness(images_BHWK: jax.Array, classes: int) -> jax.Array:
     pooled = _pooled(images_BHWK).reshape(classes, len(images_BHWK) // classes, -1)
     gram = jnp.matmul(pooled, pooled.swapaxes(1, 2), precision="highest")
     values_km = jnp.linalg.eigvalsh(gram)
-    wanted_km = jax.lax.stop_gradient(jax.nn.log_softmax(values_km / TEMPERATURE))
-    logs_km = jax.nn.log_softmax(values_km)
-    return jnp.sum(jnp.exp(wanted_km) * (wanted_km - logs_km))
+    wanted_km = jax.lax.stop_gradient(values_km) / TEMPERATURE
+    gap_km = (1 - 1 / TEMPERATURE) * (values_km - jnp.max(values_km, 1, keepdims=True))
+    return jnp.sum(divergence(values_km, wanted_km, gap_km))
 
 
 def _pooled(images_BHWK):

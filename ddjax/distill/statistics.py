@@ -60,22 +60,19 @@ def statistics_of(
     class are the mean of its images' own, which leaves out all that differs between
     them. Here every image counts the same and nothing is left out.
     """
-    sums = {}
+    chunks, sizes = {}, []
     for first in range(0, len(images_nHWK), chunk):
         part = images_nHWK[first : first + chunk]
         # As long as the others, so that all share one program.
         padded = part[np.arange(chunk) % len(part)]
         found = _of_images(network, patch, variables, padded, mean_K, std_K)
         for layer, every in found.items():
-            every = [np.asarray(a, np.float64)[: len(part)] for a in every]
-            rows = [m.sum(0) for m in every]
-            for place in range(0, len(every), 2):
-                rows[place + 1] += (every[place] ** 2).sum(0)
-            old = sums.get(layer, [0.0] * len(rows))
-            sums[layer] = [a + b for a, b in zip(old, rows, strict=True)]
+            every = [np.asarray(a)[: len(part)] for a in every]
+            chunks.setdefault(layer, []).append(_together(every, np.ones(len(part))))
+        sizes.append(len(part))
     return {
-        layer: _moments([row / len(images_nHWK) for row in rows])
-        for layer, rows in sums.items()
+        layer: _float32(_together(list(zip(*every, strict=True)), sizes))
+        for layer, every in chunks.items()
     }
 
 
@@ -101,24 +98,31 @@ def mixture(
       parts: layer -> moments, of each group.
       weights: of each group, above 0 in sum.
     """
+    return {
+        layer: _float32(
+            _together(list(zip(*(part[layer] for part in parts), strict=True)), weights)
+        )
+        for layer in parts[0]
+    }
+
+
+def _together(groups, weights) -> list[np.ndarray]:
+    """Mean, variance, mean, ... [g,D] each of g groups -> [D] float64 of all.
+
+    A variance is the groups' own and that of their means, which are subtracted before
+    they are squared, so that no digits are lost where a mean is large.
+    """
+    groups = [np.asarray(group, np.float64) for group in groups]
     weights = np.asarray(weights, np.float64) / np.sum(weights)
-    mixed = {}
-    for layer in parts[0]:
-        columns = list(zip(*(part[layer] for part in parts), strict=True))
-        columns = [np.asarray(column, np.float64) for column in columns]
-        for place in range(0, len(columns), 2):
-            columns[place + 1] = columns[place + 1] + columns[place] ** 2
-        mixed[layer] = _moments([weights @ column for column in columns])
-    return mixed
+    found = []
+    for means, variances in zip(groups[::2], groups[1::2], strict=True):
+        mean = weights @ means
+        found += [mean, weights @ (variances + (means - mean[None]) ** 2)]
+    return found
 
 
-def _moments(rows) -> Moments:
-    """Mean, mean square, mean, ... -> mean, variance, mean, ..."""
-    found = list(rows)
-    for place in range(0, len(found), 2):
-        variance = found[place + 1] - found[place] ** 2
-        found[place + 1] = np.maximum(variance, 0.0)
-    return tuple(row.astype(np.float32) for row in found)
+def _float32(rows) -> Moments:
+    return tuple(row.astype(np.float32) for row in rows)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -8,6 +8,7 @@ Letters: B batch, C classes.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -116,11 +117,17 @@ class Objective:
                 hparams.temperature,
                 scale_by_t2=self.scale_by_t2,
             )
-        of_teacher = of_student = hparams.temperature
+        of_teacher = hparams.temperature
         if self.dynamic:
-            of_teacher = of_student = dynamic_temperature(batch.passes)[:, None]
-        if self.calibrated:
-            of_student = calibrated_temperature(logits_BC, teacher_BC / of_teacher)
+            of_teacher = dynamic_temperature(batch.passes)
+            if not self.calibrated:
+                # Divided inside, where little is lost of logits that are close.
+                each = functools.partial(
+                    losses.kl_divergence, scale_by_t2=self.scale_by_t2
+                )
+                return jax.vmap(each)(logits_BC, teacher_BC, of_teacher)
+            of_teacher = of_teacher[:, None]
+        of_student = calibrated_temperature(logits_BC, teacher_BC / of_teacher)
         divergence_B = losses.kl_divergence(
             logits_BC / of_student, teacher_BC / of_teacher
         )
@@ -186,13 +193,21 @@ def _mixed_classes(batch: Batch, pool: Pool, classes: int) -> jax.Array:
 
 
 def _mixed_logits(batch: Batch, pool: Pool, temperature) -> jax.Array:
-    """Logits whose softmax at `temperature` is the mixture of the two targets."""
+    """Logits whose softmax at `temperature` is the mixture of the two targets.
+
+    They are the image's own where nothing is mixed in, and else of their size: logits
+    of another size than a student's would be rounded more than their difference to it.
+    """
 
     def logits(positions):
         return share_rows(look_up(pool.teacher_logits, positions))
 
-    own = jax.nn.log_softmax(logits(batch.positions) / temperature)
-    other = jax.nn.log_softmax(logits(batch.partners) / temperature)
+    alone = logits(batch.positions)
+    own, other = alone / temperature, logits(batch.partners) / temperature
+    total, others_total = (
+        jax.nn.logsumexp(side, axis=-1, keepdims=True) for side in (own, other)
+    )
+    other = other - others_total + total
     keep = batch.keep[:, None]
     mixed = jnp.logaddexp(own + jnp.log(keep), other + jnp.log1p(-keep))
-    return temperature * jnp.where(keep == 1.0, own, mixed)
+    return jnp.where(keep == 1.0, alone, temperature * mixed)

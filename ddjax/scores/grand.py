@@ -41,8 +41,9 @@ def grand(
 
     Returns:
       [N] float32, at least 0, in units of loss per unit of the variables. It is as
-      exact as the loss's gradient in float32: cross-entropy loses the digits of 1 - p
-      where the probability p of the class is nearly 1, and such examples may tie.
+      exact as the loss's gradient in float32. Where the probability p of the class is
+      nearly 1, `losses.cross_entropy` keeps the digits of 1 - p; others may lose them,
+      and such examples then tie.
 
     Raises:
       InputError: if a variable is not float, there are no examples, labels or batch

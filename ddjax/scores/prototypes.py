@@ -28,7 +28,8 @@ def prototypes(key, features, clusters: int) -> np.ndarray:
       clusters: K, 1..N; the number of classes is the natural choice.
 
     Returns:
-      [N] float32 in [0, 2], 1 - cosine.
+      [N] float32 in [0, 2], 1 - cosine: half the squared distance of the unit vectors,
+      which keeps its digits near 0.
 
     Raises:
       InputError: if the features are not one finite vector per example, or `clusters`
@@ -56,10 +57,17 @@ def prototypes(key, features, clusters: int) -> np.ndarray:
         # Fewer distinct examples than clusters: then every example is a prototype.
         warnings.simplefilter("ignore", ConvergenceWarning)
         centroids_KD = unit_rows(k_means.fit(unit_ND).cluster_centers_)
-    cosines_N = np.concatenate(
+    distances_N = np.concatenate(
         [
-            (unit_ND[start : start + _BLOCK] @ centroids_KD.T).max(axis=1)
+            _distances(unit_ND[start : start + _BLOCK], centroids_KD)
             for start in range(0, size, _BLOCK)
         ]
     )
-    return np.clip(1 - cosines_N, 0, 2).astype(np.float32)
+    return distances_N.astype(np.float32)
+
+
+def _distances(unit_ND, centroids_KD):
+    nearest_N = (unit_ND @ centroids_KD.T).argmax(axis=1)
+    apart_N = np.square(unit_ND - centroids_KD[nearest_N]).sum(axis=1) / 2
+    either_zero_N = ~unit_ND.any(axis=1) | ~centroids_KD[nearest_N].any(axis=1)
+    return np.where(either_zero_N, 1.0, apart_N)

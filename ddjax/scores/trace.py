@@ -213,6 +213,9 @@ def step_kl(log_probs_NC: np.ndarray, previous_NC: np.ndarray) -> np.ndarray:
     Returns:
       [...] float32, sum_c |p_c (log p_c - log p'_c)| in nats, at least 0.
 
+    It keeps the digits that the log-probabilities have; near certainty those are had
+    from `losses.softmax.log_softmax`, not from a plain one.
+
     Source: zhangxin-xd/Dataset-Pruning-TDDS, without the 1e-8 that it adds to
     probabilities inside the logarithms. The absolute value inside the sum makes it
     larger than a KL divergence.
@@ -220,3 +223,21 @@ def step_kl(log_probs_NC: np.ndarray, previous_NC: np.ndarray) -> np.ndarray:
     changes_NC = np.exp(log_probs_NC) * (log_probs_NC - previous_NC)
     change_N = np.sum(np.abs(changes_NC), axis=-1, dtype=np.float64)
     return np.asarray(change_N, np.float32)
+
+
+def label_distance(log_probs_NC: np.ndarray, label_NC: np.ndarray) -> np.ndarray:
+    """The L2 distance of a prediction to a soft label.
+
+    A difference of probabilities is the larger one times -expm1 of how far the
+    logarithms are apart, which keeps its digits where the two are close.
+
+    Args:
+      log_probs_NC: [..., C] float, log-probabilities of the prediction.
+      label_NC: [..., C] float, those of the label.
+
+    Returns:
+      [...] of their dtype, in [0, sqrt(2)].
+    """
+    larger_NC = np.exp(np.maximum(log_probs_NC, label_NC))
+    apart_NC = np.expm1(-np.abs(log_probs_NC - label_NC))
+    return np.linalg.norm(larger_NC * apart_NC, axis=-1)

@@ -5,12 +5,13 @@ Shape letters: S snapshots, N examples, b of a block.
 
 import os
 from concurrent import futures
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from ddjax.errors import InputError
 
-_BLOCK = 32768  # examples a thread takes at once: few enough for the caches
+_BLOCK = 4096  # examples a thread takes at once: few enough for the caches
 
 
 def check_window(
@@ -42,6 +43,9 @@ def mean_deviation(
 ) -> np.ndarray:
     """Returns the unbiased standard deviation of windows, averaged over them.
 
+    The sums of squares are about each window's own mean, merged from those of parts, so
+    that a late window of small deviations keeps its digits after early large ones.
+
     Args:
       values_SN: [S, N] float.
       window: snapshots of a window, at least 2.
@@ -68,27 +72,50 @@ def mean_deviation(
 
 
 def _summed(values_Sb, window, weigh, weights):
-    """Running sums: a window takes no longer for being long."""
-    origin_b = values_Sb[0].astype(np.float64)
-    # Offsets from a snapshot, so that little cancels and a constant leaves exactly 0.
-    values_Sb = values_Sb - origin_b
-    squares_Sb = values_Sb * values_Sb
-    sum_b = values_Sb[: window - 1].sum(axis=0)
-    square_b = squares_Sb[: window - 1].sum(axis=0)
-    total_b = np.zeros_like(origin_b)
-    deviation_b = np.empty_like(origin_b)
+    """A window takes no longer for being long, and nothing is ever subtracted.
+
+    The snapshots are cut into blocks as long as a window. A window is the tail of a
+    block and the head of the next; the moments of the tails are found from a block's
+    end, those of the heads grow, and the two are merged.
+    """
+    values_Sb = values_Sb.astype(np.float64)
+    total_b = np.zeros_like(values_Sb[0])
+    tails, head = [], None
     for start, weight in enumerate(weights):
-        sum_b += values_Sb[start + window - 1]
-        square_b += squares_Sb[start + window - 1]
-        np.multiply(sum_b, sum_b, out=deviation_b)
-        deviation_b *= -1 / window
-        deviation_b += square_b
-        np.maximum(deviation_b, 0.0, out=deviation_b)
-        np.sqrt(deviation_b, out=deviation_b)
+        place = start % window
+        if place == 0:
+            tails = [_Moments.of(values_Sb[start + window - 1])]
+            for value_b in values_Sb[start : start + window - 1][::-1]:
+                tails.append(tails[-1].merged(_Moments.of(value_b)))
+            moments, head = tails.pop(), None
+        else:
+            last = _Moments.of(values_Sb[start + window - 1])
+            head = head.merged(last) if head else last
+            moments = tails.pop().merged(head)
+        deviation_b = np.sqrt(moments.square)
         if weigh is not None:
-            deviation_b *= weigh(sum_b / window + origin_b)
-        deviation_b *= weight
-        total_b += deviation_b
-        sum_b -= values_Sb[start]
-        square_b -= squares_Sb[start]
+            deviation_b *= weigh(moments.mean)
+        total_b += weight * deviation_b
     return total_b / np.sqrt(window - 1)
+
+
+class _Moments(NamedTuple):
+    """How many snapshots, their mean, and their summed squares about it."""
+
+    count: int
+    mean: np.ndarray
+    square: np.ndarray
+
+    @classmethod
+    def of(cls, value_b) -> Self:
+        return cls(1, value_b, np.zeros_like(value_b))
+
+    def merged(self, other: Self) -> Self:
+        count = self.count + other.count
+        apart_b = other.mean - self.mean
+        mean_b = self.mean + apart_b * (other.count / count)
+        square_b = apart_b * apart_b
+        square_b *= self.count * other.count / count
+        square_b += self.square
+        square_b += other.square
+        return _Moments(count, mean_b, square_b)

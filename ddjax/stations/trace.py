@@ -9,7 +9,9 @@ import numpy as np
 from ddjax import mesh, scores, select
 from ddjax.artifacts import Artifact, Draft
 from ddjax.errors import InputError
+from ddjax.losses.softmax import log_softmax
 from ddjax.scores import step_kl
+from ddjax.scores.trace import label_distance
 from ddjax.stations.context import Context
 from ddjax.stations.students import Students
 from ddjax.stations.watching import watching
@@ -83,7 +85,6 @@ def trace_station(
       An artifact with the arrays of `scores.Trace`, [R,S,N] for R runs, and the weights
       at the end of every run (`trace_weights`).
     """
-    import scipy.special
 
     steps = context.steps(ipc)
     seeds = run_seeds(context)
@@ -108,17 +109,17 @@ def trace_station(
             [np.arange(len(context.pool), dtype=np.int32)] * len(seeds),
             students.hparams(regime, steps, np.full(len(seeds), learning_rate)),
         )
-        teacher_probs = None
+        labels = None
         if regime == "soft":
             logits = np.asarray(students.fixed_labels.arrays["logits"])
-            teacher_probs = scipy.special.softmax(logits, axis=-1)
+            labels = np.asarray(log_softmax(logits))
 
         def measure(states, before):
             pool = context.pool
             seen = runner.ask(observe, states, len(seeds), pool.images, pool.labels)
             now = seen.pop("log_probs")
-            if teacher_probs is not None:
-                seen["el2n_sl"] = np.linalg.norm(np.exp(now) - teacher_probs, axis=-1)
+            if labels is not None:
+                seen["el2n_sl"] = label_distance(now, labels)
             # The first snapshot has changed by nothing.
             seen["step_kl"] = step_kl(now, now if before is None else before)
             return seen, now
@@ -153,7 +154,7 @@ def trace_station(
 def observe(network, variables, images, labels) -> dict[str, jax.Array]:
     """Returns what a trace needs to know of images: [B] each, and log-probs [B,C]."""
     logits, _ = network.apply(variables, images)
-    return scores.snapshot(logits, labels) | {"log_probs": jax.nn.log_softmax(logits)}
+    return scores.snapshot(logits, labels) | {"log_probs": log_softmax(logits)}
 
 
 def trace_of(artifact: Artifact, run: int) -> scores.Trace:
