@@ -195,10 +195,13 @@ def _budgets(
     smallest = int(pool.argmin())
     fitting = [ipc for ipc in BUDGETS if ipc <= pool[smallest] // 2]
     config.select.ipcs = tuple(fitting[-3 if accelerator else -2 :])
+    others = (
+        fitting[-3:] if len(fitting[-3:]) > len(config.select.ipcs) else fitting[-1:]
+    )
     says.append(
         f"budgets of {_listed(config.select.ipcs)} images a class: the smallest "
         f"class, {found.classes[smallest]!r}, has {pool[smallest]} to select from, and "
-        "at most half are taken; --select.ipcs=5,10 changes it"
+        f"at most half are taken; --select.ipcs={','.join(map(str, others))} changes it"
     )
 
 

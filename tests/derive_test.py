@@ -137,6 +137,8 @@ def test_every_remark_names_a_flag_that_exists(found, accelerator):
             section = config
             for part in key.split("."):
                 section = section[part]
+            if isinstance(section, tuple):
+                section = ",".join(map(str, section))
             assert str(section) != value, f"{key} is {value} already"
     changed = " ".join(remarks)
     for key in ("data.image_size", "student.epochs", "select.ipcs", "regimes"):
