@@ -5,7 +5,7 @@ Shape letters: S snapshots, N examples, b of a block.
 
 import os
 from concurrent import futures
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
@@ -102,20 +102,20 @@ def _summed(values_Sb, window, weigh, weights):
 class _Moments(NamedTuple):
     """How many snapshots, their mean, and their summed squares about it."""
 
-    count: int
+    snapshots: int
     mean: np.ndarray
     square: np.ndarray
 
     @classmethod
-    def of(cls, value_b) -> Self:
+    def of(cls, value_b) -> "_Moments":
         return cls(1, value_b, np.zeros_like(value_b))
 
-    def merged(self, other: Self) -> Self:
-        count = self.count + other.count
+    def merged(self, other: "_Moments") -> "_Moments":
+        count = self.snapshots + other.snapshots
         apart_b = other.mean - self.mean
-        mean_b = self.mean + apart_b * (other.count / count)
+        mean_b = self.mean + apart_b * (other.snapshots / count)
         square_b = apart_b * apart_b
-        square_b *= self.count * other.count / count
+        square_b *= self.snapshots * other.snapshots / count
         square_b += self.square
         square_b += other.square
         return _Moments(count, mean_b, square_b)
