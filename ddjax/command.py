@@ -45,7 +45,11 @@ class Flag:
 FLAGS = {
     "workdir": Flag("DIR", "artifacts and results; default runs/EXPERIMENT", ("run",)),
     "data": Flag("PATH", "own images: a folder with a folder a class, or an .npz"),
-    "export": Flag("DIR", "write the chosen images there, a folder a class", ("run",)),
+    "export": Flag(
+        "DIR",
+        "write the recommended images there, a folder a class; alone: in WORKDIR/export",
+        ("run",),
+    ),
     "distributed": Flag(
         "MODE",
         "whether this is one process of several: auto (as the environment says), on, "
@@ -77,7 +81,7 @@ class Command:
     Attributes:
       verb: of VERBS, or "help" or "version".
       argument: the config, kind or key; "" where it is missing.
-      flags: of FLAGS, those that were given; True for those that take nothing.
+      flags: of FLAGS, those that were given; True for those that stand alone.
       overrides: (key, text) of settings, in their order.
     """
 
@@ -157,6 +161,8 @@ def _flag_value(name: str, equals: str, text: str, rest: list[str]) -> Any:
     takes = FLAGS[name].takes
     if not takes:
         walk.require(not equals, f"--{name}", text, "the flag alone")
+        return True
+    if name == "export" and not equals:
         return True
     if not equals and rest and not rest[0].startswith("--"):
         text = rest.pop(0)

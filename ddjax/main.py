@@ -88,7 +88,10 @@ def _run(asked: Command, settings: Settings) -> None:
         if not mesh.primary():
             sys.stdout = open(os.devnull, "w")
         workdir = asked.flags.get("workdir") or os.path.join("runs", settings.name)
-        experiment.run(settings, workdir, asked.flags.get("export"))
+        export = asked.flags.get("export")
+        if export is True:
+            export = os.path.join(workdir, "export")
+        experiment.run(settings, workdir, export)
     except InputError as error:
         if not _several():
             raise

@@ -34,6 +34,11 @@ def test_a_value_may_stand_behind_its_setting():
     assert found.argument == "cad_prune"
 
 
+def test_an_export_may_stand_alone():
+    assert parse(["run", "--export", "own"]).flags == {"export": True}
+    assert parse(["run", "own", "--export=x"]).flags == {"export": "x"}
+
+
 def test_a_value_may_hold_what_separates():
     (found,) = parse(["run", "a", "--teacher.path=x=y:z"]).overrides
     assert found == ("teacher.path", "x=y:z")
