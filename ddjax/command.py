@@ -47,7 +47,7 @@ FLAGS = {
     "data": Flag("PATH", "own images: a folder with a folder a class, or an .npz"),
     "export": Flag(
         "DIR",
-        "write the recommended images there, a folder a class; alone: in WORKDIR/export",
+        "write the recommended images, a folder a class; alone: to WORKDIR/export",
         ("run",),
     ),
     "distributed": Flag(
