@@ -1,0 +1,56 @@
+"""Every flag that a message, a docstring or a document names is one that there is."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+from ddjax.command import FLAGS
+from ddjax.errors import InputError
+from ddjax.settings import Settings, walk
+
+ROOT = pathlib.Path(__file__).parents[1]
+SOURCES = [
+    *sorted((ROOT / "ddjax").rglob("*.py")),
+    *sorted(ROOT.glob("configs/**/*.py")),
+]
+DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_]+)*)")
+# Of other programs: python -m ddjax.models, ddjax.explain, benchmarks, XLA, the shell.
+OTHERS = {"out", "only", "part", "shrink", "case", "rounds", "files", "version", "help"}
+
+
+def texts(path):
+    """The strings of a Python file; what stands in braces of an f-string is left out."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def exists(name):
+    if name in FLAGS or name in OTHERS:
+        return True
+    try:
+        walk.find(Settings, name.removeprefix("config."))
+    except InputError:
+        return False
+    return True
+
+
+def test_the_check_tells_flags_apart():
+    assert exists("workdir") and exists("labels.any.codec") and exists("config.name")
+    assert not exists("resize") and not exists("student.epoch")
+
+
+@pytest.mark.parametrize("paths", [SOURCES, DOCUMENTS], ids=["code", "documents"])
+def test_flags_that_are_named_exist(paths):
+    for path in sorted(paths):
+        check(path)
+
+
+def check(path):
+    found = texts(path) if path.suffix == ".py" else [path.read_text(encoding="utf-8")]
+    for text in found:
+        for name in FLAG.findall(text):
+            assert exists(name), f"{path.name}: --{name}"
