@@ -22,7 +22,7 @@ OTHERS = {"out", "only", "part", "shrink", "case", "rounds", "files", "version",
 
 
 def texts(path):
-    """The strings of a Python file; what stands in braces of an f-string is left out."""
+    """The strings of a Python file, without what f-strings have in braces."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
