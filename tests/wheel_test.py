@@ -177,7 +177,7 @@ def test_command_lists_shows_and_plans_what_comes_with_it(clean):
     for path in (ROOT / "configs").rglob("*.py"):
         name = path.relative_to(ROOT / "configs").with_suffix("").as_posix()
         assert name in listed
-    assert "student" in clean("ddjax", "show", "cad_prune")
+    assert "Variants: digits, " in clean("ddjax", "show", "cad_prune")
     assert "H100" in clean("ddjax", "plan", "cad_prune:digits")
     assert not list(clean.folder.iterdir())
 
