@@ -1,5 +1,6 @@
 """The three regimes: what a student is asked to match."""
 
+import decimals
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -120,6 +121,21 @@ def test_weights_mix_the_soft_and_the_hard_loss():
     weights = jnp.array([1.0, 0.0, 1.0, 0.0]), jnp.array([0.0, 1.0, 0.5, 0.0])
     found = Objective("soft_kd")(logits, batch._replace(weights=weights), pool, hparams)
     np.testing.assert_allclose(found, weights[0] * soft + weights[1] * hard, rtol=1e-5)
+
+
+@pytest.mark.parametrize("regime, dynamic", [("soft", False), ("soft_kd", True)])
+def test_targets_close_to_the_student_keep_the_digits_of_the_loss(regime, dynamic):
+    logits, batch, pool, hparams = setup([1.0] * B)
+    hparams = hparams._replace(temperature=jnp.float32(20.0))
+    stored = batch.targets if regime == "soft_kd" else pool.teacher_logits[:B]
+    logits = stored + 1e-3 * logits
+    temperatures = dynamic_temperature(batch.passes) if dynamic else np.full(B, 20.0)
+    found = Objective(regime, dynamic=dynamic)(logits, batch, pool, hparams)
+    formula = decimals.in_decimals(
+        lambda s, t, T: T[:, 0] ** 2 * decimals.kl(s / T, t / T)
+    )
+    expected = formula(logits, stored, np.asarray(temperatures)[:, None])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_dynamic_temperature_falls_with_the_passes():
