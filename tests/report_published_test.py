@@ -131,8 +131,8 @@ def test_the_report_shows_them_or_nothing(table, tmp_path):
     text = html.template("report.html.j2")
     shown = {"published_names": published.COLUMNS, "published_note": "NOT OURS"}
     rest = dict.fromkeys(
-        "title answer notes tables legend effects figures students settings "
-        "environment failure_names failures cost_names costs total".split(),
+        "title answer notes recommended tables legend effects figures students "
+        "settings environment failure_names failures cost_names costs total".split(),
         [],
     )
     page = text.render(**rest, **shown, published=table.to_numpy().tolist())
