@@ -1,14 +1,17 @@
 """Meshes over several slices of TPUs, several nodes of GPUs, and several processes."""
 
+import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
+import streaming_run_test
 
 from ddjax import mesh
 from ddjax.errors import InputError
@@ -246,3 +249,64 @@ def run(code, folder=ROOT, **environment):
 
 def test_compiled_sweeps_of_two_slices_exchange_nothing_between_them():
     run(PROGRAMS)
+
+
+# A whole run, of a process that is a slice: teachers, a sweep, images that are made.
+RUN = """
+import json
+import os
+import sys
+
+import jax
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 2)
+from ddjax import joining, mesh
+
+joining.join("on" if "JAX_PROCESS_ID" in os.environ else "off")
+mesh.slice_of = lambda device: device.process_index
+import streaming_run_test as streaming
+from ddjax import experiment
+from ddjax.stations import embeddings
+
+embeddings._map = lambda features: features[:, :2]
+stream, source, folder = json.loads(sys.argv[1])
+changes = {
+    "mesh__data": 2,
+    "regimes": ("hard", "soft_kd"),
+    "labels__soft_kd__codec": "fp16",
+    "select__methods": ("random",),
+    "sweep__driver": "loop" if stream else "mesh",
+}
+entries = ("rded",) if stream else ("sre2l",)
+experiment.run(streaming.config(source, entries, stream, **changes), folder)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", [False, True])
+def test_two_processes_of_a_slice_each_do_what_one_does(tmp_path, stream):
+    source = streaming_run_test.photos(tmp_path / "photos")
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    joined = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+
+    def begin(folder, **environment):
+        asked = json.dumps([stream, str(source), str(tmp_path / folder)])
+        variables = os.environ | {"PYTHONPATH": path} | environment
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        command = [sys.executable, "-c", RUN, asked]
+        return subprocess.Popen(command, env=variables, **pipes)
+
+    begun = [begin("two", JAX_PROCESS_ID=str(n), **joined) for n in range(2)]
+    for process in (*begun, begin("one")):
+        told = process.communicate(timeout=600)[0]
+        assert process.returncode == 0, told
+    one, two = (streaming_run_test.rows_of(tmp_path / name) for name in ("one", "two"))
+    assert len(one) == len(two) == 6
+    for row, expected in zip(two, one, strict=True):
+        assert row["method"] == expected["method"]
+        if row["accuracy"]:
+            assert abs(float(row["accuracy"]) - float(expected["accuracy"])) < 100 / 18

@@ -20,12 +20,15 @@ OTHERS = tuple(sorted({*distill.METHODS} - {*FEW}))
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A folder of JPEGs in color, of the size at which they are read.
+    return photos(tmp_path_factory.mktemp("source") / "photos")
+
+
+def photos(folder):
+    """Writes a folder of JPEGs in color, of the size at which they are read.
 
     Larger ones are scaled while they are decoded where they are streamed, so that they
     differ a little from those in memory.
     """
-    folder = tmp_path_factory.mktemp("source") / "photos"
     found = tiny.arrays(train=24, test=6)
     for split in ("train", "test"):
         arrays = found[f"x_{split}"], found[f"y_{split}"]
