@@ -47,15 +47,11 @@ def get_config(variant: str = "digits"):
         config.student.epochs = 10
         settings.add_transfer(config, "linear", name="mlp", hidden=())
     elif variant == "imagenet":
-        config = settings.defaults()
-        config.data.source = "tfds:imagenet2012"
-        config.data.image_size = 224
-        config.data.validation = 0.02
+        config = presets.judged("imagenet")
         config.augment.resized_crop = (0.5, 1.0)
         config.augment.flip = True
         config.augment.cutmix = 1.0
         config.select.ipcs = (10, 50)
-        config.student.network.name = config.teacher.network.name = "resnet18"
         config.student.epochs = 400
         config.student.batch_size = 50
         config.student.learning_rates = (1e-3,)

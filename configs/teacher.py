@@ -60,6 +60,7 @@ def get_config(variant: str = "digits"):
         tiny = variant == "tiny_imagenet"
         config.data.source = "folder:tiny_imagenet" if tiny else "tfds:imagenet2012"
         config.data.image_size = 64 if tiny else 224
+        config.data.stream = not tiny
         config.data.validation = 0.02
         config.augment.resized_crop = (0.08, 1.0)
         config.augment.flip = True

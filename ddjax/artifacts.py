@@ -109,7 +109,13 @@ class Draft:
 
 
 def digest(value: Any) -> str:
-    """Returns 16 hex digits that identify a JSON value, array or bytes."""
+    """Returns 16 hex digits that identify a JSON value, array, bytes or a stream.
+
+    Args:
+      value: what to identify; images that stay in their files by their `identity`,
+        without reading them.
+    """
+    value = getattr(value, "identity", value)
     if isinstance(value, np.ndarray):
         head = f"{value.dtype.str}{value.shape}".encode()
         value = head + np.ascontiguousarray(value).tobytes()

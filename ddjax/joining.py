@@ -17,8 +17,9 @@ def join(mode: str = "auto") -> None:
 
     Args:
       mode: "on"; "off"; "auto", where the environment tells of several processes: the
-        three variables of `_OWN`, SLURM's, Open MPI's, or more than one host of GKE's
-        or Cloud TPU's. A pod of TPU VMs over ssh has none of these and needs "on".
+        three variables of `_OWN`, SLURM's, Open MPI's, or more than one host or slice
+        of GKE's or Cloud TPU's. A pod of TPU VMs over ssh has none of these and needs
+        "on".
 
     Raises:
       InputError: the environment does not say who the others are, or they cannot be
@@ -45,6 +46,8 @@ def _several() -> bool:
         all(name in found for name in _OWN)
         or ("SLURM_STEP_NODELIST" in found and _number("SLURM_NTASKS") > 1)
         or _number("OMPI_COMM_WORLD_SIZE") > 1
+        # Slices of one host each name no other host, only how many slices there are.
+        or _number("MEGASCALE_NUM_SLICES") > 1
         or any(
             "," in found.get(name, "")
             for name in ("TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES")

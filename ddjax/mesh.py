@@ -2,9 +2,13 @@
 
 All processes of a run execute the same program on one mesh of all their devices with
 two axes: members of a sweep lie along `member`, the images of a batch along `data`.
+Devices that share a batch lie in one slice of TPUs, or on one node of GPUs, whose links
+are fast, and in one process where they fit; nothing is exchanged between slices but
+results.
 Files are written by the first process, unless a function says otherwise.
 """
 
+import collections
 import glob
 import importlib.util
 import json
@@ -61,31 +65,58 @@ def grid(batch: int, data: int = 0, members: bool = False) -> Mesh:
     Args:
       batch: images of a step.
       data: devices that share a batch; 0: one where members are spread and on CPU, else
-        as many as divide it.
+        as many of a slice as divide it.
       members: whether members are spread over the rest; if not, each of them computes
         the same.
 
     Raises:
-      InputError: `data` does not divide the batch or the number of devices.
+      InputError: `data` does not divide the batch or the devices of every slice.
     """
     devices = jax.devices()
     cpu = devices[0].platform == "cpu"
     if cpu and not members and data <= 1:
         devices = [d for d in devices if d.id == _first_id(devices, d.process_index)]
+    sizes = sorted(collections.Counter(map(slice_of, devices)).values())
     if not data:
-        data = 1 if cpu or members else math.gcd(batch, len(devices))
-    if len(devices) % data or batch % data:
+        data = 1 if cpu or members else math.gcd(batch, *sizes)
+    if batch % data or any(size % data for size in sizes):
+        each = f"the {len(devices)} devices"
+        if len(sizes) > 1:
+            found = " or ".join(map(str, dict.fromkeys(sizes)))
+            each = f"the {found} devices of each of the {len(sizes)} slices or nodes"
         raise InputError(
-            f"mesh.data: found {data}, allowed are divisors of the {len(devices)} "
-            f"devices and of the batch of {batch}"
+            f"mesh.data: found {data}, allowed are divisors of {each} and of the batch "
+            f"of {batch}"
         )
     return mesh_of(len(devices) // data, data, devices)
 
 
 def mesh_of(members: int, data: int, devices: Sequence[Any] | None = None) -> Mesh:
-    """Returns a mesh of a shape; of all devices unless they are given."""
-    axes = {"axis_types": (AxisType.Auto,) * 2, "devices": devices}
-    return jax.make_mesh((members, data), (MEMBER, DATA), **axes)
+    """Returns a mesh of a shape; of all devices unless they are given.
+
+    Slice after slice and in it process after process, each device by its number: so
+    those along `data` are neighbours, and a process has one stretch of a mesh. JAX's
+    own meshes refuse several slices, and have another order, by which a process may own
+    rows of a batch here and there.
+    """
+    found = sorted(devices or jax.devices(), key=_address)
+    return Mesh(
+        np.array(found, object).reshape(members, data),
+        (MEMBER, DATA),
+        axis_types=(AxisType.Auto,) * 2,
+    )
+
+
+def slice_of(device: Any) -> int:
+    """Returns which slice of TPUs or which node of GPUs a device belongs to.
+
+    To JAX, GPUs that NVLink joins are a slice. CPUs have none: all are taken for one.
+    """
+    return getattr(device, "slice_index", None) or 0
+
+
+def _address(device: Any) -> tuple[int, int, int]:
+    return slice_of(device), device.process_index, device.id
 
 
 def _first_id(devices: Sequence[Any], process: int) -> int:
@@ -159,16 +190,32 @@ def place_own(array: np.ndarray, mesh: Mesh, spec: PartitionSpec) -> jax.Array:
     """Puts an array of whose rows each process has its own on a mesh.
 
     Args:
-      array: [n,...], the rows of `own_rows`.
+      array: the rows of `own_rows` along the axis that is divided.
       mesh: where to.
-      spec: how its axes are divided.
+      spec: how one of its axes, or none, is divided.
     """
-    sharding = NamedSharding(mesh, spec)
-    return jax.make_array_from_process_local_data(sharding, array)
+    divided = [at for at, names in enumerate(spec) if names is not None]
+    if not divided:
+        return place(array, mesh, spec)
+    (axis,) = divided
+    shards = math.prod(mesh.shape[name] for name in np.atleast_1d(spec[axis]))
+    own = own_rows(shards, mesh, PartitionSpec(spec[axis]))
+    each = array.shape[axis] // (own.stop - own.start)
+    shape = (*array.shape[:axis], each * shards, *array.shape[axis + 1 :])
+
+    def part(at):
+        first, stop, _ = at[axis].indices(each * shards)
+        rows = slice(first - own.start * each, stop - own.start * each)
+        return array[(*at[:axis], rows, *at[axis + 1 :])]
+
+    return jax.make_array_from_callback(shape, NamedSharding(mesh, spec), part)
 
 
 def own_rows(count: int, mesh: Mesh, spec: PartitionSpec) -> slice:
-    """Returns which rows of an array this process's devices hold, one stretch.
+    """Returns the stretch of an array that holds all rows of this process's devices.
+
+    It holds others as well where a process has some devices of one member and some of
+    the next, but not whole members.
 
     Args:
       count: rows of the whole array.

@@ -106,7 +106,8 @@ def judged(variant: str) -> ConfigDict:
     `digits`, `smoke` and, at its own 28 px, `fashion_mnist` as above; `cifar10`,
     `cifar100`, `imagenet` and `imagenette` from TFDS, `tiny_imagenet` and `imagewoof`
     from the folders of these names, with the ResNet-18 that the literature takes at
-    that size.
+    that size. The images of `imagenet`, 176 GiB, are streamed, and its students are
+    trained one after another: eight at once take more than most chips have.
 
     Raises:
       InputError: an unknown variant.
@@ -128,6 +129,10 @@ def judged(variant: str) -> ConfigDict:
         config.data.source = places.get(variant, f"tfds:{variant}")
         config.data.image_size = 224 if variant in _LARGE else 0
         config.data.validation = 0.02
+        if variant == "imagenet":
+            config.data.stream = True
+            config.sweep.driver, config.sweep.members = "loop", 1
+            config.sweep.checkpoint_seconds = 900.0
         for network in (config.student.network, config.teacher.network):
             network.name = "resnet18"
             if variant not in _LARGE:
@@ -154,7 +159,9 @@ def imagenet(image_size: int = 224) -> ConfigDict:
     config = judged("imagenet")
     large = image_size == 224
     config.data.image_size = image_size
-    config.data.stream = large
+    if not large:
+        config.data.stream = False
+        config.sweep.driver, config.sweep.members = "mesh", 8
     for network in (config.student.network, config.teacher.network):
         network.resnet.stem = "large"
     config.augment.resized_crop = (0.08, 1.0)
@@ -171,9 +178,6 @@ def imagenet(image_size: int = 224) -> ConfigDict:
     config.student.scale_by_t2 = False
     config.select.ipcs = (10, 50, 100)
     config.select.cad_span, config.select.cad_windows = 6, 2
-    config.sweep.driver = "loop" if large else "mesh"
-    config.sweep.members = 1 if large else 8
-    config.sweep.checkpoint_seconds = 900.0
     return config
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from ddjax import artifacts
 from ddjax.artifacts import Cost, Draft, digest, load
+from ddjax.data import streamed
 from ddjax.errors import InputError
 from ddjax.workdir import Workdir
 
@@ -158,3 +159,24 @@ def test_write_file_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
         artifacts.write_file(path, b"newer")
     assert path.read_text() == "older"
     assert [file.name for file in tmp_path.iterdir()] == ["summary.csv"]
+
+
+def test_digest_of_a_stream_reads_nothing():
+    class Unread:
+        identity = None
+
+        def __len__(self):
+            return 6
+
+        def read(self, position):
+            raise AssertionError(f"image {position} is read")
+
+    def stream(identity, size=8):
+        records = Unread()
+        records.identity = identity
+        return streamed.Images(records, size, 3)
+
+    one = stream("a")
+    assert digest(one) == digest(stream("a"))
+    others = one.take([2, 0]), one.take([0, 2]), stream("b"), stream("a", 4)
+    assert len({digest(images) for images in (one, *others)}) == 5

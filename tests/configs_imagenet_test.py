@@ -1,4 +1,4 @@
-"""configs/imagenet: valid, planned without data, and lowered for accelerators."""
+"""ImageNet's configs: valid, planned without data, and lowered for accelerators."""
 
 import functools
 import importlib.util
@@ -8,20 +8,50 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations import estimate, memory, programs, storage, sweeps
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs" / "imagenet"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 PLATFORMS = ("cuda", "tpu")
+# Configs with a variant `imagenet`; those with other teachers than ResNet-18, or many
+# students, and all but one of those that share their programs take seconds each.
+QUICK = ("protocols/d4m", "protocols/rd3_resnet18", "methods/rded", "teacher")
+CHIPS = ("TPU v5p", "H100", "H200")
+
+
+@functools.cache
+def load(name):
+    path = FOLDER.parent / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def has_imagenet(name):
+    try:
+        load(name).get_config("imagenet")
+    except InputError:
+        return False
+    return True
+
+
+EVERY = [
+    name
+    for name in sorted(
+        path.relative_to(FOLDER.parent).with_suffix("").as_posix()
+        for path in FOLDER.parent.rglob("*.py")
+    )
+    if has_imagenet(name)
+]
 
 
 @functools.cache
 def plan(name, variant="imagenet"):
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return estimate.open_plan(from_config(module.get_config(variant)))
+    config = load(f"imagenet/{name}").get_config(variant)
+    return estimate.open_plan(from_config(config))
 
 
 def lowers(traceable, *names):
@@ -44,6 +74,26 @@ def test_is_planned_without_data(name):
     scoring = found["scoring runs, hard, IPC 100"]
     assert scoring.steps == 300 * 100_000 // 200 and scoring.driver == "loop"
     assert len(found) == 1 + 3 + 9
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_variant_holds_all_of_imagenet(name):
+    found = from_config(load(name).get_config("imagenet"))
+    assert found.data.stream and found.data.image_size == 224
+    assert found.data.source.startswith("tfds:imagenet2012")
+    assert not found.regimes or found.sweep.driver == "loop"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in EVERY],
+)
+def test_every_plan_fits_a_chip(name):
+    context = estimate.open_plan(from_config(load(name).get_config("imagenet")))
+    room = min(estimate.ACCELERATORS[chip][1] for chip in CHIPS) * estimate.ROOM
+    for sweep in sweeps.sweeps(context):
+        for chips in (1, 8):
+            assert memory.per_device(context, sweep, chips).total < room, sweep.name
 
 
 def test_subsets_are_held_and_the_pool_is_streamed():

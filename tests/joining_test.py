@@ -2,6 +2,7 @@
 
 import jax
 import pytest
+from jax._src.clusters import cloud_tpu_cluster
 
 from ddjax import joining
 from ddjax.errors import InputError
@@ -12,11 +13,20 @@ OWN = {
     "JAX_PROCESS_ID": "3",
 }
 SLURM = {"SLURM_STEP_NODELIST": "a,b", "SLURM_NTASKS": "2"}
+# One pod of several slices of one host each, as GKE's TPU webhook sets it up.
+SLICES = {
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+    "MEGASCALE_NUM_SLICES": "2",
+    "MEGASCALE_SLICE_ID": "1",
+    "MEGASCALE_COORDINATOR_ADDRESS": "ddjax-slice-0-0.ddjax",
+}
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    for name in (*OWN, *SLURM, "OMPI_COMM_WORLD_SIZE", "TPU_WORKER_HOSTNAMES"):
+    others = ("OMPI_COMM_WORLD_SIZE", "TPU_PROCESS_ADDRESSES")
+    for name in (*OWN, *SLURM, *SLICES, *others):
         monkeypatch.delenv(name, raising=False)
     found = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda **a: found.append(a))
@@ -43,6 +53,9 @@ def calls(monkeypatch):
         {"SLURM_NTASKS": "2"},  # in a batch script, without srun
         {"OMPI_COMM_WORLD_SIZE": "1"},
         {"TPU_WORKER_HOSTNAMES": "localhost"},
+        {"TPU_PROCESS_ADDRESSES": "localhost:8471"},
+        SLICES | {"MEGASCALE_NUM_SLICES": "1"},
+        SLICES | {"MEGASCALE_NUM_SLICES": ""},
     ],
 )
 def test_a_process_alone_stays_alone(calls, variables):
@@ -56,6 +69,10 @@ def test_a_process_alone_stays_alone(calls, variables):
         SLURM | {"JAX_COORDINATOR_ADDRESS": "host:1234"},
         {"OMPI_COMM_WORLD_SIZE": "2"},
         {"TPU_WORKER_HOSTNAMES": "a,b"},
+        {"TPU_PROCESS_ADDRESSES": "a:8471,b:8471"},
+        SLICES,
+        SLICES | {"TPU_WORKER_HOSTNAMES": "a,b"},
+        {"MEGASCALE_NUM_SLICES": "3"},
     ],
 )
 def test_clusters_that_jax_knows_are_joined_as_it_finds_them(calls, variables):
@@ -87,6 +104,14 @@ def test_a_missing_variable_is_named(calls):
     given = {name: value for name, value in OWN.items() if name != "JAX_PROCESS_ID"}
     with pytest.raises(InputError, match="JAX_PROCESS_ID: not set"):
         calls("on", **given)
+
+
+def test_jax_counts_the_processes_of_one_host_slices(monkeypatch):
+    for name, value in SLICES.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("TPU_PROCESS_ADDRESSES", raising=False)
+    found = cloud_tpu_cluster.GkeTpuCluster
+    assert (found.get_process_count(), found.get_process_id()) == (2, 1)
 
 
 def test_a_cluster_that_is_not_there_is_refused(calls, monkeypatch):

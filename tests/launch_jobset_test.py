@@ -9,10 +9,13 @@ import pytest
 import yaml
 from launching import ROOT, blocks
 
+from ddjax.data import feed
+
 # The fields that the file uses, with what the JobSet resource and its Kubernetes parts
-# allow: a type, a set of words, a list of one kind, or a dictionary. Written after the
+# allow: a type, a pattern, a set of words, a list of one kind, a dictionary, or a tuple
+# of dictionaries that have other fields each. Written after the
 # resource's definition in kubernetes-sigs/jobset (config/components/crd/bases).
-TEXT, TEXTS = str, {str: str}
+TEXT, TEXTS, SIZE = str, {str: str}, re.compile(r"[1-9]\d*[KMGT]i")
 CONTAINER = {
     "name": TEXT,
     "image": TEXT,
@@ -27,7 +30,12 @@ POD = {
     "terminationGracePeriodSeconds": int,
     "nodeSelector": TEXTS,
     "containers": [CONTAINER],
-    "volumes": [{"name": TEXT, "persistentVolumeClaim": {"claimName": TEXT}}],
+    "volumes": [
+        (
+            {"name": TEXT, "persistentVolumeClaim": {"claimName": TEXT}},
+            {"name": TEXT, "emptyDir": {"medium": {"", "Memory"}, "sizeLimit": SIZE}},
+        )
+    ],
 }
 EXIT_CODES = {"containerName": TEXT, "operator": {"In", "NotIn"}, "values": [int]}
 JOB = {
@@ -71,7 +79,13 @@ JOBSET = {
 
 def check(found, allowed, place="jobset"):
     """Checks a document: all of the fields, no others, and their values."""
-    if isinstance(allowed, set):
+    if isinstance(allowed, tuple):
+        kinds = [kind for kind in allowed if set(kind) == set(found)]
+        assert len(kinds) == 1, place
+        check(found, kinds[0], place)
+    elif isinstance(allowed, re.Pattern):
+        assert allowed.fullmatch(found), place
+    elif isinstance(allowed, set):
         assert found in allowed, place
     elif isinstance(allowed, list):
         assert isinstance(found, list) and found, place
@@ -114,6 +128,14 @@ def test_jobset_fills_its_slices(jobset):
     ]
 
 
+def test_workers_share_more_memory_than_a_pod_has_by_itself(jobset):
+    pod = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    mounts = {m["mountPath"]: m["name"] for m in pod["containers"][0]["volumeMounts"]}
+    (volume,) = [v for v in pod["volumes"] if v["name"] == mounts[feed._SHARED]]
+    assert volume["emptyDir"]["medium"] == "Memory"
+    assert int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi")) >= 1
+
+
 def test_jobset_repeats_all_but_wrong_input(jobset):
     failure = jobset["spec"]["failurePolicy"]
     assert failure["maxRestarts"] > 0
@@ -133,7 +155,8 @@ def test_jobset_runs_the_command_of_the_readme(jobset):
     (container,) = pod["containers"]
     command = shlex.join(container["command"])
     assert command in blocks(ROOT / "README.md")["main"].splitlines()
-    (mount,) = container["volumeMounts"]
+    mount = container["volumeMounts"][0]
+    assert mount["name"] == "runs"
     workdir = pathlib.PurePath(container["workingDir"], "runs/digits")
     assert workdir.is_relative_to(mount["mountPath"])
     docker = (ROOT / "launch" / "Dockerfile").read_text()

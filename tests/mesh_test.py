@@ -34,21 +34,39 @@ def test_grid_has_the_shape_that_is_asked_for(asked, shape):
     assert tuple(mesh.grid(**asked).shape.values()) == shape
 
 
-def test_accelerators_share_what_their_number_and_the_batch_allow(monkeypatch):
-    class Device:
-        platform = "tpu"
-
-    monkeypatch.setattr(jax, "devices", lambda: [Device()] * 8)
-    monkeypatch.setattr(mesh, "mesh_of", lambda *shape: shape[:2])
-    assert mesh.grid(256) == (1, 8)
-    assert mesh.grid(20) == (2, 4)
-    assert mesh.grid(20, members=True) == (8, 1)
-
-
 @pytest.mark.parametrize("batch, data", [(6, 4), (6, 3)])
 def test_grid_refuses_what_cannot_be_divided(batch, data):
-    with pytest.raises(InputError, match=f"mesh.data: found {data}"):
+    with pytest.raises(InputError, match=f"mesh.data: found {data}.* the 4 devices"):
         mesh.grid(batch, data)
+
+
+@pytest.mark.parametrize(
+    "spec, axis", [(PartitionSpec(None, mesh.DATA), 1), (PartitionSpec(mesh.DATA), 0)]
+)
+def test_a_process_puts_the_rows_that_its_devices_hold(monkeypatch, spec, axis):
+    rows = np.moveaxis(np.arange(36).reshape(2, 6, 3), 1, axis)
+    onto, real = mesh.grid(6, 2), mesh.own_rows
+    whole = mesh.place_own(rows, onto, spec)
+    assert whole.sharding.spec == spec
+    np.testing.assert_array_equal(whole, rows)
+
+    # As if another process had the first half of the mesh: its rows are not here.
+    def second(count, onto, spec):
+        assert real(count, onto, spec) == slice(0, count)
+        return slice(count // 2, count)
+
+    asked = []
+    monkeypatch.setattr(mesh, "own_rows", second)
+    monkeypatch.setattr(
+        jax,
+        "make_array_from_callback",
+        lambda shape, sharding, part: asked.append((shape, part)),
+    )
+    mesh.place_own(np.take(rows, range(3, 6), axis), onto, spec)
+    ((shape, part),) = asked
+    assert shape == rows.shape
+    at = (slice(None),) * axis + (slice(3, 6),) + (slice(None),) * (2 - axis)
+    np.testing.assert_array_equal(part(at), rows[at])
 
 
 def test_place_and_fetch_keep_arrays():

@@ -191,3 +191,20 @@ def test_variables_that_are_closed_over_do_not_count():
     images = np.array([[3, 0, 4, 0]], np.float32)
     found = grand(loss, SOFTMAX["w"], images, [2])
     np.testing.assert_allclose(found, np.sqrt([25 * 2 / 3]), rtol=1e-6)
+
+
+def test_a_stream_is_read_block_by_block():
+    class Stream:
+        def __init__(self, images):
+            self.images, self.shape, self.read = images, images.shape, []
+
+        def __getitem__(self, block):
+            self.read.append(len(self.images[block]))
+            return self.images[block]
+
+    images = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
+    labels = np.arange(10) % 3
+    stream = Stream(images)
+    found = grand(linear_loss, SOFTMAX, stream, labels, batch_size=4)
+    np.testing.assert_array_equal(found, grand(linear_loss, SOFTMAX, images, labels, 4))
+    assert stream.read == [4, 4, 4]

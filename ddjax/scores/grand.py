@@ -34,8 +34,8 @@ def grand(
         and hashable, because it is compiled once for each distinct function.
       variables: pytree of float arrays, all of which count. Pass what is trained and
         let `apply_loss` close over the rest, such as batch statistics.
-      images: [N, ...] of any dtype, on the host or on a device; `apply_loss` sees
-        [...] of that dtype.
+      images: [N, ...] of any dtype, on the host or on a device, or a stream of images
+        that are read block by block; `apply_loss` sees [...] of that dtype.
       labels: [N] int, 0 or more.
       batch_size: B, examples that are differentiated at once, at least 1.
 
@@ -54,8 +54,8 @@ def grand(
     Jacobian of a whole batch and whose need of a batch size that divides N are not
     kept. DeepCore's GraNd is another score: it looks at the last layer only.
     """
-    # Device arrays stay where they are.
-    images = images if isinstance(images, jax.Array) else np.asarray(images)
+    # Device arrays stay where they are, and a stream in its files.
+    images = images if hasattr(images, "shape") else np.asarray(images)
     labels_N = np.asarray(labels)
     _check(variables, images, labels_N, batch_size)
 
