@@ -16,6 +16,9 @@ ARGUMENTS = {
     name: f"data.{name}" for name in ("source", "data_dir", "image_size", "stream")
 }
 
+# Arguments of `data.read_image_set` that `images_NAME` gives.
+READING = ("mean", "std", "resize", "scale", "clip", "label_kind", "contradicting")
+
 
 def open_context(settings: Settings) -> Context:
     """Loads the source and divides it; touches no disk but the source's."""
@@ -40,7 +43,7 @@ def open_context(settings: Settings) -> Context:
 
 
 def _read_images(settings: Settings, source: Source) -> ImageSet:
-    keys = {name: f"images_{name}" for name in ("mean", "std", "resize")}
+    keys = {name: f"images_{name}" for name in READING}
     with named("images", **keys):
         found = data.read_image_set(
             settings.images,
@@ -49,6 +52,10 @@ def _read_images(settings: Settings, source: Source) -> ImageSet:
             settings.images_mean or None,
             settings.images_std or None,
             settings.images_resize,
+            settings.images_scale,
+            settings.images_clip,
+            settings.images_label_kind,
+            settings.images_contradicting,
         )
     if settings.images_labels and found.soft_labels is None:
         raise InputError(
