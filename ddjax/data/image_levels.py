@@ -103,8 +103,8 @@ def to_levels(
     return levels.clip(0, 255).astype(np.uint8), notes
 
 
-def check_contrast(images_MHWK: np.ndarray, where: str) -> None:
-    """Refuse images that are one colour, or that hold levels of 0 and 1 alone.
+def check_bits(images_MHWK: np.ndarray, where: str) -> None:
+    """Refuse images of levels 0 and 1 of 0..255, which are black to the eye.
 
     Args:
       images_MHWK: [M,H,W,K] uint8.
@@ -113,11 +113,10 @@ def check_contrast(images_MHWK: np.ndarray, where: str) -> None:
     Raises:
       InputError: as above, and says which scale shows them.
     """
-    low, high = int(images_MHWK.min()), int(images_MHWK.max())
-    if high - low <= 1:
+    if images_MHWK.max() == 1:
         raise InputError(
-            f"{where}: all pixels of all images have levels of {low} to {high} of "
-            "0..255, so that there is nothing to see; scale=1 takes uint8 of 1 as white"
+            f"{where}: all pixels of all images are 0 or 1 of the levels 0..255, so "
+            "that all is black; scale=1 takes uint8 of 1 as white"
         )
 
 

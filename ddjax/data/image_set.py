@@ -18,7 +18,7 @@ from ddjax.data import (
     image_records,
     image_tensors,
 )
-from ddjax.data.image_levels import Pixels, check_contrast, to_levels
+from ddjax.data.image_levels import Pixels, check_bits, to_levels
 from ddjax.errors import InputError
 
 FORMATS = ("png", "jpeg", "npz", "array_record")
@@ -129,7 +129,7 @@ def read_image_set(
         notes += more
     except OSError as error:
         raise InputError(f"{where}: cannot be read ({error})") from error
-    check_contrast(images, where)
+    check_bits(images, where)
     counts = np.bincount(labels, minlength=len(classes))
     if not counts.all():
         absent = [classes[label] for label in np.flatnonzero(counts == 0)]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from ddjax import data
+from ddjax.data import likeness
 from ddjax.data.image_set import ImageSet
 from ddjax.data.source import Source
 from ddjax.errors import InputError, named
@@ -68,4 +69,7 @@ def _read_images(settings: Settings, source: Source) -> ImageSet:
             "images a class, allowed is the same number of each, which is the budget "
             "of the selections beside it"
         )
-    return found
+    if (found.images == found.images[:1]).all():
+        raise InputError(f"images: all images of {settings.images} are the same")
+    notes = likeness.remarks(found.images, source.mean, source.std)
+    return dataclasses.replace(found, notes=found.notes + notes)
