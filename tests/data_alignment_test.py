@@ -51,9 +51,17 @@ def test_two_classes_that_were_exchanged_are_found():
     assert "'d' is 'e', 'e' is 'd', 'h' is 'i', 'i' is 'h'" in explained(found, NAMES)
 
 
-@pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("each", [1, 2, 10])
-@pytest.mark.parametrize("noise", [0.3, 0.7, 1.0])
-def test_errors_are_no_permutation(seed, each, noise):
+@pytest.mark.parametrize("noise", [0.3, 0.5, 0.7, 1.0])
+def test_errors_are_no_permutation(each, noise):
     labels = np.repeat(np.arange(12), each)
-    assert align(noisy(labels, noise, seed), labels, 12).permutation is None
+    drawn = [align(noisy(labels, noise, seed), labels, 12) for seed in range(20)]
+    found = sum(one.permutation is not None for one in drawn)
+    assert found <= (1 if each == 1 else 0)  # of twelve images chance may say much
+
+
+def test_classes_that_are_often_confused_are_no_permutation():
+    predicted = LABELS.copy()
+    predicted[[*range(30, 36), *range(40, 46)]] = [4] * 6 + [3] * 6
+    found = align(predicted, LABELS, 12)
+    assert found.permutation is None and found.permuted == found.share == 0.9
