@@ -14,7 +14,7 @@ from ddjax.labels import teacher_logits
 from ddjax.stations.bundle import Teacher, section_of
 from ddjax.stations.context import Context
 
-_IMAGES = 512  # that are predicted, at most
+_IMAGES = 512  # that are predicted, at most, or one of each class
 _WARNING = "WARNING: "
 
 
@@ -111,15 +111,15 @@ def _told(context: Context, warnings: list[str]) -> list[str]:
 
 
 def _sample(examples: Examples) -> Examples:
-    """At most `_IMAGES` examples, of every class as many as there are of the others."""
-    count = len(examples.labels)
-    if count <= _IMAGES:
+    """Some of the examples, of every class about as many as of the others."""
+    count, kept = len(examples.labels), max(_IMAGES, int(examples.labels.max()) + 1)
+    if count <= kept:
         return examples
     # The first of every class, then the second of every class, and so on.
     order = np.argsort(examples.labels, kind="stable")
     ranked = examples.labels[order]
     rank = np.arange(count) - np.searchsorted(ranked, ranked)
-    picked = order[np.argsort(rank, kind="stable")[:_IMAGES]]
+    picked = order[np.argsort(rank, kind="stable")[:kept]]
     return examples.take(np.sort(picked))
 
 
