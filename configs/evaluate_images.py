@@ -10,7 +10,9 @@ labels, with one teacher's label an image, and with a teacher's label of every v
 PATH is a folder with a folder of PNG or JPEG images a class (SRe2L, RDED, DWA, EDC,
 Minimax and D4M write such), a dataset in ArrayRecord format, an .npz, or the .pt files
 of DC, DM, MTT and DD-Ranking; for floats that were normalised say with which numbers:
-`--config.images_mean="(0.28,)" --config.images_std="(0.35,)"`. Soft labels in the file
+`--config.images_mean="(0.28,)" --config.images_std="(0.35,)"`. Numbers that do not fit
+are refused with what makes them fit (`images_scale`, `images_clip`), and labels that
+the teacher does not see are warned of at the start. Soft labels in the file
 are not used: the teacher's are, the same for everybody; with `--config.images_labels`
 they are, in the regime `soft`.
 

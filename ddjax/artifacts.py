@@ -155,6 +155,7 @@ def load(
     """
     try:
         manifest = json.loads((path / "manifest.json").read_text())
+        _check_head(path, manifest, advice)
         expected = {"schema": SCHEMA, "kind": kind}
         if address is not None:
             expected["address"] = address
@@ -165,6 +166,7 @@ def load(
                     f"{value!r}; {advice}"
                 )
         for name, entry in manifest["files"].items():
+            _check_inside(path, name, advice)
             found = hashlib.sha256((path / name).read_bytes()).hexdigest()
             if found != entry["sha256"]:
                 raise InputError(
@@ -182,6 +184,53 @@ def load(
     for array in arrays.values():
         array.flags.writeable = False
     return Artifact(path, manifest, arrays, reused=True)
+
+
+def _check_head(path: pathlib.Path, manifest: Any, advice: str) -> None:
+    """Refuses a manifest without what every artifact's has."""
+    kinds = {"schema": int, "kind": str, "address": str, "settings": dict}
+    kinds |= {"info": dict, "cost": dict, "files": dict}
+    if not isinstance(manifest, dict):
+        raise InputError(
+            f"{path}/manifest.json: found {type(manifest).__name__}, expected a "
+            f"mapping; {advice}"
+        )
+    for key, kind in kinds.items():
+        if not isinstance(manifest.get(key), kind):
+            raise InputError(
+                f"{path}/manifest.json: {key} is {manifest.get(key)!r:.80}, expected "
+                f"{'a mapping' if kind is dict else 'a value'} of type "
+                f"{kind.__name__}; {advice}"
+            )
+    names = {field.name for field in dataclasses.fields(Cost)}
+    cost, files = manifest["cost"], manifest["files"]
+    if cost.keys() != names or not all(
+        isinstance(value, int | float) for value in cost.values()
+    ):
+        raise InputError(
+            f"{path}/manifest.json: cost is {cost!r:.80}, expected numbers for "
+            f"{', '.join(sorted(names))}; {advice}"
+        )
+    if "arrays.npz" not in files or not all(
+        isinstance(entry, dict) and isinstance(entry.get("sha256"), str)
+        for entry in files.values()
+    ):
+        raise InputError(
+            f"{path}/manifest.json: files is {files!r:.80}, expected a sha256 for "
+            f"arrays.npz and every other file; {advice}"
+        )
+
+
+def _check_inside(path: pathlib.Path, name: str, advice: str) -> None:
+    """Refuses to read a file that a manifest names but its artifact does not hold."""
+    root, place = path.resolve(), (path / name).resolve()
+    if not place.is_relative_to(root) or pathlib.PurePath(name).is_absolute():
+        raise InputError(
+            f"{path}/manifest.json: files names {name!r:.80}, which lies outside of "
+            f"the folder; {advice}"
+        )
+    if place.exists() and not place.is_file():
+        raise InputError(f"{path / name}: is no regular file; {advice}")
 
 
 def write(folder: pathlib.Path, head: dict[str, Any], draft: Draft) -> None:

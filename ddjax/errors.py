@@ -34,8 +34,8 @@ def named(prefix: str, **settings: str) -> Iterator[None]:
     """Tells what a library function refuses in the words of the command line.
 
     A function names its own arguments, at the start of a message as "image_size: ..."
-    and elsewhere as "image_size=PIXELS", the value with a capital; a user has settings
-    and flags in their place.
+    and elsewhere as "image_size=PIXELS" or "image_size=32", the value with a capital or
+    a digit; a user has settings and flags in their place.
 
     Args:
       prefix: what the message begins with, such as a setting; "": nothing.
@@ -51,8 +51,8 @@ def named(prefix: str, **settings: str) -> Iterator[None]:
         says = str(error)
         for argument, key in settings.items():
             if not key:
-                says = re.sub(rf";[^;]*(?<![\w.-]){argument}=[A-Z][^;]*", "", says)
+                says = re.sub(rf";[^;]*(?<![\w.-]){argument}=[A-Z0-9][^;]*", "", says)
                 continue
             says = re.sub(rf"^{argument}:", f"{key}:", says)
-            says = re.sub(rf"(?<![\w.-]){argument}=(?=[A-Z])", f"--{key}=", says)
+            says = re.sub(rf"(?<![\w.-]){argument}=(?=[A-Z0-9])", f"--{key}=", says)
         raise InputError(f"{prefix}: {says}" if prefix else says) from error

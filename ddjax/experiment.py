@@ -17,6 +17,7 @@ from ddjax.observe import Profiler, require_tensorboard
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Settings
 from ddjax.stations import estimate, results
+from ddjax.stations.alignment import check_images, check_teacher_classes
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.checks import check, check_devices, check_names
 from ddjax.stations.context import Context
@@ -124,6 +125,7 @@ def _take_teachers(context: Context) -> tuple[dict[str, Teacher], list[str]]:
             f"{accuracy['test']:.1f} % on test, in "
             f"{os.path.relpath(teacher.artifact.path)}"
         )
+        notes += check_teacher_classes(context, name, teacher)
         chance = 100 / source.num_classes
         if accuracy["validation"] < 2 * chance:
             notes.append(
@@ -149,6 +151,7 @@ def _travel(context: Context, export: str | os.PathLike | None) -> pd.DataFrame:
     rows, evidence, subsets, chosen, sets = [], {}, {}, {}, {}
     if context.images is not None:
         notes += [f"{settings.images}: {note}" for note in context.images.notes]
+        notes += check_images(context, teachers)
     for ipc in settings.select.ipcs:
         rates = {regime: tune(own[""], regime, ipc) for regime in trained}
         chosen |= {(regime, ipc): found for regime, found in rates.items()}

@@ -131,7 +131,9 @@ def test_a_set_s_own_soft_labels_take_the_teacher_s_place(source, tmp_path):
     found = {"images": arrays["x_train"][..., None], "labels": arrays["y_train"]}
     right = np.eye(3, dtype=np.float32)[found["labels"]]
     np.savez(path, soft_labels=np.roll(right, 1, axis=1), **found)
-    chosen = config(source, images=str(path), images_labels=True)
+    chosen = config(
+        source, images=str(path), images_labels=True, images_contradicting=1.0
+    )
     with pytest.raises(InputError, match="images_labels: .* without `soft`"):
         from_config(chosen)
     chosen.regimes, chosen.student.epochs = ("soft",), 30

@@ -19,7 +19,9 @@ def match(
     Names are the source's class names, or all of them are indices in the order of the
     source's classes: "3", "00003" or "new003". Read as names first, so that classes
     that are called "1", "2" are not mistaken for indices. An index is a number: "10"
-    comes after "9", not after "1", as it does where folders are sorted as text.
+    comes after "9", not after "1", as it does where folders are sorted as text. Names
+    that differ from the source's in case, spaces, hyphens and underscores only are
+    taken for them, with a remark, where that is a match of one to one.
 
     Args:
       found: the names, such as those of folders.
@@ -27,10 +29,12 @@ def match(
       where: what has the names, for messages.
 
     Returns:
-      The label of each name, and a remark if they were taken as indices.
+      The label of each name, and a remark if they were taken as indices or spelled
+      otherwise.
 
     Raises:
-      InputError: a name is neither, or two names mean one class.
+      InputError: a name is neither, two names mean one class, or an index is the name
+        of another class where all are called by numbers.
 
     Source: folder names in VILA-Lab/SRe2L, AngusDujw/Diversity-Driven-Synthesis and
     shaoshitong/EDC ("new003"), LINs-lab/RDED ("00003"), suduo94/D4M ("3"),
@@ -39,10 +43,21 @@ def match(
     notes: tuple[str, ...] = ()
     indices = [_INDEX.fullmatch(name) for name in found]
     label_of = {name: label for label, name in enumerate(classes)}
+    plain = {_plain(name): label for label, name in enumerate(classes)}
+    spelled = {_plain(name) for name in found}
+    same = len(plain) == len(classes) and len(spelled) == len(found)
     if label_of.keys() >= set(found):
         labels = [label_of[name] for name in found]
+    elif same and plain.keys() >= spelled:
+        labels = [plain[_plain(name)] for name in found]
+        other = [n for n in found if n not in label_of]
+        notes = (
+            f"{len(other)} classes are spelled otherwise than the source's, taken for "
+            f"them: {other[0]!r} for {classes[plain[_plain(other[0])]]!r}",
+        )
     elif all(indices):
         labels = [int(index[1]) for index in indices]
+        _check_numbers(found, labels, classes, where)
         if max(labels) >= len(classes):
             raise InputError(
                 f"{where}: found the class index {found[np.argmax(labels)]!r}, allowed "
@@ -71,6 +86,25 @@ def match(
     return labels, notes
 
 
+def _plain(name):
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+
+
+def _check_numbers(found, labels, classes, where):
+    """Refuse indices where all classes are called by numbers, in another order."""
+    if not all(name.isascii() and name.isdigit() for name in classes):
+        return
+    called = {int(name): name for name in classes}
+    for name, label in zip(found, labels, strict=True):
+        other = called.get(label)
+        if other is not None and label < len(classes) and classes[label] != other:
+            raise InputError(
+                f"{where}: found {name!r}, which may be the class {other!r} or, as an "
+                f"index, the class {classes[label]!r}; allowed are the source's own "
+                f"class names: {shown(classes)}"
+            )
+
+
 def relabel(labels: np.ndarray, label_of: Sequence[int], where: str) -> np.ndarray:
     """Turn labels of a file into labels of the source.
 
@@ -93,9 +127,12 @@ def relabel(labels: np.ndarray, label_of: Sequence[int], where: str) -> np.ndarr
     allowed = (labels == np.rint(labels)) & (labels >= 0) & (labels < len(label_of))
     if not allowed.all():
         first = np.argmin(allowed)
+        advice = ""
+        if labels.min() == 1 and labels.max() == len(label_of):
+            advice = "; these count from 1: subtract that"
         raise InputError(
             f"{where}: found the label {labels[first]} at position {first}, allowed "
-            f"are the integers 0..{len(label_of) - 1}"
+            f"are the integers 0..{len(label_of) - 1}{advice}"
         )
     return np.asarray(label_of, np.int32)[labels.astype(np.int64)]
 

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ddjax.data import class_names, image_folders, image_records, image_tensors
+from ddjax.data import (
+    class_names,
+    image_folders,
+    image_labels,
+    image_records,
+    image_tensors,
+)
+from ddjax.data.image_levels import Pixels, check_bits, to_levels
 from ddjax.errors import InputError
 
 FORMATS = ("png", "jpeg", "npz", "array_record")
@@ -43,6 +50,10 @@ def read_image_set(
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
     resize: bool = False,
+    scale: float = 0.0,
+    clip: float = 0.005,
+    label_kind: str = "",
+    contradicting: float = 0.5,
 ) -> ImageSet:
     """Read an image set for a source.
 
@@ -52,18 +63,27 @@ def read_image_set(
         .pt files, see `image_tensors.read`.
       classes: the source's class names in label order.
       shape: (H, W, K) of the source's images.
-      mean: [K] of pixels in [0, 1], by which the floats of a file were normalised;
-        None: they were not.
+      mean: [K] of pixels, by which the floats of a file were normalised; None: they
+        were not. Floats that all lie between 0 and white are pixels even so.
       std: [K] as mean.
       resize: accept images of another size and bring them to H by W, if that is square,
         as by `ddjax.data.source.resize`.
+      scale: the number that is white, also in `mean` and `std`; 0: 255 for uint8, 1 for
+        floats.
+      clip: share of the numbers, at most, that may lie beyond black and white and be
+        clipped.
+      label_kind: what soft labels are: "probabilities", "percent" or "logits"; "": what
+        is plain, see `image_labels.distributions`.
+      contradicting: share of the images, at most, whose soft labels may favour another
+        class than their label.
 
     Returns:
       The set. Images of a class stay in the order of the file, or of the sorted names.
 
     Raises:
       InputError: nothing of that kind is there, it is damaged, or it does not fit the
-        source: class names, a class without images, image size, channels, labels.
+        source: class names, a class without images, image size, channels, levels,
+        labels.
     """
     path = Path(path).expanduser()
     where, soft = str(path), None
@@ -80,17 +100,36 @@ def read_image_set(
             f"{where}: found a file that ends in {path.suffix!r}, allowed is a folder "
             f"or {', '.join(image_tensors.SUFFIXES)}"
         )
+    if label_kind not in image_labels.KINDS:
+        raise InputError(
+            f"label_kind: found {label_kind!r}, allowed is one of "
+            f"{', '.join(filter(None, image_labels.KINDS))}, or ''"
+        )
+    pixels = Pixels(mean, std, scale, clip)
     try:
         if path.is_file() or image_tensors.held_by(path):
-            images, labels, soft, notes = image_tensors.read(
-                path, classes, shape, mean, std, resize
+            images, found, notes = image_tensors.read(
+                path, len(classes), shape, pixels, resize
+            )
+            label_of, more = range(len(classes)), ()
+            if "class_names" in found:
+                names = found["class_names"].tolist()
+                label_of, more = class_names.match(
+                    names, classes, f"{path}: class_names"
+                )
+            notes += more
+            labels, soft, more = image_labels.read_labels(
+                found, len(images), classes, label_of, label_kind, contradicting, where
             )
         else:
             recorded = (path / "dataset_info.json").is_file()
             read = image_records.read if recorded else image_folders.read
             images, labels, notes = read(path, classes, shape, resize)
+            images, more = to_levels(images, pixels, where)
+        notes += more
     except OSError as error:
         raise InputError(f"{where}: cannot be read ({error})") from error
+    check_bits(images, where)
     counts = np.bincount(labels, minlength=len(classes))
     if not counts.all():
         absent = [classes[label] for label in np.flatnonzero(counts == 0)]

@@ -3,6 +3,7 @@
 Letters: M images, H height, W width, K channels, C classes.
 """
 
+import dataclasses
 import io
 import pickle
 import re
@@ -16,6 +17,7 @@ import numpy as np
 
 from ddjax.artifacts import write_file
 from ddjax.data import class_names, image_files, source
+from ddjax.data.image_levels import Pixels, to_levels
 from ddjax.errors import DAMAGED, InputError
 
 SUFFIXES = (".npz", ".pt", ".pth")
@@ -29,12 +31,11 @@ def held_by(folder: Path) -> bool:
 
 def read(
     path: Path,
-    classes: Sequence[str],
+    num_classes: int,
     shape: tuple[int, int, int],
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
+    pixels: Pixels,
     resize: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[str, ...]]:
+) -> tuple[np.ndarray, dict[str, np.ndarray], tuple[str, ...]]:
     """Read images and labels from arrays.
 
     ".npz" has images [M,H,W,K] and labels, [M] integers or [M,C] soft labels, and may
@@ -47,26 +48,23 @@ def read(
       DD-Ranking; either of these or their folder is PATH. Without the labels, images
       are class after class, as DD-Ranking takes them.
 
-    Images of .pt files are [M,K,H,W]. Floats are normalised, unless all of them lie in
-    [0, 1], or mean and std are None, or the file is an images_zca_*.pt: then they are
-    pixels in [0, 1]. Soft labels that are not distributions are scores of a softmax, as
-    DATM keeps them.
+    Images of .pt files are [M,K,H,W]; those of images_zca_*.pt are not normalised.
 
     Args:
       path: the file, or the folder of .pt files.
-      classes: the source's class names in label order.
+      num_classes: C of the source.
       shape: (H, W, K) of the source's images.
-      mean: [K] by which normalised floats were made; None: floats are pixels.
-      std: [K] as mean.
+      pixels: how the file's numbers are pixels.
       resize: whether images of another size are brought to it.
 
     Returns:
-      Images [M,H,W,K] uint8, labels [M] as found, soft labels [M,C] float32 or None,
-      whose rows sum to 1, and remarks on what was assumed.
+      Images [M,H,W,K] uint8; the arrays `labels`, `soft_labels` and `class_names` as
+      far as the file has them, of which `labels` may be soft; and remarks on what was
+      assumed.
 
     Raises:
       InputError: the file is missing, damaged, of another layout or holds more than
-        tensors, or an array has another shape or kind.
+        tensors, or images have another shape or kind, see `image_levels.to_levels`.
 
     Source: layouts as written by VICO-UoE/DatasetCondensation (main.py, main_DM.py),
     GeorgeCazenavette/mtt-distillation (distill.py), and read by NUS-HPC-AI-Lab/
@@ -78,26 +76,19 @@ def read(
         found, notes = _read_npz(path), ()
         channel_axis = 3
     else:
-        found, notes = _read_torch(path, len(classes))
+        found, notes = _read_torch(path, num_classes)
         channel_axis = 1
         if path.name.startswith("images_zca"):
-            mean = std = None
-    images_MHWK, more = _channels_last(found["images"], channel_axis, shape, path)
+            pixels = dataclasses.replace(pixels, mean=None, std=None)
+    images_MHWK, more = _channels_last(found.pop("images"), channel_axis, shape, path)
     notes += more
-    images_MHWK, more = _to_levels(images_MHWK, mean, std, path)
+    images_MHWK, more = to_levels(images_MHWK, pixels, str(path))
     notes += more
     size = images_MHWK.shape[1:3]
     notes += image_files.check_sizes({size: len(images_MHWK)}, shape, resize, str(path))
     if size != shape[:2]:
         images_MHWK = source.resize(images_MHWK, shape[0])
-    label_of, more = range(len(classes)), ()
-    if "class_names" in found:
-        names = found["class_names"].tolist()
-        label_of, more = class_names.match(names, classes, f"{path}: class_names")
-    notes += more
-    labels_M, soft_MC, more = _labels(found, len(images_MHWK), label_of, path)
-    notes += more
-    return images_MHWK, labels_M, soft_MC, notes
+    return images_MHWK, found, notes
 
 
 def write_npz(
@@ -251,87 +242,4 @@ def _channels_last(images, channel_axis, shape, path):
     raise InputError(
         f"{path}: images have shape {list(images.shape)}, expected [M,K,H,W] or "
         f"[M,H,W,K] with K = {shape[2]} channels, as the source has"
-    )
-
-
-def _to_levels(images_MHWK, mean, std, path):
-    """uint8 images of the same shape, and remarks."""
-    if images_MHWK.dtype == np.uint8:
-        return images_MHWK, ()
-    if images_MHWK.dtype.kind != "f":
-        raise InputError(
-            f"{path}: images have dtype {images_MHWK.dtype}, expected uint8 or float"
-        )
-    values = images_MHWK.astype(np.float32)
-    if not np.isfinite(values).all():
-        bad = ~np.isfinite(values).all(axis=(1, 2, 3))
-        raise InputError(
-            f"{path}: {bad.sum()} of {len(bad)} images have values that are not "
-            f"finite, the first is at position {bad.argmax()}"
-        )
-    low, high = float(values.min()), float(values.max())
-    span = f"images have values of {low:.4g} to {high:.4g}"
-    if mean is None or std is None or (low >= 0 and high <= 1):
-        notes = (f"{span}, taken as pixels in [0, 1], not normalised",)
-    else:
-        mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
-        values = values * std + mean
-        notes = (
-            f"{span}, taken as normalised by mean {_listed(mean)} and std "
-            f"{_listed(std)}",
-        )
-    levels = np.rint(values * 255)
-    outside = int(((levels < 0) | (levels > 255)).sum())
-    if outside:
-        share = 100 * outside / levels.size
-        notes += (
-            f"{outside} of {levels.size} values ({share:.3g} %) lay outside [0, 1] and "
-            "were clipped",
-        )
-    return levels.clip(0, 255).astype(np.uint8), notes
-
-
-def _listed(values):
-    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
-
-
-def _labels(found, count, label_of, path):
-    """Labels of the source [M], soft labels [M,C] or None, remarks."""
-    labels, soft, notes = found.get("labels"), found.get("soft_labels"), ()
-    if labels is not None and labels.ndim == 2 and soft is None:
-        labels, soft = None, labels
-    if soft is not None:
-        expected = (count, len(label_of))
-        if soft.shape != expected or soft.dtype.kind not in "iuf":
-            raise InputError(
-                f"{path}: soft labels have shape {list(soft.shape)} of {soft.dtype}, "
-                f"expected {list(expected)} numbers: a row for each image, a column "
-                "for each class"
-            )
-        soft, notes = _distributions(soft, path)
-    if labels is None:
-        labels = soft.argmax(axis=1)
-        notes += ("there are only soft labels: each image's class is the likeliest",)
-    if labels.shape != (count,):
-        raise InputError(
-            f"{path}: labels have shape {list(labels.shape)}, expected [{count}]: one "
-            "for each image"
-        )
-    labels = class_names.relabel(labels, label_of, str(path))
-    if soft is not None:
-        soft = soft[:, np.argsort(label_of)]
-    return labels, soft, notes
-
-
-def _distributions(soft_MC, path):
-    soft_MC = soft_MC.astype(np.float32)
-    if not np.isfinite(soft_MC).all():
-        raise InputError(f"{path}: soft labels have values that are not finite")
-    # Halves that were rounded to float16 sum to 1 within about 1e-3.
-    if (soft_MC >= 0).all() and np.allclose(soft_MC.sum(axis=1), 1, atol=2e-3, rtol=0):
-        return soft_MC, ()
-    scores = np.exp(soft_MC - soft_MC.max(axis=1, keepdims=True))
-    return scores / scores.sum(axis=1, keepdims=True), (
-        "soft labels do not sum to 1: taken as scores before a softmax, which was "
-        "applied at temperature 1",
     )

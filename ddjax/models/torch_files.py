@@ -12,10 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddjax.errors import InputError
+from ddjax.models.torch_states import choose, said_names
 
 _PICKLES = (".pth", ".pt", ".pth.tar", ".bin")
-# Under which training scripts keep the weights, beside optimiser and epoch.
-_WRAPPERS = ("state_dict", "model", "model_state_dict", "net")
 # What DataParallel, torch.compile and modules that hold the network put before names.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
 
@@ -25,58 +24,65 @@ def source_name(state: Any) -> str:
     return "state" if isinstance(state, Mapping) else str(state)
 
 
-def read_tensors(state: Mapping[str, Any] | str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads the tensors of a `state_dict`, live or in a file.
+def read_state(
+    state: Mapping[str, Any] | str | os.PathLike, weights: str = ""
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Reads the tensors of a `state_dict`, and what is said of their network.
 
-    A mapping around them is opened ("state_dict", "model", "model_state_dict", "net"),
-    and a prefix that all names share is dropped ("module.", "_orig_mod.", "model.",
-    "backbone.").
+    Mappings around them are opened ("state_dict", "model"), and a prefix that all names
+    share is dropped ("module.", "_orig_mod.", "model.", "backbone.").
 
     Args:
       state: name -> array or tensor, or the path of a file: ".safetensors", or one
         that `torch.save` wrote, ".pth", ".pt", ".pth.tar" or ".bin", for which PyTorch
         must be installed. Nothing but tensors is read from it, so it can run no code.
+      weights: which set of weights, where there are several, such as "state_dict_ema".
 
     Returns:
       Name -> array in PyTorch's layout; floats of any kind as float32, in memory of
-      their own, others as they are.
+      their own, others as they are. And where a name of the network stands -> the name.
 
     Raises:
       InputError: the file is missing, damaged, of another kind, or holds more than
-        tensors; or an entry is no tensor of real numbers.
+        tensors; it holds several sets of weights and `weights` is none of them; or an
+        entry is no tensor of real numbers.
     """
-    source = source_name(state)
-    tensors = state if isinstance(state, Mapping) else _load(pathlib.Path(state))
-    while isinstance(tensors, Mapping):
-        inner = [tensors[key] for key in _WRAPPERS if key in tensors]
-        inner = [value for value in inner if isinstance(value, Mapping)]
-        if not inner:
-            break
-        tensors = inner[0]
+    source, path = source_name(state), None
+    if isinstance(state, Mapping):
+        held, said = state, state
+    else:
+        path = pathlib.Path(state)
+        held, said = _load(path)
+    tensors = choose(held, weights, source)
     if not isinstance(tensors, Mapping) or not tensors:
         raise InputError(
             f"{source}: found {type(tensors).__name__} without tensors, allowed is a "
             "state_dict: a mapping of names to tensors"
         )
-    return _without_prefix({k: _array(source, k, v) for k, v in tensors.items()})
+    arrays = {key: _array(source, key, value) for key, value in tensors.items()}
+    return _without_prefix(arrays), said_names(said, path)
 
 
 def _load(path):
+    """What a file holds, and the mapping in which it may name its network."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     if path.name.endswith(_PICKLES):
-        return _load_pickle(path)
+        held = _load_pickle(path)
+        return held, held
     if path.suffix != ".safetensors":
         allowed = ", ".join((".safetensors", *_PICKLES))
         raise InputError(
             f"{path}: found a name that ends in {path.suffix!r}, allowed is {allowed}"
         )
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load_file
 
     try:
-        return load_file(path)
-    except (SafetensorError, TypeError, ValueError) as error:
+        with safe_open(path, framework="numpy") as opened:
+            said = opened.metadata() or {}
+        return load_file(path), said
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: is no readable .safetensors file, perhaps cut short ({error})"
         ) from error

@@ -19,9 +19,10 @@ from ddjax.artifacts import write_file
 from ddjax.errors import InputError
 from ddjax.models import options, swin
 from ddjax.models.functional import Variables
-from ddjax.models.torch_files import read_tensors, source_name
+from ddjax.models.torch_files import read_state, source_name
 from ddjax.models.torch_names import standard
 from ddjax.models.torch_options import arguments
+from ddjax.models.torch_states import check_name
 
 _LEAVES = {
     "scale": "weight",
@@ -37,6 +38,9 @@ def from_torch(
     state: Mapping[str, Any] | str | os.PathLike,
     num_classes: int | None = None,
     image_size: int | None = None,
+    *,
+    weights: str = "",
+    architecture: str = "",
     **kwargs: Any,
 ) -> Variables:
     """Makes the variables of a network from weights of PyTorch.
@@ -46,9 +50,13 @@ def from_torch(
 
     Args:
       name: a key of `MODELS`.
-      state: a `state_dict`, or a file with one, see `torch_files.read_tensors`.
+      state: a `state_dict`, or a file with one, see `torch_files.read_state`.
       num_classes, image_size: as of `create`; None: read from the tensors, as are the
         channels of an image, see `torch_options.arguments`.
+      weights: which set of weights of a file that holds several, keys joined by dots,
+        such as "state_dict_ema".
+      architecture: what the file calls its network, if that is not the name or one of
+        the same network's known ones; what it says otherwise is refused.
       **kwargs: options of that network, see `MODELS[name]`; those that change the
         shape of tensors are read from them if not given.
 
@@ -57,10 +65,11 @@ def from_torch(
 
     Raises:
       InputError: tensors are missing, left over, of another shape or kind, infinite
-        or NaN; the file cannot be read; or an option is out of range.
+        or NaN; the file cannot be read, holds several sets of weights, or says that
+        they are another network's; or an option is out of range.
     """
     options.choice("name", name, tuple(models.MODELS))
-    source, raw = source_name(state), read_tensors(state)
+    source, (raw, said) = source_name(state), read_state(state, weights)
     try:
         tensors = standard(name, raw)
         told = arguments(name, tensors, num_classes, image_size, kwargs)
@@ -73,6 +82,7 @@ def from_torch(
     problems = _problems(tensors, expected, constants)
     if problems:
         raise InputError(f"{source}: does not fit {name}: {problems}{_hint(name, raw)}")
+    check_name(name, said, architecture, source)
     _check_values(source, tensors, constants)
     return traverse_util.unflatten_dict(
         {path: _leaf(path, tensors[key]) for key, (path, _) in expected.items()}
@@ -115,7 +125,8 @@ def save_safetensors(path: str | os.PathLike, name: str, variables: Variables) -
     """
     from safetensors.numpy import save
 
-    write_file(path, save(to_torch(name, variables), {"format": "pt"}))
+    said = {"format": "pt", "architecture": name}
+    write_file(path, save(to_torch(name, variables), said))
 
 
 def _key(path):

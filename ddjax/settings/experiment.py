@@ -69,9 +69,33 @@ class Settings:
     images_std: tuple[float, ...] = setting(
         (), "Likewise.", "[1e-6, 1000]", counts="[0, 3]"
     )
+    images_scale: float = setting(
+        0.0,
+        "Its number for white, also in `images_mean` and `images_std`; 0: 255 for "
+        "uint8, 1 for floats.",
+        "[1e-6, 1e9]",
+        also=(0.0,),
+    )
+    images_clip: float = setting(
+        0.005,
+        "Share of its numbers that may lie beyond black and white and be clipped.",
+        "[0, 1]",
+    )
     images_resize: bool = setting(False, "Accept images of another size.")
     images_labels: bool = setting(
         False, "In the regime `soft`: the set's own labels, not the teacher's."
+    )
+    images_label_kind: str = setting(
+        "",
+        "What its soft labels are; '': what is plain: probabilities where rows sum to "
+        "1, logits where numbers are negative.",
+        ("probabilities", "percent", "logits"),
+        also=("",),
+    )
+    images_contradicting: float = setting(
+        0.5,
+        "Share of its images whose soft labels may favour another class than theirs.",
+        "[0, 1]",
     )
     protocol: Protocol = Protocol()
     sweep: Sweep = Sweep()

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ddjax.settings.declare import PATH, setting
+from ddjax.settings.declare import PATH, Text, setting
 from ddjax.settings.network import Network
 from ddjax.settings.optimizer import Optimizer
 from ddjax.settings.walk import require
@@ -43,6 +43,22 @@ class Teacher:
     std: tuple[float, ...] = setting(
         (), "File: likewise.", "[1e-3, 10]", counts="[0, 3]"
     )
+    weights: str = setting(
+        "",
+        "File: which of several sets of weights in it, such as 'state_dict_ema'.",
+        Text(),
+    )
+    architecture: str = setting(
+        "",
+        "File: what it calls its network, accepted for `network` too.",
+        Text(),
+    )
+    accuracy: float = setting(
+        0.0,
+        "Percent of the validation split that it must have right, or the run stops "
+        "before any student.",
+        "[0, 100]",
+    )
     network: Network = Network()
     epochs: int = setting(30, "Of its training.", "[1, 100000]")
     snapshots: tuple[int, ...] = setting(
@@ -78,7 +94,7 @@ class Teacher:
             "a text file with a class name a line, in the order of the weights in "
             f"{key}.path: a wrong order is the most common way to bad teachers",
         )
-        for name in ("classes", "mean", "std"):
+        for name in ("classes", "mean", "std", "weights", "architecture"):
             found = getattr(self, name)
             allowed = f"nothing unless {key}.path is a file of PyTorch weights"
             require(self.is_file or not found, f"{key}.{name}", found, allowed)

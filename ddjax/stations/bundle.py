@@ -11,6 +11,7 @@ import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 
 from ddjax import artifacts, models
 from ddjax.artifacts import Artifact
@@ -18,6 +19,7 @@ from ddjax.data.source import Source
 from ddjax.errors import InputError
 from ddjax.models import Network
 from ddjax.settings import Teacher as TeacherSettings
+from ddjax.stations.manifest import check_listed, check_manifest, check_weights
 from ddjax.train import checkpoint
 
 WEIGHTS = "weights"
@@ -56,10 +58,12 @@ def read_bundle(path: str, section: str) -> Artifact:
       section: of the settings that name it, for messages.
 
     Raises:
-      InputError: there is none, or it is damaged.
+      InputError: there is none, it is damaged, or its manifest is none of a teacher.
     """
     advice = f"{section}.path must be the folder of a teacher, or a file of weights"
-    return artifacts.load(pathlib.Path(path), "teacher", advice)
+    found = artifacts.load(pathlib.Path(path), "teacher", advice)
+    check_manifest(found)
+    return found
 
 
 def open_bundle(
@@ -75,7 +79,8 @@ def open_bundle(
 
     Raises:
       InputError: its image shape differs from the source's, its classes differ or have
-        another order and `remap` is not set, or there is no such snapshot.
+        another order and `remap` is not set, there is no such snapshot, or its weights
+        are not those of the network that its manifest describes.
     """
     info, described = artifact.info, artifact.manifest["settings"]
     if info["image_shape"] != list(source.shape):
@@ -83,15 +88,7 @@ def open_bundle(
             f"{section}.path {artifact.path}: the teacher's image shape is "
             f"{info['image_shape']}, the source's is {list(source.shape)}"
         )
-    network = models.network(
-        described["network"],
-        len(info["classes"]),
-        source.shape,
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in described["options"].items()
-        },
-    )
+    network = _network(artifact)
     folder, accuracy, address = WEIGHTS, info["accuracy"], artifact.address
     last = described.get("recipe", {}).get("epochs", 0)
     if settings.epoch not in (0, last):
@@ -106,12 +103,55 @@ def open_bundle(
         folder = snapshot_folder(settings.epoch)
         address = f"{artifact.address}@{settings.epoch}"
     fitted, order = fit(network, info, source, settings.remap, section, artifact.path)
-    like = jax.eval_shape(network.init, jax.random.key(0))
-    variables = checkpoint.load_tree(artifact.path / folder, like)
+    check_listed(artifact, folder)
+    variables = _variables(artifact.path / folder, network)
     if order is not None:
         variables = reorder(variables, network.head, order)
         address += f"/{artifacts.digest(order)}"
     return Teacher(fitted, variables, artifact, accuracy, address)
+
+
+def _network(artifact: Artifact) -> Network:
+    """Returns the network that a bundle's manifest describes."""
+    info, described = artifact.info, artifact.manifest["settings"]
+    options = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in described["options"].items()
+    }
+    try:
+        network = models.network(
+            described["network"],
+            len(info["classes"]),
+            tuple(info["image_shape"]),
+            **options,
+        )
+        jax.eval_shape(network.init, jax.random.key(0))
+    except (InputError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{artifact.path / 'manifest.json'}: settings.options: {reason}"
+        ) from error
+    return network
+
+
+def _variables(path: pathlib.Path, network: Network) -> Any:
+    """Returns the weights in a bundle, which are checked against the network."""
+    like = jax.eval_shape(network.init, jax.random.key(0))
+    try:
+        found = checkpoint.read_shapes(path)
+        check_weights(path, found, checkpoint.shapes_of(like))
+        variables = checkpoint.load_tree(path, like)
+    except InputError:
+        raise
+    except Exception as error:  # Of many kinds, depending on where the damage is.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: cannot be read as weights ({reason})") from error
+    for name, leaf in zip(found, jax.tree.leaves(variables), strict=True):
+        if not np.isfinite(leaf).all():
+            raise InputError(
+                f"{path}: {name}: found NaN or infinite numbers, allowed are finite"
+            )
+    return variables
 
 
 def fit(

@@ -15,6 +15,7 @@ from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence, subset_key
 from ddjax.stations.needs import needs_of_set, score_of_set, teachers_of_set
+from ddjax.stations.opening import READING
 from ddjax.stations.watching import progress_bar
 
 READ = "images"  # what the image set is called that `images` names
@@ -167,7 +168,7 @@ def start_of(context: Context, name: str) -> distill.Distilled | None:
     path = entry.recover.init
     if distill.METHODS[entry.method].section != "recover" or path in INITS:
         return None
-    with named(f"distill.{name}.recover.init", mean="", std="", resize=""):
+    with named(f"distill.{name}.recover.init", **dict.fromkeys(READING, "")):
         found = data.read_image_set(path, source.classes, source.shape, None, None)
     nothing = np.zeros((len(found.labels), 0), np.int32)
     return distill.Distilled(found.images, found.labels, nothing, Cost())

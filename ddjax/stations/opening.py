@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from ddjax import data
+from ddjax.data import likeness
 from ddjax.data.image_set import ImageSet
 from ddjax.data.source import Source
 from ddjax.errors import InputError, named
@@ -15,6 +16,9 @@ from ddjax.stations.context import Context
 ARGUMENTS = {
     name: f"data.{name}" for name in ("source", "data_dir", "image_size", "stream")
 }
+
+# Arguments of `data.read_image_set` that `images_NAME` gives.
+READING = ("mean", "std", "resize", "scale", "clip", "label_kind", "contradicting")
 
 
 def open_context(settings: Settings) -> Context:
@@ -40,7 +44,7 @@ def open_context(settings: Settings) -> Context:
 
 
 def _read_images(settings: Settings, source: Source) -> ImageSet:
-    keys = {name: f"images_{name}" for name in ("mean", "std", "resize")}
+    keys = {name: f"images_{name}" for name in READING}
     with named("images", **keys):
         found = data.read_image_set(
             settings.images,
@@ -49,6 +53,10 @@ def _read_images(settings: Settings, source: Source) -> ImageSet:
             settings.images_mean or None,
             settings.images_std or None,
             settings.images_resize,
+            settings.images_scale,
+            settings.images_clip,
+            settings.images_label_kind,
+            settings.images_contradicting,
         )
     if settings.images_labels and found.soft_labels is None:
         raise InputError(
@@ -61,4 +69,7 @@ def _read_images(settings: Settings, source: Source) -> ImageSet:
             "images a class, allowed is the same number of each, which is the budget "
             "of the selections beside it"
         )
-    return found
+    if (found.images == found.images[:1]).all():
+        raise InputError(f"images: all images of {settings.images} are the same")
+    notes = likeness.remarks(found.images, source.mean, source.std)
+    return dataclasses.replace(found, notes=found.notes + notes)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ddjax import artifacts, mesh, models
 from ddjax.artifacts import Artifact, Cost, Draft
-from ddjax.errors import InputError
+from ddjax.errors import InputError, named
 from ddjax.labels import teacher_logits
 from ddjax.models import Network
 from ddjax.stations.bundle import (
@@ -31,6 +31,9 @@ from ddjax.train import checkpoint, evaluate, student
 from ddjax.train.members import Members
 
 _POINTS = 20  # of the learning curve, at most
+# Settings that say how a teacher is read and judged, not how it is trained.
+_READING = ("path", "remap", "epoch", "classes", "mean", "std", "weights")
+_READING += ("architecture", "accuracy")
 
 
 def teacher_station(context: Context, name: str = "teacher") -> Teacher:
@@ -84,7 +87,7 @@ def _trained(context: Context, name: str) -> Artifact:
     network, count = context.teacher_network(name), len(context.pool)
     steps = _steps(settings, count, settings.epochs)
     recipe = dataclasses.asdict(settings)
-    for key in ("path", "remap", "epoch", "classes", "mean", "std", "network", "seed"):
+    for key in (*_READING, "network", "seed"):
         del recipe[key]
     described = {
         "network": settings.network.name,
@@ -246,9 +249,17 @@ def read_weights(
             )
     shape, options = source.shape, settings.network.options()
     network = models.network(settings.network.name, len(classes), shape, **options)
-    variables = models.from_torch(
-        settings.network.name, path, len(classes), shape[0], **options
-    )
+    keys = {name: f"{section}.{name}" for name in ("weights", "architecture")}
+    with named("", **keys):
+        variables = models.from_torch(
+            settings.network.name,
+            path,
+            len(classes),
+            shape[0],
+            weights=settings.weights,
+            architecture=settings.architecture,
+            **options,
+        )
     wanted = jax.eval_shape(network.init, jax.random.key(0))
     if jax.tree.map(np.shape, variables) != jax.tree.map(np.shape, wanted):
         raise InputError(
@@ -270,6 +281,8 @@ def _imported(context: Context, name: str) -> Artifact:
         **pixels,
         "remap": settings.remap,
     }
+    if settings.weights:
+        described["set"] = settings.weights
 
     def make(folder: pathlib.Path) -> Draft:
         start = time.perf_counter()

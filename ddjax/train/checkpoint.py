@@ -38,3 +38,32 @@ def load_tree(path: pathlib.Path, like: Any) -> Any:
 
     abstract = jax.tree.map(lambda a: np.empty(a.shape, a.dtype), like)
     return ocp.load(path.absolute(), abstract)
+
+
+def read_shapes(path: pathlib.Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Returns name -> (shape, dtype) of a pytree on disk, without reading its arrays.
+
+    Args:
+      path: a folder that `save_tree` wrote.
+
+    Raises:
+      Exception: of many kinds, where there is none or it is damaged.
+    """
+    from orbax.checkpoint import v1 as ocp
+
+    described = ocp.metadata(path.absolute()).metadata
+    if described is None:  # and Orbax has logged why
+        raise ValueError("damaged metadata")
+    return shapes_of(described)
+
+
+def shapes_of(tree: Any) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Returns name -> (shape, dtype) of a pytree of arrays, names joined by "/"."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): (
+            tuple(leaf.shape),
+            np.dtype(leaf.dtype),
+        )
+        for path, leaf in leaves
+    }
