@@ -37,14 +37,8 @@ def read(
         file = io.StringIO(text, newline="")
         header = next(csv.reader(file, skipinitialspace=True), [])
         names = [name.strip() for name in header]
-        kept = {names.index(name): str for name in TEXTS if names.count(name) == 1}
-        table = pd.read_csv(
-            file,
-            header=None,
-            skipinitialspace=True,
-            low_memory=False,
-            converters=kept,
-        )
+        table = pd.read_csv(file, header=None, skipinitialspace=True, low_memory=False)
+        said = _texts(text, names)
     except (ValueError, csv.Error) as error:
         raise InputError(
             f"{path}: cannot be read as rows below a header: {str(error).strip()}"
@@ -67,8 +61,21 @@ def read(
         misfits = ids[ids != np.rint(ids)]
         found = misfits[0] if misfits.size else ids[0]
         raise InputError(f"{path}: column 'id' has {found}, expected integers")
-    said = {names[index]: [str(text) for text in table[index]] for index in kept}
     return ids, values, said
+
+
+def _texts(text: str, names: list[str]) -> dict[str, list[str]]:
+    """Columns of `TEXTS`, letter by letter: pandas takes "NA" for no text."""
+    at = {name: names.index(name) for name in TEXTS if names.count(name) == 1}
+    if not at:
+        return {}
+    rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    next(rows)
+    fields = [row for row in rows if row]
+    return {
+        name: [row[index] if index < len(row) else "" for row in fields]
+        for name, index in at.items()
+    }
 
 
 def _numbers(entries, where):
