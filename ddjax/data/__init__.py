@@ -14,7 +14,6 @@ from ddjax.data import (
     tfds,
     valid,
 )
-from ddjax.data.alignment import texts
 from ddjax.data.exchange import (
     read_features,
     read_scores,
@@ -22,6 +21,7 @@ from ddjax.data.exchange import (
     write_scores,
     write_subset,
 )
+from ddjax.data.identities import texts
 from ddjax.data.image_set import ImageSet, read_image_set, write_image_set
 from ddjax.data.source import Examples, Source, from_arrays
 from ddjax.data.split import split_validation, thin

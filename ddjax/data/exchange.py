@@ -13,7 +13,7 @@ import numpy as np
 
 from ddjax import regular
 from ddjax.artifacts import write_file
-from ddjax.data import alignment
+from ddjax.data import identities
 from ddjax.data.files import tables
 from ddjax.data.files.arrays import map_npy
 from ddjax.errors import InputError
@@ -74,7 +74,7 @@ def read_scores(
       ids: [N] int, the pool's, 0 .. count - 1.
       count: size of the source's training set.
       column: the score's column in a .csv; None: the only one beside `id` and `TEXTS`.
-      texts: what a .csv is compared with, see `alignment.texts`.
+      texts: what a .csv is compared with, see `identities.texts`.
 
     Returns:
       [N] float64, infinite where the file says so. What the file calls high stays high:
@@ -141,7 +141,7 @@ def read_subset(path, ids, count: int, texts=None) -> np.ndarray:
         mask of [count] bool; or ".csv" with a header and a column `id`.
       ids: [N] int, the pool's, 0 .. count - 1.
       count: size of the source's training set.
-      texts: what a .csv is compared with, see `alignment.texts`.
+      texts: what a .csv is compared with, see `identities.texts`.
 
     Returns:
       Sorted int32 positions in `ids`.
@@ -277,7 +277,7 @@ def _read_csv(path, count, column, texts):
     ids, values, said = tables.read(path, column)
     ids = _checked_ids(ids, count, str(path))
     if texts is not None:
-        alignment.check(path, ids, said, texts)
+        identities.check(path, ids, said, texts)
     return ids, values
 
 

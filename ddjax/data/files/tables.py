@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ddjax import regular
-from ddjax.data.alignment import TEXTS
+from ddjax.data.identities import TEXTS
 from ddjax.errors import InputError
 
 

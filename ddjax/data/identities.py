@@ -83,7 +83,9 @@ def _agree(name: str, there: str, own: str) -> bool:
         return _end(there) == _end(own)
     if name == "digest" and there.partition(":")[0] != own.partition(":")[0]:
         return True
-    return there.strip() == _text(own).strip()
+    # An apostrophe keeps spreadsheets from taking a text for a formula.
+    own = _text(own).strip()
+    return there.strip() in (own, f"'{own}")
 
 
 def _end(path: str) -> tuple[str, ...]:
