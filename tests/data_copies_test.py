@@ -1,13 +1,16 @@
 """Test images that are also training images are counted, in memory and in streams."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 
-from ddjax import data
+from ddjax import data, experiment
 from ddjax.data import copies
+from ddjax.settings import from_config
 
 
 def noise(count, seed):
@@ -68,3 +71,18 @@ def test_images_of_another_size_never_agree(tmp_path):
     images = [image, image.reshape(1, 4, 4, 1), image.reshape(1, 2, 8, 1)]
     texts = [data.source.fingerprints(each)[0] for each in images]
     assert texts[0] == texts[2] != texts[1] and texts[0].startswith("2x8x1:")
+
+
+def test_a_run_says_it_on_the_console_and_in_the_report(tmp_path, capsys):
+    arrays = tiny.arrays()
+    arrays["x_test"][:4] = arrays["x_train"][:4]
+    np.savez(tmp_path / "a.npz", **arrays)
+    config = tiny.config(
+        tmp_path / "a.npz", select__methods=("random",), regimes=("hard",)
+    )
+    experiment.run(from_config(config), tmp_path / "run")
+    said = "4 of 36 test images (11.1%) are also training images"
+    assert f"WARNING: npz:{tmp_path / 'a.npz'}: {said}" in capsys.readouterr().out
+    assert said in (tmp_path / "run" / "report.html").read_text()
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert said in manifest["source"]["remarks"][0] and said in manifest["notes"][0]
