@@ -46,6 +46,14 @@ def is_folder(path: str | os.PathLike | os.DirEntry) -> bool:
     return _mode(path) == stat.S_IFDIR
 
 
+def found(path: str | os.PathLike) -> str:
+    """Returns what is there, such as "a folder", "a named pipe", or "nothing"."""
+    mode = _mode(path)
+    if mode is None:
+        return "nothing"
+    return _KINDS.get(mode, "a file" if mode == stat.S_IFREG else "something else")
+
+
 def opened(path: str | os.PathLike) -> BinaryIO:
     """Opens a regular file for reading, or a link to one; never waits for it.
 
@@ -57,13 +65,19 @@ def opened(path: str | os.PathLike) -> BinaryIO:
     """
     place = expanded(path)
     try:
-        _check(place, os.stat(place))
-        # What takes the file's place meanwhile is not waited for either.
-        number = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        found = os.stat(place)
+        # A device may act on being opened, and what takes the file's place meanwhile is
+        # not waited for either.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        number = os.open(place, flags) if stat.S_ISREG(found.st_mode) else None
     except (OSError, ValueError) as error:
         raise InputError(f"{_shown(path)}: cannot be read: {_why(error)}") from error
+    if number is None:
+        raise _refusal(place, found)
     try:
-        _check(place, os.fstat(number))
+        found = os.fstat(number)
+        if not stat.S_ISREG(found.st_mode):
+            raise _refusal(place, found)
         return os.fdopen(number, "rb")
     except BaseException:
         os.close(number)
@@ -110,10 +124,9 @@ def _mode(path: str | os.PathLike | os.DirEntry) -> int | None:
         return None
 
 
-def _check(place: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
-        raise InputError(f"{_shown(place)}: is {kind}, allowed is a regular file")
+def _refusal(place: Path, found: os.stat_result) -> InputError:
+    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+    return InputError(f"{_shown(place)}: is {kind}, allowed is a regular file")
 
 
 def _shown(path: str | os.PathLike) -> str:

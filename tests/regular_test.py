@@ -74,7 +74,7 @@ KINDS = {
 def test_what_is_no_file_is_refused(tmp_path, reader, make):
     path = tmp_path / f"a{pathlib.Path(f'x.{reader}').suffix}"
     make(path)
-    message = f"{path}: {KINDS[make]}"
+    message = f"^{path}: {KINDS[make]}"
     if reader == "own.npz" and make in (folder, loop, dangling):
         message = "no class folders|allowed is a folder"  # as for what is not there
     with pytest.raises(InputError, match=message):
@@ -86,6 +86,13 @@ def test_a_link_to_a_file_is_read(tmp_path):
     (tmp_path / "b").symlink_to("a")
     assert regular.read(tmp_path / "b") == b"content"
     assert regular.is_file(tmp_path / "b") and not regular.is_folder(tmp_path / "b")
+
+
+def test_what_is_found_is_named(tmp_path):
+    pipe(tmp_path / "a.npz")
+    for path, found in (("a.npz", "a named pipe"), ("", "a folder"), ("no", "nothing")):
+        with pytest.raises(InputError, match=f"there is no file .*, found {found}"):
+            data.load(f"npz:{tmp_path / path}")
 
 
 @pytest.mark.parametrize("call", ["stat", "open", "scandir"])

@@ -90,10 +90,14 @@ def check_name(name: str) -> None:
         )
     if kind in _FOLDERS and not regular.is_folder(argument):
         path = regular.expanded(argument)
-        raise InputError(f"source {name!r}: there is no folder {path}")
+        raise InputError(
+            f"source {name!r}: there is no folder {path}, found {regular.found(path)}"
+        )
     if kind in _FILES and not regular.is_file(argument):
         path = regular.expanded(argument)
-        raise InputError(f"source {name!r}: there is no file {path}")
+        raise InputError(
+            f"source {name!r}: there is no file {path}, found {regular.found(path)}"
+        )
 
 
 def load(

@@ -51,7 +51,7 @@ def scan(path: str) -> Scan:
         if cifar.found(place):
             return _arrays(cifar.load(path), aside=False)
         return _folder(path, class_folders.find(place))
-    if place.suffix == ".npz" and place.exists():
+    if place.suffix == ".npz" and regular.found(place) != "nothing":
         loaded = npz.load(path)
         return _arrays(loaded, aside=bool(loaded.remarks))
     raise InputError(
