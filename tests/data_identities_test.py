@@ -38,8 +38,7 @@ def written(path, source, kind):
     """A file of all scores, or of a subset, with what is said of its ids."""
     count = len(source.train)
     ids = np.arange(count) if kind == "scores" else np.arange(0, count, 2)
-    texts = data.texts(source)
-    texts = {name: [column[i] for i in ids] for name, column in texts.items()}
+    texts = data.texts(source, ids)
     if kind == "scores":
         data.write_scores(path, ids, {"el2n": np.sqrt(ids)}, count, texts)
     else:

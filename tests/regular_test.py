@@ -95,6 +95,15 @@ def test_what_is_found_is_named(tmp_path):
             data.load(f"npz:{tmp_path / path}")
 
 
+def test_what_takes_the_place_of_a_file_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"content")
+    pipe(tmp_path / "b")
+    before = os.stat(tmp_path / "a")
+    monkeypatch.setattr(os, "stat", lambda path, **options: before)
+    with pytest.raises(InputError, match="b: is a named pipe, allowed"):
+        regular.opened(tmp_path / "b")
+
+
 @pytest.mark.parametrize("call", ["stat", "open", "scandir"])
 def test_what_may_not_be_read_is_refused(tmp_path, monkeypatch, call):
     def refuse(path, *arguments, **options):

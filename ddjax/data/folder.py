@@ -1,10 +1,10 @@
 """A folder of images, one folder per class, or in a layout that is recognised."""
 
-import collections
 import dataclasses
+import functools
 import hashlib
 import itertools
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,12 +43,13 @@ def load(
         image_size.
     """
     listing, num_channels = _found(argument)
+    lost = _Lost()
     read = [
-        _read(listing, files, num_channels, image_size)
+        _read(listing, files, num_channels, image_size, lost)
         for files in (listing.train, listing.test)
     ]
-    paths = _paths(listing, listing.train) + _paths(listing, listing.test)
-    remarks = _lost(argument, paths, len(paths))
+    total = sum(len(labels) for _, labels in read)
+    remarks = lost.remarks(argument, total)
     return _source(argument, listing, remarks, *read, image_size)
 
 
@@ -72,7 +73,11 @@ def stream(argument: str, data_dir: str | None, image_size: int) -> source.Sourc
         images = streamed.Images(_Files(listing, files), image_size, num_channels)
         read.append((images, _labels(files)))
     paths = _paths(listing, listing.train) + _paths(listing, listing.test)
-    return _source(argument, listing, _lost(argument, paths, _SAMPLE), *read)
+    lost, count = _Lost(), min(_SAMPLE, len(paths))
+    for index in np.arange(count) * len(paths) // count:
+        with source.opened(paths[index], paths[index]) as image:
+            lost.look(paths[index], image)
+    return _source(argument, listing, lost.remarks(argument, len(paths)), *read)
 
 
 class _Files:
@@ -126,39 +131,41 @@ def _source(
     )
 
 
-def _lost(argument: str, paths: Sequence[str], most: int) -> tuple[str, ...]:
-    """Remarks on what of the images is dropped: transparency, turns, further frames.
+class _Lost:
+    """What of the images is dropped: transparency, turns, further frames."""
 
-    Args:
-      argument: PATH.
-      paths: of all images.
-      most: how many are looked at, spread evenly over all.
-    """
-    count = min(most, len(paths))
-    found: collections.Counter[str] = collections.Counter()
-    first = {}
-    for index in np.arange(count) * len(paths) // count:
-        path = paths[index]
-        with source.opened(path, path) as image:
-            lost = []
-            if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
-                lost.append("have transparency, which is dropped")
-            if image.getexif().get(_ORIENTATION, 1) != 1:
-                lost.append("say that they are turned (Exif), and are read as stored")
-            if getattr(image, "n_frames", 1) > 1:
-                lost.append("have several frames, of which the first is read")
-        for what in lost:
-            found[what] += 1
-            first.setdefault(what, path)
-    of = (
-        f"{count:,}"
-        if count == len(paths)
-        else f"{count:,} looked at, of {len(paths):,}"
-    )
-    return tuple(
-        f"folder:{argument}: {number:,} of {of} images {what}, such as {first[what]}"
-        for what, number in found.items()
-    )
+    def __init__(self):
+        self._found: dict[str, dict[str, None]] = {}  # what -> paths, in order
+        self._seen: dict[str, None] = {}
+
+    def look(self, path: str, image: Any) -> None:
+        """Notes it of an image of Pillow; from several threads, and more than once."""
+        self._seen[path] = None
+        if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
+            self._note("have transparency, which is dropped", path)
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            self._note("say that they are turned (Exif), and are read as stored", path)
+        if getattr(image, "n_frames", 1) > 1:
+            self._note("have several frames, of which the first is read", path)
+
+    def _note(self, what: str, path: str) -> None:
+        self._found.setdefault(what, {})[path] = None
+
+    def remarks(self, argument: str, total: int) -> tuple[str, ...]:
+        """Returns a sentence each.
+
+        Args:
+          argument: PATH.
+          total: number of images, of which some or all were looked at.
+        """
+        of = f"{len(self._seen):,}"
+        if len(self._seen) < total:
+            of += f" (looked at, of {total:,})"
+        return tuple(
+            f"folder:{argument}: {len(paths):,} of {of} images {what}, such as "
+            f"{min(paths)}"
+            for what, paths in sorted(self._found.items())
+        )
 
 
 def _is_grey(path: str) -> bool:
@@ -175,12 +182,16 @@ def _read(
     files: dict[str, list[str]],
     num_channels: int,
     image_size: int | None,
+    lost: _Lost,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images [N, H, W, C] uint8 and labels [N] of one split."""
     paths = _paths(listing, files)
 
     def read_image(position: int) -> np.ndarray:
-        return source.decode(paths[position], num_channels, paths[position])
+        path = paths[position]
+        return source.decode(
+            path, num_channels, path, functools.partial(lost.look, path)
+        )
 
     images = source.gather(read_image, len(paths), image_size, paths.__getitem__)
     return images, _labels(files)

@@ -13,26 +13,28 @@ from ddjax.errors import InputError
 TEXTS = ("class", "label", "path", "digest")
 
 
-def texts(source: Source) -> dict[str, list[str]]:
-    """What files say of every training image of a source, in the order of ids.
+def texts(source: Source, ids: np.ndarray | None = None) -> dict[str, list[str]]:
+    """What files say of training images of a source.
 
     Args:
       source: any.
+      ids: [n] int, which images; None: all, in the order of ids.
 
     Returns:
       "class": names; "label": numbers of the classes; "path" where images have files;
       "digest" where they are in memory, see `fingerprints`.
     """
-    labels = source.train.labels.tolist()
+    ids = np.arange(len(source.train)) if ids is None else ids
+    labels = source.train.labels[ids].tolist()
     found = {
         "class": [source.classes[label] for label in labels],
         "label": list(map(str, labels)),
     }
     if source.paths is not None:
         root = os.path.abspath(source.root)
-        found["path"] = [os.path.join(root, path) for path in source.paths]
+        found["path"] = [os.path.join(root, source.paths[index]) for index in ids]
     if source.fingerprints is not None:
-        found["digest"] = source.fingerprints[0].tolist()
+        found["digest"] = source.fingerprints[0][ids].tolist()
     return found
 
 

@@ -28,14 +28,12 @@ def read(path: Path, num_dims: int) -> np.ndarray:
       InputError: the file is unreadable, truncated, too long or not such an array.
     """
     magic, header_size = bytes([0, 0, _UINT8, num_dims]), 4 + 4 * num_dims
-    data = regular.read(path)
-    gzipped = path.suffix == ".gz"
-    rest = data if gzipped else b""
-    if gzipped:
+    data, unpacker = regular.read(path), None
+    if path.suffix == ".gz":
         # Unlike gzip.open, this returns what a truncated file still holds, so that the
         # message below can say how much is missing.
         unpacker = zlib.decompressobj(wbits=31)
-        data, rest = _unpacked(path, unpacker, rest, header_size)
+        data, rest = _unpacked(path, unpacker, data, header_size)
     if data[:4] != magic:
         raise InputError(
             f"{path}: magic number must be 0x{magic.hex()} (idx, unsigned bytes, "
@@ -46,7 +44,7 @@ def read(path: Path, num_dims: int) -> np.ndarray:
             f"{path}: expected a header of {header_size} bytes, found {len(data)} bytes"
         )
     shape = struct.unpack(f">{num_dims}I", data[4:header_size])
-    if gzipped:
+    if unpacker is not None:
         # One byte more than the header declares, and no more: it may be too long.
         most = min(math.prod(shape) + 1, _DENSEST * (len(rest) + 1))
         more, _ = _unpacked(path, unpacker, rest, most)

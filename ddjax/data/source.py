@@ -297,13 +297,19 @@ def opened(file: Any, where: str) -> Iterator[Any]:
         raise InputError(f"{where}: not a readable image ({READ}): {reason}") from error
 
 
-def decode(file: Any, num_channels: int, where: str) -> np.ndarray:
+def decode(
+    file: Any,
+    num_channels: int,
+    where: str,
+    look: Callable[[Any], None] | None = None,
+) -> np.ndarray:
     """Decode an image.
 
     Args:
       file: path or binary file object.
       num_channels: 1 for grey, 3 for RGB; transparency is dropped.
       where: what the image is called in messages.
+      look: is shown the `PIL.Image.Image` before it is decoded.
 
     Returns:
       [H, W, num_channels] uint8.
@@ -312,6 +318,8 @@ def decode(file: Any, num_channels: int, where: str) -> np.ndarray:
       InputError: as `opened`.
     """
     with opened(file, where) as image:
+        if look is not None:
+            look(image)
         pixels = np.asarray(image.convert("L" if num_channels == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], num_channels)
 

@@ -66,11 +66,8 @@ def texts_of(source: Source, ids: np.ndarray) -> dict[str, list[str]]:
       source: whose images they are.
       ids: [n] int.
     """
-    return {
-        name: [texts[index] for index in ids]
-        for name, texts in data.texts(source).items()
-        if name != "label"
-    }
+    found = data.texts(source, ids)
+    return {name: texts for name, texts in found.items() if name != "label"}
 
 
 def write_images(context: Context, sets: dict[int, dict[str, ImageSets]]) -> None:
