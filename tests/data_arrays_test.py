@@ -100,6 +100,17 @@ def test_an_entry_that_lies_about_its_size_is_refused(tmp_path):
         read(path, "x")
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("count", [0, 7, 1 << 24])
+def test_a_wrong_checksum_is_refused(tmp_path, save, count):
+    save(tmp_path / "a.npz", x=np.arange(count, dtype=np.uint8))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[content.index(b"PK\x01\x02") + 16] ^= 1
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(InputError, match="x: cannot be read: Bad CRC-32"):
+        read(tmp_path / "a.npz", "x")
+
+
 def test_more_than_the_memory_allowed_is_refused(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros(10**6, np.uint8))
     assert len(read(tmp_path / "a.npz", "x")) == 10**6

@@ -154,14 +154,13 @@ def _check_size(shape: tuple[int, ...], dtype: np.dtype, found: int) -> None:
 
 
 def _read(file: BinaryIO, count: int) -> np.ndarray:
-    """The next and last bytes of an entry; its checksum is compared at its end."""
+    """The last bytes of an entry, with which its checksum is compared."""
     raw = np.empty(count, np.uint8)
     for start in range(0, count, _BLOCK):
         part = file.read(min(_BLOCK, count - start))
         raw[start : start + len(part)] = np.frombuffer(part, np.uint8)
         if len(part) < min(_BLOCK, count - start):
             raise EOFError(f"ends after {start + len(part):,} of {count:,} bytes")
-    file.read(1)
     return raw
 
 
