@@ -16,7 +16,7 @@ from ddjax.errors import InputError
 from ddjax.observe import Profiler, require_tensorboard
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Settings
-from ddjax.stations import estimate, results
+from ddjax.stations import estimate, imports, results
 from ddjax.stations.alignment import check_images, check_teacher_classes
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.checks import check, check_devices, check_names
@@ -116,7 +116,8 @@ def _teach(context: Context) -> pd.DataFrame:
 
 def _take_teachers(context: Context) -> tuple[dict[str, Teacher], list[str]]:
     """Returns the teachers by name, and remarks on what they are worth."""
-    teachers, notes, source = {}, [], context.source
+    teachers, source = {}, context.source
+    notes = [*source.remarks, *imports.remarks(context)]
     for name in asked_teachers(context):
         teacher = teachers[name] = teacher_station(context, name)
         accuracy = teacher.accuracy
@@ -371,7 +372,7 @@ def _mean(outcomes: list[Outcome], method: str, rate: float, protocol) -> float:
 
 def _plan(context: Context) -> str:
     settings, source = context.settings, context.source
-    remarks = (*source.remarks, *settings.remarks)
+    remarks = (*source.remarks, *imports.remarks(context), *settings.remarks)
     images = "".join(f"{remark}\n" for remark in remarks) + (
         f"{settings.name}: {source.name}, {len(context.pool)} training, "
         f"{len(context.validation)} validation and {len(context.test)} test images"

@@ -69,14 +69,15 @@ def test_splits_are_taken_where_they_are(tmp_path):
 
 def test_what_is_left_out_is_counted_and_said(tmp_path):
     root = fill(tmp_path, *images("cat", 5), *images("dog", 5), "README.txt")
-    fill(root, "cat/a.webp", "cat/b.bmp", "dog/notes.txt", "dog/old/1.png")
+    fill(root, "cat/a.gif", "cat/b.TIF", "dog/notes.txt", "dog/old/1.png")
     fill(root, "dog/old/more/2.JPEG", ".hidden/1.png", "cat/.DS_Store")
     os.mkfifo(root / "cat" / "pipe.png")
     (remark,) = class_folders.find(root).remarks[1:]
     assert remark == (
-        f"left out of {root}: files beside the class folders (1, as README.txt), files "
-        "that are no PNG or JPEG (4, as cat/a.webp), images in folders inside a class "
-        "folder (2, as dog/old/1.png)"
+        f"left out of {root}: files beside the class folders (1, as README.txt), "
+        "images that are no PNG, JPEG, BMP or WebP (2, as cat/a.gif), what is no "
+        "regular file (1, as cat/pipe.png), files that are no images (1, as "
+        "dog/notes.txt), images in folders inside a class folder (2, as dog/old/1.png)"
     )
 
 
@@ -92,7 +93,7 @@ def test_a_validation_folder_beside_a_test_folder_is_said_to_be_left_out(tmp_pat
         ((), "no class folders; allowed are .*/CLASS/.*/train/CLASS/"),
         (("a.png", "b.png"), "no class folders"),
         (("cat/1.png", "dog/1.png", "dog/2.png"), "cat: class folder with a single"),
-        (("cat/x/1.png", "dog/1.png"), "cat: .*without a PNG .* deeper, as .*x/1.png"),
+        (("cat/x/1.png", "dog/1.png"), "cat: .*without a PNG, .* deeper, as .*x/1.png"),
         (("train/cat/1.png",), "test: no such folder; .*folder:.*/train sets a part"),
         (("test/cat/1.png",), "train: no such folder"),
     ],

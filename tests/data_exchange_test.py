@@ -226,10 +226,10 @@ def test_file_that_is_no_npy_is_refused(tmp_path, read):
 
 @pytest.mark.parametrize("read", READERS)
 def test_missing_file_or_other_suffix_is_refused(tmp_path, read):
-    with pytest.raises(InputError, match=r"not a readable .npy file \(.*No such file"):
+    with pytest.raises(InputError, match="a.npy: cannot be read: No such file"):
         read(tmp_path / "a.npy", POOL, COUNT)
     tmp_path.joinpath("b.npy").mkdir()
-    with pytest.raises(InputError, match=r"not a readable .npy file \(.*directory"):
+    with pytest.raises(InputError, match="b.npy: is a folder, allowed is"):
         read(tmp_path / "b.npy", POOL, COUNT)
     with pytest.raises(InputError, match=r"a.pt: has the suffix '.pt', expected .*npy"):
         read(tmp_path / "a.pt", POOL, COUNT)
@@ -237,7 +237,7 @@ def test_missing_file_or_other_suffix_is_refused(tmp_path, read):
         with pytest.raises(InputError, match=r"suffix '.csv', expected .npy$"):
             read(tmp_path / "a.csv", POOL, COUNT)
     else:
-        with pytest.raises(InputError, match="a.csv: cannot be read .*No such file"):
+        with pytest.raises(InputError, match="a.csv: cannot be read: No such file"):
             read(tmp_path / "a.csv", POOL, COUNT)
 
 

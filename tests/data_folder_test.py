@@ -104,7 +104,7 @@ def test_load_names_the_damaged_file(tmp_path, content):
     path = tmp_path / "train" / "cat" / "3.jpg"
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] if content == "half" else content)
-    with pytest.raises(InputError, match=f"{path}: not a readable PNG or JPEG"):
+    with pytest.raises(InputError, match=f"{path}: not a readable image"):
         folder.load(str(tmp_path), image_size=6)
 
 
@@ -116,7 +116,7 @@ def test_load_names_the_missing_or_empty_folder(tmp_path):
         folder.load(str(tmp_path))
     _make(tmp_path, test="val")
     (tmp_path / "train" / "emu").mkdir()
-    message = f"{tmp_path / 'train' / 'emu'}: class folder without a PNG or JPEG"
+    message = f"{tmp_path / 'train' / 'emu'}: class folder without a PNG, JPEG"
     with pytest.raises(InputError, match=message):
         folder.load(str(tmp_path))
     (tmp_path / "train" / "emu").rmdir()

@@ -61,6 +61,16 @@ def test_read_says_how_much_a_truncated_gzip_file_holds(tmp_path):
         idx.read(path, 3)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2**32 - 1,) * 3])
+def test_no_more_is_unpacked_than_is_declared_or_there(tmp_path, shape):
+    path = tmp_path / "images.gz"
+    header = bytes([0, 0, 8, 3]) + struct.pack(">3I", *shape)
+    path.write_bytes(gzip.compress(header + bytes(10**7)))
+    found = 18 if shape == (1, 1, 1) else 16 + 10**7
+    with pytest.raises(InputError, match=f"for an array of .*, found {found}$"):
+        idx.read(path, 3)
+
+
 def test_read_refuses_broken_gzip_and_a_missing_file(tmp_path):
     path = tmp_path / "images.gz"
     damaged = bytearray(gzip.compress(_idx(_IMAGES)))

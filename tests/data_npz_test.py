@@ -115,25 +115,25 @@ def test_load_refuses_pickled_objects_without_running_them(tmp_path):
             return (pytest.fail, ("the pickle was run",))
 
     arrays = _arrays() | {"y_test": np.array([Trap()] * 6, dtype=object)}
-    with pytest.raises(InputError, match="data.npz: cannot be read: .*allow_pickle"):
+    with pytest.raises(InputError, match="data.npz: y_test: cannot be .* not run"):
         _load(tmp_path, **arrays)
     (tmp_path / "bare.npz").write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(InputError, match="missing, damaged, or not an .npz file"):
+    with pytest.raises(InputError, match="damaged, or not an .npz file"):
         npz.load(str(tmp_path / "bare.npz"))
 
 
 def test_load_refuses_a_damaged_file(tmp_path):
     path = tmp_path / "data.npz"
-    with pytest.raises(InputError, match="missing, damaged, or not an .npz"):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
         npz.load(str(path))
     np.savez(path, **_arrays())
     data = bytearray(path.read_bytes())
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match="missing, damaged, or not an .npz"):
+    with pytest.raises(InputError, match="damaged, or not an .npz"):
         npz.load(str(path))
     data[300] ^= 1  # a pixel, which the archive's checksum covers
     path.write_bytes(data)
-    with pytest.raises(InputError, match=f"{path}: cannot be read: .*CRC"):
+    with pytest.raises(InputError, match=f"{path}: .*: cannot be read: .*CRC"):
         npz.load(str(path))
 
 

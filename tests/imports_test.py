@@ -10,7 +10,7 @@ from ddjax.errors import InputError
 from ddjax.settings import add_selection, from_config
 from ddjax.stations.evidence import gather
 from ddjax.stations.exports import write_exports
-from ddjax.stations.imports import file_digests
+from ddjax.stations.imports import file_digests, imported_path, remarks
 from ddjax.stations.opening import open_context
 from ddjax.stations.students import Students
 from ddjax.stations.subsets import scores_of, subset_of, subsets_station
@@ -65,11 +65,11 @@ def test_exports_are_all_there_and_hold_ids(exported):
     assert names == {f"{s}_ipc2_seed{seed}.csv" for s in stems for seed in (0, 1)}
     for regime, start in (("hard", 0.0), ("soft", 0.5)):
         path = folder / "subsets" / f"el2n_best_window_{regime}_ipc2_seed1.csv"
-        ids = np.loadtxt(path, skiprows=1, dtype=int)
+        ids = pd.read_csv(path)["id"]
         expected = subset_of(subsets, "el2n_best_window", 1, start)
         np.testing.assert_array_equal(ids, np.sort(context.pool.ids[expected]))
     table = pd.read_csv(folder / "scores" / "ipc2_seed1.csv")
-    assert list(table) == ["id", "el2n", "cad"]
+    assert list(table) == ["id", "class", "digest", "el2n", "cad"]
     np.testing.assert_array_equal(table["id"], context.pool.ids)
     np.testing.assert_allclose(table["cad"], scores_of(subsets, 1)["cad"], rtol=1e-6)
 
@@ -169,17 +169,74 @@ def refuse(context, message):
         ),
         (
             {"select__methods": ("random", "k_center"), "select__features": "no.npy"},
-            "no.npy: is not a readable .npy file",
+            "no.npy: cannot be read: No such file",
         ),
         (
             # Nothing reads it, but what is named must be there.
             {"select__methods": ("random",), "select__features": "no.npy"},
-            "no.npy: is not a readable .npy file",
+            "no.npy: cannot be read: No such file",
         ),
     ],
 )
 def test_selections_that_cannot_be_are_refused(source, changes, message):
     refuse(open_run(source, **changes), message)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{ipc.__class__}.csv",
+        "{seed!r}.csv",
+        "{ipc:>1000000000}.csv",
+        "{0}.csv",
+        "{}.csv",
+        "{{ipc}}.csv",
+        "a{.csv",
+        "{IPC}.csv",
+        "{ipc[0]}.csv",
+    ],
+)
+def test_braces_hold_two_names_and_nothing_else(source, path):
+    context = open_run(source, {"theirs": {"subset": path}})
+    with pytest.raises(InputError, match="theirs.subset: found .*allowed in braces"):
+        imported_path(context, "theirs", 5, 3)
+
+
+def test_braces_are_filled(source):
+    path = "{seed}/ipc{ipc}_{seed}.csv"
+    context = open_run(source, {"theirs": {"scores": path}})
+    assert imported_path(context, "theirs", 5, 3) == "3/ipc5_3.csv"
+
+
+def test_files_in_another_order_are_refused_by_a_run(exported, source, tmp_path):
+    folder, context, _ = exported
+    for kind, stem in (("scores", "ipc2_seed0"), ("subset", "random_ipc2_seed0")):
+        place = "scores" if kind == "scores" else "subsets"
+        table = pd.read_csv(folder / place / f"{stem}.csv")
+        assert (table["class"] == np.array(tiny.CLASSES)[table["id"] % 3]).all()
+        table["id"] = table["id"].to_numpy()[::-1]
+        table.to_csv(tmp_path / "theirs.csv", index=False)
+        fields = {kind: str(tmp_path / "theirs.csv")}
+        fields |= {"column": "cad"} if kind == "scores" else {}
+        refuse(
+            open_run(source, {"theirs": fields}, select__methods=("random",)),
+            "theirs.csv: says the (class|digest) .* in another order",
+        )
+
+
+def test_files_that_say_nothing_of_their_examples_are_said_to(source, tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(3.0 * tiny.TRAIN))
+    context = open_run(
+        source,
+        {"theirs": {"scores": str(tmp_path / "a.npy")}},
+        select__methods=("random",),
+    )
+    (remark,) = remarks(context)
+    assert remark == (
+        f"select.imported.theirs: {tmp_path / 'a.npy'} says nothing of its examples: "
+        f"they are taken in the order of npz:{source}'s training set"
+    )
+    assert remark in experiment._plan(context)
 
 
 def test_features_of_another_source_are_refused(source, tmp_path):

@@ -21,6 +21,7 @@ LEVELS = [
         "observe",
         "optional",
         "preemption",
+        "regular",
         "settings",
         "presets",
         "workdir",

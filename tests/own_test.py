@@ -60,7 +60,7 @@ def rows_of(path):
 def test_the_answer_is_a_list_of_files(done, pictures):
     folder, _ = done
     rows = rows_of(folder / "subset.csv")
-    assert list(rows[0]) == ["id", "class", "path"]
+    assert list(rows[0]) == ["id", "class", "path", "digest"]
     ipc = len(rows) // len(COUNTS)
     assert [row["class"] for row in rows] == np.repeat(list(COUNTS), ipc).tolist()
     source = data.load(f"folder:{pictures}", image_size=8)
@@ -185,7 +185,7 @@ def test_arrays_go_the_same_road(tmp_path):
     config = get_config("smoke", data=str(tmp_path / "mine.npz"))
     experiment.run(from_config(config), tmp_path / "run", tmp_path / "chosen")
     rows = rows_of(tmp_path / "run" / "subset.csv")
-    assert list(rows[0]) == ["id"]
+    assert list(rows[0]) == ["id", "class", "digest"]
     source = data.load(config.data.source)
     chosen = source.train.take([int(row["id"]) for row in rows])
     for label in (0, 1):

@@ -1,11 +1,19 @@
 """Where images come from: named sources, and splits of their training examples."""
 
-import os
+import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
-from ddjax import optional
-from ddjax.data import digits, fashion_mnist, folder, npz, tfds
+from ddjax import optional, regular
+from ddjax.data import (
+    cifar,
+    copies,
+    digits,
+    fashion_mnist,
+    folder,
+    npz,
+    tfds,
+    valid,
+)
 from ddjax.data.exchange import (
     read_features,
     read_scores,
@@ -13,6 +21,7 @@ from ddjax.data.exchange import (
     write_scores,
     write_subset,
 )
+from ddjax.data.identities import texts
 from ddjax.data.image_set import ImageSet, read_image_set, write_image_set
 from ddjax.data.source import Examples, Source, from_arrays
 from ddjax.data.split import split_validation, thin
@@ -32,6 +41,7 @@ __all__ = [
     "read_scores",
     "read_subset",
     "split_validation",
+    "texts",
     "thin",
     "write_image_set",
     "write_scores",
@@ -50,17 +60,20 @@ SOURCES: dict[str, Callable[[str, str | None, int | None], Source]] = {
     "tfds": tfds.load,
     "folder": folder.load,
     "npz": npz.load,
+    "cifar": cifar.load,
 }
 # What a source is loaded by where its images are to stay in their files.
 _STREAMS = {"tfds": tfds.stream, "folder": folder.stream}
-ARGUMENTS = {"tfds": "NAME", "folder": "PATH", "npz": "PATH"}
+ARGUMENTS = {"tfds": "NAME", "folder": "PATH", "npz": "PATH", "cifar": "PATH"}
+_FOLDERS, _FILES = ("folder", "cifar"), ("npz",)
 
 
 def check_name(name: str) -> None:
     """Check the name of a source without loading it.
 
     Args:
-      name: "digits", "fashion_mnist", "tfds:NAME", "folder:PATH" or "npz:PATH".
+      name: "digits", "fashion_mnist", "tfds:NAME", "folder:PATH", "npz:PATH" or
+        "cifar:PATH".
 
     Raises:
       InputError: no such source, its argument is missing or superfluous, or the path
@@ -75,11 +88,16 @@ def check_name(name: str) -> None:
         raise InputError(
             f"source: found {name!r}, allowed is one of {', '.join(known)}"
         )
-    path = Path(argument).expanduser()
-    if kind == "folder" and not path.is_dir():
-        raise InputError(f"source {name!r}: there is no folder {path}")
-    if kind == "npz" and not path.is_file():
-        raise InputError(f"source {name!r}: there is no file {path}")
+    if kind in _FOLDERS and not regular.is_folder(argument):
+        path = regular.expanded(argument)
+        raise InputError(
+            f"source {name!r}: there is no folder {path}, found {regular.found(path)}"
+        )
+    if kind in _FILES and not regular.is_file(argument):
+        path = regular.expanded(argument)
+        raise InputError(
+            f"source {name!r}: there is no file {path}, found {regular.found(path)}"
+        )
 
 
 def load(
@@ -101,18 +119,20 @@ def load(
         in `jpeg.decode`.
 
     Returns:
-      The source; mean, std and digest are of the images at their final size.
+      The source; mean, std and digest are of the images at their final size. Its
+      remarks tell what is odd about it, such as test images that are also training
+      images.
 
     Raises:
       InputError: as `check_name`; data_dir is not a folder; image_size is below 1, or
         missing with `stream`; the source cannot be streamed, or a package that it needs
         is not installed; or the data are missing, damaged or not a classification
-        problem.
+        problem; or no images, see `valid.plausible`.
     """
     check_name(name)
     if data_dir is not None:
-        data_dir = os.path.expanduser(data_dir)
-        if not os.path.isdir(data_dir):
+        data_dir = str(regular.expanded(data_dir))
+        if not regular.is_folder(data_dir):
             raise InputError(f"data_dir: there is no folder {data_dir!r}")
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size: found {image_size}, allowed is at least 1")
@@ -129,5 +149,14 @@ def load(
                 "image_size=PIXELS brings all to one size"
             )
         optional.require(("grain", "simplejpeg"), "stream=True")
-        return _STREAMS[kind](argument, data_dir, image_size)
-    return SOURCES[kind](argument, data_dir, image_size)
+        return _inspected(_STREAMS[kind](argument, data_dir, image_size))
+    return _inspected(SOURCES[kind](argument, data_dir, image_size))
+
+
+def _inspected(source: Source) -> Source:
+    """The source with remarks on its images; refused if they cannot be right."""
+    remarks = source.remarks
+    for name, split in (("train", source.train), ("test", source.test)):
+        remarks += valid.plausible(source.name, name, split.images)
+    remarks += valid.balance(source) + copies.remarks(source)
+    return dataclasses.replace(source, remarks=remarks)

@@ -14,7 +14,6 @@ from ddjax.data.source import Source
 from ddjax.errors import InputError
 
 MARKER = ".ddjax_export.json"  # says what is there, and that it may be replaced
-_CHANNELS = (1, 3)  # of images that are written as PNG
 
 
 def check(source: Source, folder: str | os.PathLike) -> None:
@@ -25,15 +24,10 @@ def check(source: Source, folder: str | os.PathLike) -> None:
       folder: to create, or to replace if it is an earlier export.
 
     Raises:
-      InputError: something else is there, it overlaps with the source's folder, or the
-        images have no files and no PNG can hold them.
+      InputError: something else is there, it overlaps with the source's folder, or it
+        cannot be written.
     """
     folder = _resolved(folder)
-    if source.paths is None and source.shape[2] not in _CHANNELS:
-        raise InputError(
-            f"export: found images of {source.shape[2]} channels, allowed are 1 or 3, "
-            "which a PNG can hold"
-        )
     if source.paths is not None:
         root = _resolved(source.root)
         if folder.is_relative_to(root) or root.is_relative_to(folder):

@@ -7,16 +7,17 @@ of the pool, `count` is the size of the whole training set.
 Shape letters: N examples of the pool, D features.
 """
 
-import csv
 import io
-import pathlib
 
 import numpy as np
 
+from ddjax import regular
 from ddjax.artifacts import write_file
-from ddjax.errors import DAMAGED, InputError
+from ddjax.data import identities
+from ddjax.data.files import tables
+from ddjax.data.files.arrays import map_npy
+from ddjax.errors import InputError
 
-TEXTS = ("class", "path")  # columns of a .csv that say what an id is, no score
 _BLOCK = 16384  # rows of features read at a time, so that no second copy is in memory
 
 
@@ -61,7 +62,9 @@ def write_scores(path, ids, columns, count: int, texts=None) -> None:
         _write_csv(path, {"id": ids_N, **_written(texts, range(len(ids_N))), **columns})
 
 
-def read_scores(path, ids, count: int, column: str | None = None) -> np.ndarray:
+def read_scores(
+    path, ids, count: int, column: str | None = None, texts=None
+) -> np.ndarray:
     """Read one score of every example of the pool.
 
     Args:
@@ -70,8 +73,8 @@ def read_scores(path, ids, count: int, column: str | None = None) -> np.ndarray:
         are not in the pool may be there or not.
       ids: [N] int, the pool's, 0 .. count - 1.
       count: size of the source's training set.
-      column: the score's column in a .csv; None: the only one beside `id`, `class`
-        and `path`.
+      column: the score's column in a .csv; None: the only one beside `id` and `TEXTS`.
+      texts: what a .csv is compared with, see `identities.texts`.
 
     Returns:
       [N] float64, infinite where the file says so. What the file calls high stays high:
@@ -90,7 +93,7 @@ def read_scores(path, ids, count: int, column: str | None = None) -> np.ndarray:
     path = _path(path)
     ids_N = _checked_ids(ids, count, "ids")
     if path.suffix == ".csv":
-        file_ids, values = _read_csv(path, count, column)
+        file_ids, values = _read_csv(path, count, column, texts)
         all_scores = np.full(count, np.nan)
         all_scores[file_ids] = values
     else:
@@ -98,7 +101,7 @@ def read_scores(path, ids, count: int, column: str | None = None) -> np.ndarray:
             raise InputError(
                 f"{path}: column {column!r} was asked for, but a .npy file has none"
             )
-        all_scores = _map_npy(path)
+        all_scores = map_npy(path)
         if all_scores.shape != (count,) or all_scores.dtype.kind not in "iuf":
             raise InputError(
                 f"{path}: has shape {all_scores.shape} of {all_scores.dtype}, expected "
@@ -130,7 +133,7 @@ def write_subset(path, ids, texts=None) -> None:
         _write_csv(path, {"id": ids[order], **_written(texts, order)})
 
 
-def read_subset(path, ids, count: int) -> np.ndarray:
+def read_subset(path, ids, count: int, texts=None) -> np.ndarray:
     """Read a subset of the pool.
 
     Args:
@@ -138,6 +141,7 @@ def read_subset(path, ids, count: int) -> np.ndarray:
         mask of [count] bool; or ".csv" with a header and a column `id`.
       ids: [N] int, the pool's, 0 .. count - 1.
       count: size of the source's training set.
+      texts: what a .csv is compared with, see `identities.texts`.
 
     Returns:
       Sorted int32 positions in `ids`.
@@ -145,7 +149,8 @@ def read_subset(path, ids, count: int) -> np.ndarray:
     Raises:
       InputError: the file is missing, damaged or of another form; an id is there twice
         or not an integer of 0 .. count - 1; the subset is empty, has all `count`
-        examples, or one that is not in the pool.
+        examples, or one that is not in the pool; what the file says of an example is
+        not so.
 
     Source: adymaharana/d2pruning (train.py) saves ids. What behaapyy/dual-pruning and
     zhangxin-xd/Dataset-Pruning-TDDS (importance_evaluation.py of both) save as "mask"
@@ -154,9 +159,9 @@ def read_subset(path, ids, count: int) -> np.ndarray:
     path = _path(path)
     ids_N = _checked_ids(ids, count, "ids")
     if path.suffix == ".csv":
-        found, _ = _read_csv(path, count, "id")
+        found, _ = _read_csv(path, count, "id", texts)
     else:
-        found = np.asarray(_map_npy(path))
+        found = np.asarray(map_npy(path))
         if found.dtype == bool:
             if found.shape != (count,):
                 raise InputError(
@@ -200,7 +205,7 @@ def read_features(path, ids, count: int) -> np.ndarray:
     """
     path = _path(path, (".npy",))
     ids_N = _checked_ids(ids, count, "ids")
-    features = _map_npy(path)
+    features = map_npy(path)
     if features.ndim != 2 or features.shape[1] == 0 or features.dtype.kind not in "iuf":
         raise InputError(
             f"{path}: has shape {features.shape} of {features.dtype}, expected "
@@ -226,7 +231,7 @@ def read_features(path, ids, count: int) -> np.ndarray:
 
 
 def _path(path, suffixes=(".csv", ".npy")):
-    path = pathlib.Path(path).expanduser()
+    path = regular.expanded(path)
     if path.suffix not in suffixes:
         raise InputError(
             f"{path}: has the suffix {path.suffix!r}, expected {' or '.join(suffixes)}"
@@ -267,62 +272,13 @@ def _refuse_missing(values_N, ids_N, where):
         )
 
 
-def _map_npy(path):
-    """The array of a .npy file, read only where it is indexed."""
-    try:
-        # Not np.load, which also takes an archive or a pickle under this suffix.
-        return np.lib.format.open_memmap(path, mode="r")
-    except DAMAGED as error:
-        raise InputError(f"{path}: is not a readable .npy file ({error})") from error
-
-
-def _read_csv(path, count, column):
-    """(ids, values): column `id` and another one, None for the only other one."""
-    import pandas as pd
-
-    try:
-        # Some spreadsheets begin a file with a byte-order mark.
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            # By itself: given a header, pandas takes the first field of longer rows
-            # for the row's name, and renames one of two equal columns.
-            header = next(csv.reader(file, skipinitialspace=True), [])
-            table = pd.read_csv(
-                file, header=None, skipinitialspace=True, low_memory=False
-            )
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(
-            f"{path}: cannot be read as rows below a header: {str(error).strip()}"
-        ) from error
-    names = [name.strip() for name in header]
-    others = [name for name in names if name not in ("id", *TEXTS)]
-    chosen = others[0] if column is None and len(others) == 1 else column
-    if names.count("id") != 1 or names.count(chosen) != 1:
-        wanted = "one other, or the name of one" if column is None else repr(column)
-        raise InputError(f"{path}: has columns {names}, expected 'id' and {wanted}")
-    if table.shape[1] != len(names):
-        raise InputError(
-            f"{path}: has rows of {table.shape[1]} fields, expected {len(names)}, as "
-            "in the header"
-        )
-    ids, values = (
-        _numbers(table[names.index(name)], f"{path}: column {name!r}")
-        for name in ("id", chosen)
-    )
-    if ids.dtype.kind == "f":
-        misfits = ids[ids != np.rint(ids)]
-        found = misfits[0] if misfits.size else ids[0]
-        raise InputError(f"{path}: column 'id' has {found}, expected integers")
-    return _checked_ids(ids, count, str(path)), values
-
-
-def _numbers(entries, where):
-    import pandas as pd
-
-    if entries.dtype.kind not in "iuf":
-        misfits = entries[pd.to_numeric(entries, errors="coerce").isna()]
-        found = (misfits if misfits.size else entries).tolist()[0]
-        raise InputError(f"{where} has {found!r}, expected numbers")
-    return entries.to_numpy()
+def _read_csv(path, count, column, texts):
+    """(ids, values) of a file whose texts are those of the source."""
+    ids, values, said = tables.read(path, column)
+    ids = _checked_ids(ids, count, str(path))
+    if texts is not None:
+        identities.check(path, ids, said, texts)
+    return ids, values
 
 
 def _written(texts, order):

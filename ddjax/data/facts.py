@@ -1,8 +1,9 @@
 """Public facts of the literature's data sets, for plans made where they are not.
 
 Sources: the pages of TFDS's catalogue (fashion_mnist, cifar10, cifar100, imagenet2012,
-imagenette), the README of fastai/imagenette for ImageWoof (v2) and that of Stanford's
-CS231n for TinyImageNet, whose labelled validation images serve as test images.
+imagenette), the README of fastai/imagenette for ImageWoof (v2), that of Stanford's
+CS231n for TinyImageNet, whose labelled validation images serve as test images, and the
+page of CIFAR's authors for the names of their folders.
 """
 
 import dataclasses
@@ -38,6 +39,11 @@ FACTS = {
     "tfds:imagenette/full-size-v2": Facts(9_469, 3_925, 10, (0, 0, 3)),
     "folder:imagewoof": Facts(9_025, 3_929, 10, (0, 0, 3)),
     "folder:tiny_imagenet": Facts(100_000, 10_000, 200, (64, 64, 3)),
+    "folder:tiny-imagenet-200": Facts(100_000, 10_000, 200, (64, 64, 3)),
+    "cifar:cifar-10-batches-py": Facts(50_000, 10_000, 10, (32, 32, 3)),
+    "cifar:cifar-10-batches-bin": Facts(50_000, 10_000, 10, (32, 32, 3)),
+    "cifar:cifar-100-python": Facts(50_000, 10_000, 100, (32, 32, 3)),
+    "cifar:cifar-100-binary": Facts(50_000, 10_000, 100, (32, 32, 3)),
 }
 
 
@@ -45,11 +51,11 @@ def known(name: str) -> Facts | None:
     """Returns the facts of a source, None if there are none.
 
     Args:
-      name: as in `ddjax.data.check_name`; of a folder only the last part counts, of a
+      name: as in `ddjax.data.check_name`; of a folder only its last part counts, of a
         TFDS name all but the version.
     """
     kind, colon, argument = name.partition(":")
-    if kind == "folder":
+    if kind in ("folder", "cifar"):
         argument = pathlib.Path(argument).name
     return FACTS.get(f"{kind}{colon}{argument.partition(':')[0]}")
 

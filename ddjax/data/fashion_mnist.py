@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ddjax import regular
 from ddjax.data import idx, source, tfds
 from ddjax.errors import InputError
 
@@ -71,7 +72,7 @@ def _find(folder: str) -> list[Path]:
     found, missing = [], []
     for name in _FILES:
         paths = [Path(folder, name), Path(folder, f"{name}.gz")]
-        existing = [path for path in paths if path.is_file()]
+        existing = [path for path in paths if regular.is_file(path)]
         found += existing[:1]
         missing += [] if existing else [name]
     if found and missing:

@@ -1,15 +1,20 @@
-"""A folder of PNG and JPEG images, one folder per class."""
+"""A folder of images, one folder per class, or in a layout that is recognised."""
 
 import dataclasses
+import functools
 import hashlib
 import itertools
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ddjax.data import class_folders, source, streamed
+from ddjax import regular
+from ddjax.data import cifar, class_folders, source, streamed
 from ddjax.data.class_folders import Listing
 from ddjax.errors import InputError
+
+_SAMPLE = 4096  # images of a stream that are looked at for transparency and turns
+_ORIENTATION = 0x0112  # Exif's tag for how the camera was held
 
 
 def load(
@@ -18,10 +23,11 @@ def load(
     """Load PATH/train/CLASS/* and PATH/test/CLASS/*, or else PATH/CLASS/*.
 
     Which files these are, and which images are set aside as a test split where the
-    folder has none, see `class_folders.find`. Labels follow the sorted names of the
-    class folders, ids the classes in that order and within a class the sorted file
-    names. If every image is grey, images have one channel, otherwise three;
-    transparency is dropped.
+    folder has none, see `class_folders.find`; TinyImageNet and ImageNet are read as
+    they are published. Labels follow the sorted names of the class folders, ids the
+    classes in that order and within a class the sorted file names. If every image is
+    grey, images have one channel, otherwise three; transparency is dropped, and the
+    remarks say of how many.
 
     Args:
       argument: PATH.
@@ -37,11 +43,14 @@ def load(
         image_size.
     """
     listing, num_channels = _found(argument)
+    lost = _Lost()
     read = [
-        _read(listing, files, num_channels, image_size)
+        _read(listing, files, num_channels, image_size, lost)
         for files in (listing.train, listing.test)
     ]
-    return _source(argument, listing, *read, image_size)
+    total = sum(len(labels) for _, labels in read)
+    remarks = lost.remarks(argument, total)
+    return _source(argument, listing, remarks, *read, image_size)
 
 
 def stream(argument: str, data_dir: str | None, image_size: int) -> source.Source:
@@ -63,41 +72,54 @@ def stream(argument: str, data_dir: str | None, image_size: int) -> source.Sourc
     for files in (listing.train, listing.test):
         images = streamed.Images(_Files(listing, files), image_size, num_channels)
         read.append((images, _labels(files)))
-    return _source(argument, listing, *read)
+    paths = _paths(listing, listing.train) + _paths(listing, listing.test)
+    lost, count = _Lost(), min(_SAMPLE, len(paths))
+    for index in np.arange(count) * len(paths) // count:
+        with source.opened(paths[index], paths[index]) as image:
+            lost.look(paths[index], image)
+    return _source(argument, listing, lost.remarks(argument, len(paths)), *read)
 
 
 class _Files:
-    """The image files of a split: `streamed.Records`."""
+    """The image files of a split: `streamed.Records`, and their paths."""
 
     def __init__(self, listing: Listing, files: dict[str, list[str]]):
         digest = hashlib.sha256()
         for name in itertools.chain(*files.values()):
-            size = (listing.root / name).stat().st_size
+            try:
+                size = (listing.root / name).stat().st_size
+            except OSError as error:
+                path = listing.root / name
+                raise InputError(f"{path}: cannot be read: {error.strerror}") from error
             digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
         self.identity = digest.hexdigest()
-        self._paths = _paths(listing, files)
+        self.paths = _paths(listing, files)
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self.paths)
 
     def describe(self, position: int) -> str:
-        return self._paths[position]
+        return self.paths[position]
 
     def read(self, position: int) -> bytes:
-        try:
-            return Path(self._paths[position]).read_bytes()
-        except OSError as error:
-            raise InputError(f"{self._paths[position]}: {error.strerror}") from error
+        return regular.read(self.paths[position])
 
 
 def _found(argument: str) -> tuple[Listing, int]:
     """The files of a folder, and the number of their channels."""
-    listing = class_folders.find(Path(argument).expanduser())
+    root = regular.expanded(argument)
+    if cifar.found(root):
+        raise InputError(
+            f"folder:{argument}: has files of CIFAR, which cifar:{argument} reads"
+        )
+    listing = class_folders.find(root)
     paths = (*_paths(listing, listing.train), *_paths(listing, listing.test))
     return listing, 1 if all(_is_grey(path) for path in paths) else 3
 
 
-def _source(argument: str, listing: Listing, train, test, image_size=None):
+def _source(
+    argument: str, listing: Listing, remarks, train, test, image_size=None
+) -> source.Source:
     made = source.from_arrays(
         f"folder:{argument}", tuple(listing.train), train, test, image_size
     )
@@ -105,8 +127,45 @@ def _source(argument: str, listing: Listing, train, test, image_size=None):
         made,
         root=str(listing.root),
         paths=tuple(itertools.chain(*listing.train.values())),
-        remarks=listing.remarks,
+        remarks=listing.remarks + remarks,
     )
+
+
+class _Lost:
+    """What of the images is dropped: transparency, turns, further frames."""
+
+    def __init__(self):
+        self._found: dict[str, dict[str, None]] = {}  # what -> paths, in order
+        self._seen: dict[str, None] = {}
+
+    def look(self, path: str, image: Any) -> None:
+        """Notes it of an image of Pillow; from several threads, and more than once."""
+        self._seen[path] = None
+        if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
+            self._note("have transparency, which is dropped", path)
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            self._note("say that they are turned (Exif), and are read as stored", path)
+        if getattr(image, "n_frames", 1) > 1:
+            self._note("have several frames, of which the first is read", path)
+
+    def _note(self, what: str, path: str) -> None:
+        self._found.setdefault(what, {})[path] = None
+
+    def remarks(self, argument: str, total: int) -> tuple[str, ...]:
+        """Returns a sentence each.
+
+        Args:
+          argument: PATH.
+          total: number of images, of which some or all were looked at.
+        """
+        of = f"{len(self._seen):,}"
+        if len(self._seen) < total:
+            of += f" (looked at, of {total:,})"
+        return tuple(
+            f"folder:{argument}: {len(paths):,} of {of} images {what}, such as "
+            f"{min(paths)}"
+            for what, paths in sorted(self._found.items())
+        )
 
 
 def _is_grey(path: str) -> bool:
@@ -123,12 +182,16 @@ def _read(
     files: dict[str, list[str]],
     num_channels: int,
     image_size: int | None,
+    lost: _Lost,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images [N, H, W, C] uint8 and labels [N] of one split."""
     paths = _paths(listing, files)
 
     def read_image(position: int) -> np.ndarray:
-        return source.decode(paths[position], num_channels, paths[position])
+        path = paths[position]
+        return source.decode(
+            path, num_channels, path, functools.partial(lost.look, path)
+        )
 
     images = source.gather(read_image, len(paths), image_size, paths.__getitem__)
     return images, _labels(files)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ddjax import regular
 from ddjax.errors import InputError
 
+_DENSEST = 1032  # bytes that gzip can make of one
 _UINT8 = 0x08  # the format's code for unsigned bytes
 
 
@@ -25,15 +27,13 @@ def read(path: Path, num_dims: int) -> np.ndarray:
     Raises:
       InputError: the file is unreadable, truncated, too long or not such an array.
     """
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            # Unlike gzip.open, this returns what a truncated file still holds, so
-            # that the message below can say how much is missing.
-            data = zlib.decompressobj(wbits=31).decompress(data)
-    except (OSError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
     magic, header_size = bytes([0, 0, _UINT8, num_dims]), 4 + 4 * num_dims
+    data, unpacker = regular.read(path), None
+    if path.suffix == ".gz":
+        # Unlike gzip.open, this returns what a truncated file still holds, so that the
+        # message below can say how much is missing.
+        unpacker = zlib.decompressobj(wbits=31)
+        data, rest = _unpacked(path, unpacker, data, header_size)
     if data[:4] != magic:
         raise InputError(
             f"{path}: magic number must be 0x{magic.hex()} (idx, unsigned bytes, "
@@ -44,9 +44,22 @@ def read(path: Path, num_dims: int) -> np.ndarray:
             f"{path}: expected a header of {header_size} bytes, found {len(data)} bytes"
         )
     shape = struct.unpack(f">{num_dims}I", data[4:header_size])
+    if unpacker is not None:
+        # One byte more than the header declares, and no more: it may be too long.
+        most = min(math.prod(shape) + 1, _DENSEST * (len(rest) + 1))
+        more, _ = _unpacked(path, unpacker, rest, most)
+        data += more
     if len(data) != header_size + math.prod(shape):
         raise InputError(
             f"{path}: expected {header_size + math.prod(shape)} bytes for an array of "
             f"shape {shape}, found {len(data)}"
         )
     return np.frombuffer(data, np.uint8, offset=header_size).reshape(shape).copy()
+
+
+def _unpacked(path: Path, unpacker, data: bytes, most: int) -> tuple[bytes, bytes]:
+    """Up to `most` bytes of what was packed, and what is still packed."""
+    try:
+        return unpacker.decompress(data, most), unpacker.unconsumed_tail
+    except zlib.error as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error

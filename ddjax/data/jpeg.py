@@ -14,7 +14,7 @@ RULE = "libjpeg-turbo scaled to at least the size, bilinear or area to it; 2"
 
 
 def decode(data: bytes, size: int, num_channels: int, where: str) -> np.ndarray:
-    """Decode a JPEG or PNG image to a square.
+    """Decode an image to a square.
 
     Nothing is cropped, whatever the proportions. A JPEG is decoded at the smallest of
     libjpeg's scales (eighths of the full size) that is at least `size` on both sides,
@@ -32,7 +32,7 @@ def decode(data: bytes, size: int, num_channels: int, where: str) -> np.ndarray:
     0.4 (smooth) to 6 (much grain) of 255 levels on average.
 
     Args:
-      data: a JPEG or PNG file. Grey, CMYK and palette images become what
+      data: a JPEG, PNG, BMP or WebP file. Grey, CMYK and palette images become what
         `num_channels` says; transparency is dropped.
       size: S, pixels per side.
       num_channels: C, 1 for grey, 3 for RGB.
@@ -42,7 +42,7 @@ def decode(data: bytes, size: int, num_channels: int, where: str) -> np.ndarray:
       [S,S,C] uint8.
 
     Raises:
-      InputError: not a PNG or JPEG, damaged, truncated, or of another depth.
+      InputError: of another format, damaged, truncated, or of another depth.
     """
     pixels = None
     if data[:2] == b"\xff\xd8":

@@ -1,13 +1,15 @@
 """A NumPy archive with the arrays of both splits, or of one data set."""
 
 import dataclasses
-import zipfile
+import math
 from pathlib import Path
 
 import numpy as np
 
+from ddjax import regular
 from ddjax.data import source, split
-from ddjax.errors import DAMAGED, InputError
+from ddjax.data.files.arrays import Archive
+from ddjax.errors import InputError
 
 _NAMES = {  # each array, and its other name
     "x_train": "train_images",
@@ -43,7 +45,7 @@ def load(
       InputError: the file is damaged, lacks an array, or has an image or label that
         is not allowed.
     """
-    arrays = _read(Path(argument).expanduser())
+    arrays = _read(regular.expanded(argument))
     whole, remarks = "x" in arrays, ()
     splits = [
         (_to_uint8(arrays[f"x{end}"], f"{argument}: x{end}"), arrays[f"y{end}"])
@@ -88,37 +90,48 @@ def _divided(argument: str, images: np.ndarray, labels: np.ndarray):
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Arrays under the left names of _NAMES or _WHOLE, and class_names if there."""
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: missing, damaged, or not an .npz file")
-    arrays = {}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = sorted(archive.files)
-            splits = any(name in found for pair in _NAMES.items() for name in pair)
-            whole = any(name in found for name in ("x", "images"))
-            wanted = _WHOLE if whole and not splits else _NAMES
-            for name, other in (*wanted.items(), ("class_names", "class_names")):
-                key = name if name in found else other
-                if key in found:
-                    arrays[name] = archive[key]
-    except DAMAGED as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    for name, other in wanted.items():
-        if name not in arrays:
-            raise InputError(f"{path}: no array {name} (or {other}), found {found}")
-    return arrays
+    found: dict[str, np.ndarray] = {}
+    with Archive(path, source.host_memory() // 2) as archive:
+        names = archive.names
+        splits = any(name in names for pair in _NAMES.items() for name in pair)
+        whole = any(name in names for name in ("x", "images"))
+        wanted = _WHOLE if whole and not splits else _NAMES
+        for name, other in (*wanted.items(), ("class_names", "class_names")):
+            both = sorted({name, other} & set(names))
+            if len(both) > 1:
+                raise InputError(
+                    f"{path}: has the arrays {both[0]} and {both[1]}, which mean the "
+                    "same, allowed is one of them"
+                )
+            if both:
+                found[name] = archive.read(both[0])
+            elif name in wanted:
+                raise InputError(f"{path}: no array {name} (or {other}), found {names}")
+    return found
 
 
 def _to_uint8(images: np.ndarray, where: str) -> np.ndarray:
     if images.ndim not in (3, 4):
+        hint = ""
+        side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
+        if side > 1 and side**2 == images.shape[1]:
+            hint = f"; reshape(-1, {side}, {side}) makes squares of its rows"
         raise InputError(
-            f"{where} has shape {images.shape}, must be [N, H, W] or [N, H, W, C]"
+            f"{where} has shape {images.shape}, must be [N, H, W] or [N, H, W, C]{hint}"
         )
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
+        hint = ""
+        if images.dtype.kind in "iu" and images.size:
+            least, most = images.min(), images.max()
+            hint = f"; its values are {least}..{most}"
+            if 0 <= least and 1 < most <= 255:
+                hint += ", which astype(numpy.uint8) keeps"
+        elif images.dtype.kind == "b":
+            hint = "; 255 * x.astype(numpy.uint8) makes black and white of it"
         raise InputError(
-            f"{where} has dtype {images.dtype}, must be uint8 or float in [0, 1]"
+            f"{where} has dtype {images.dtype}, must be uint8 or float in [0, 1]{hint}"
         )
     allowed = (images >= 0) & (images <= 1)  # NaN is neither
     if not allowed.all():
@@ -126,6 +139,20 @@ def _to_uint8(images: np.ndarray, where: str) -> np.ndarray:
         example = np.unravel_index(first, images.shape)[0]
         raise InputError(
             f"{where} has the value {images.flat[first]} in example {example}, "
-            "must be finite and in [0, 1]"
+            f"must be finite and in [0, 1]{_hint(images)}"
         )
     return np.rint(images * 255).astype(np.uint8)
+
+
+def _hint(images: np.ndarray) -> str:
+    """What would bring floats to [0, 1], as far as their range tells."""
+    finite = np.isfinite(images)
+    if not finite.all():
+        return f"; {images.size - finite.sum():,} of its values are not finite"
+    least, most = images.min(), images.max()
+    said = f"; its values are {least:g}..{most:g}"
+    if 0 <= least and most <= 255:
+        return f"{said}: divided by 255 they fit"
+    if least < 0:
+        return f"{said}: if they are normalised, mean and deviation must be undone"
+    return said

@@ -1,11 +1,11 @@
 """What a data set looks like, before it is loaded: class sizes, sides, colours."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 
-from ddjax.data import class_folders, npz, source
+from ddjax import regular
+from ddjax.data import cifar, class_folders, npz, source
 from ddjax.errors import InputError
 
 SAMPLE = 4096  # image files whose headers are read, spread evenly over all
@@ -40,20 +40,23 @@ def scan(path: str) -> Scan:
     """Looks at a data set; of a folder only names and the headers of some images.
 
     Args:
-      path: a folder as `class_folders.find` reads it, or an .npz file as `npz.load`
-        does, which is loaded.
+      path: a folder as `class_folders.find` reads it, or one of CIFAR's files, see
+        `cifar.load`, or an .npz file as `npz.load` does; the last two are loaded.
 
     Raises:
       InputError: there is neither, or what is there is no data set.
     """
-    place = Path(path).expanduser()
-    if place.is_dir():
+    place = regular.expanded(path)
+    if regular.is_folder(place):
+        if cifar.found(place):
+            return _arrays(cifar.load(path), aside=False)
         return _folder(path, class_folders.find(place))
-    if place.suffix == ".npz" and place.is_file():
-        return _arrays(npz.load(path))
+    if place.suffix == ".npz" and regular.found(place) != "nothing":
+        loaded = npz.load(path)
+        return _arrays(loaded, aside=bool(loaded.remarks))
     raise InputError(
         f"--data: found {path!r}, allowed is a folder with a folder of images for each "
-        "class, or an .npz file"
+        "class, one of CIFAR's own, or an .npz file"
     )
 
 
@@ -85,7 +88,7 @@ def _folder(path: str, listing: class_folders.Listing) -> Scan:
     )
 
 
-def _arrays(loaded: source.Source) -> Scan:
+def _arrays(loaded: source.Source, aside: bool) -> Scan:
     height, width, channels = loaded.shape
     counts = np.bincount(loaded.train.labels, minlength=loaded.num_classes)
     return Scan(
@@ -93,7 +96,7 @@ def _arrays(loaded: source.Source) -> Scan:
         classes=loaded.classes,
         counts=tuple(counts.tolist()),
         test=len(loaded.test),
-        aside=bool(loaded.remarks),
+        aside=aside,
         sides=(min(height, width),) * 3,
         square=height == width,
         channels=channels,

@@ -10,15 +10,23 @@ import hashlib
 import json
 import math
 import os
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
 import numpy as np
 
+from ddjax import regular
+from ddjax.data import valid
+from ddjax.data.fingerprints import fingerprints
 from ddjax.errors import InputError
 
 _SAMPLE = 4096  # images of a stream that its mean and std are taken from
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # that Pillow is let read
+READ = "PNG, JPEG, BMP or WebP"  # the same, in messages
+# What Pillow raises of damaged images.
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError)
 _BLOCK = 64  # images handled at a time: they fit in the cache, a split does not
 
 
@@ -127,6 +135,15 @@ class Source:
         return tuple((mean_C / 255).tolist()), tuple(std_C.tolist())
 
     @functools.cached_property
+    def fingerprints(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """What identifies each training and each test image; None of a stream."""
+        splits = (self.train.images, self.test.images)
+        if not all(map(_in_memory, splits)):
+            return None
+        train, test = map(fingerprints, splits)
+        return train, test
+
+    @functools.cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of images, labels and class names, whatever the name.
 
@@ -171,13 +188,13 @@ def from_arrays(
       The source; ids are the positions in the arrays.
 
     Raises:
-      InputError: as `validate`.
+      InputError: as `valid.validate`.
     """
     train, test = (
         (images[..., None] if images.ndim == 3 else images, labels)
         for images, labels in (train, test)
     )
-    validate(name, classes, train, test)
+    valid.validate(name, classes, train, test)
     splits = []
     for images_NHWC, labels_N in (train, test):
         if image_size is not None:
@@ -185,67 +202,6 @@ def from_arrays(
         ids_N = np.arange(len(labels_N), dtype=np.int32)
         splits.append(Examples(images_NHWC, labels_N.astype(np.int32), ids_N))
     return Source(name, tuple(classes), *splits)
-
-
-def validate(
-    name: str,
-    classes: tuple[str, ...],
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-) -> None:
-    """Refuse splits that do not make a classification problem.
-
-    Args:
-      name: name of the source, for messages.
-      classes: class names in label order.
-      train: images [N, H, W, C] and labels [N].
-      test: the same for the test split.
-
-    Raises:
-      InputError: a split is empty; images are not uint8 [N, H, W, C] with 1 to 4
-        channels, or differ in shape between the splits; there is not one label per
-        image, or a label is not an integer of 0 .. K - 1; two classes have one name;
-        a class has no training example.
-    """
-    if len(set(classes)) < len(classes):
-        raise InputError(f"{name}: class names must differ, found {list(classes)}")
-    for split, (images, labels) in (("train", train), ("test", test)):
-        where = f"{name}: {split} split"
-        shaped = images.ndim == 4 and min(images.shape[1:]) > 0 and images.shape[3] <= 4
-        if images.dtype != np.uint8 or not shaped:
-            raise InputError(
-                f"{where} has images of dtype {images.dtype} and shape {images.shape}, "
-                "must be uint8 [N, H, W] or [N, H, W, C] with 1 to 4 channels, last"
-            )
-        if len(images) == 0:
-            raise InputError(f"{where} has no images")
-        if labels.shape != (len(images),):
-            raise InputError(
-                f"{where} has labels of shape {labels.shape}, must be "
-                f"({len(images)},): one for each image"
-            )
-        if labels.dtype.kind not in "iuf":
-            raise InputError(f"{where} has labels of dtype {labels.dtype}, not integer")
-        allowed = (labels == np.rint(labels)) & (labels >= 0) & (labels < len(classes))
-        if not allowed.all():
-            first = np.argmin(allowed)
-            raise InputError(
-                f"{where} has label {labels[first]} at position {first}, "
-                f"must be an integer of 0..{len(classes) - 1}"
-            )
-    (train_images, train_labels), (test_images, _) = train, test
-    if train_images.shape[1:] != test_images.shape[1:]:
-        raise InputError(
-            f"{name}: train images have shape {train_images.shape[1:]} but test "
-            f"images {test_images.shape[1:]}, must be the same"
-        )
-    counts = np.bincount(train_labels.astype(np.int64), minlength=len(classes))
-    if not counts.all():
-        label = np.argmin(counts)
-        raise InputError(
-            f"{name}: train split has no example of class {classes[label]!r} "
-            f"(label {label})"
-        )
 
 
 def resize(images_NHWC: np.ndarray, image_size: int) -> np.ndarray:
@@ -308,7 +264,7 @@ def _stretch_sums(values: np.ndarray, count: int, axis: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def opened(file: Any, where: str) -> Iterator[Any]:
-    """Open a PNG or JPEG image with Pillow; damage inside the block is an InputError.
+    """Open an image of `FORMATS` with Pillow; damage in the block is an InputError.
 
     Args:
       file: path or binary file object.
@@ -318,26 +274,42 @@ def opened(file: Any, where: str) -> Iterator[Any]:
       A `PIL.Image.Image` of 8 bits per channel, not yet decoded.
 
     Raises:
-      InputError: not a PNG or JPEG, damaged, truncated, or of another depth.
+      InputError: of another format, no regular file, damaged, truncated, or of
+        another depth.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
+    named = isinstance(file, (str, os.PathLike))
     try:
-        with Image.open(file, formats=("PNG", "JPEG")) as image:
+        with (
+            regular.opened(file) if named else contextlib.nullcontext(file) as content,
+            Image.open(content, formats=FORMATS) as image,
+        ):
             if image.mode.startswith(("I", "F")):
                 raise ValueError(f"mode {image.mode}, must have 8 bits per channel")
             yield image
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{where}: not a readable PNG or JPEG: {error}") from error
+    except InputError:
+        raise
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
+        reason = str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = "it is something else"  # Pillow names an object of Python here
+        raise InputError(f"{where}: not a readable image ({READ}): {reason}") from error
 
 
-def decode(file: Any, num_channels: int, where: str) -> np.ndarray:
-    """Decode a PNG or JPEG image.
+def decode(
+    file: Any,
+    num_channels: int,
+    where: str,
+    look: Callable[[Any], None] | None = None,
+) -> np.ndarray:
+    """Decode an image.
 
     Args:
       file: path or binary file object.
       num_channels: 1 for grey, 3 for RGB; transparency is dropped.
       where: what the image is called in messages.
+      look: is shown the `PIL.Image.Image` before it is decoded.
 
     Returns:
       [H, W, num_channels] uint8.
@@ -346,6 +318,8 @@ def decode(file: Any, num_channels: int, where: str) -> np.ndarray:
       InputError: as `opened`.
     """
     with opened(file, where) as image:
+        if look is not None:
+            look(image)
         pixels = np.asarray(image.convert("L" if num_channels == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], num_channels)
 

@@ -5,6 +5,7 @@ is ever downloaded.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -17,10 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from ddjax import optional
+from ddjax import optional, regular
 from ddjax.data import source, streamed
 from ddjax.errors import DAMAGED, InputError
 
+ORDER = (
+    "ids follow the order in which TFDS wrote the examples, which is not that of the "
+    "original files: scores and subsets by index that others publish do not fit"
+)
 _BLOCK = 64  # records read at a time
 
 
@@ -54,7 +59,8 @@ def load(
         train = _read(name, builder, "train", keys, image_size)
         test = _read(name, builder, _test_split(builder, keys), keys, image_size)
     classes = tuple(builder.info.features[keys[1]].names)
-    return source.from_arrays(name, classes, train, test, image_size)
+    made = source.from_arrays(name, classes, train, test, image_size)
+    return dataclasses.replace(made, remarks=_remarks(name, builder, keys))
 
 
 def stream(argument: str, data_dir: str | None, image_size: int) -> source.Source:
@@ -86,7 +92,15 @@ def stream(argument: str, data_dir: str | None, image_size: int) -> source.Sourc
             images = streamed.Images(shards, image_size, num_channels)
             splits.append((images, _labels(shards)))
     classes = tuple(builder.info.features[keys[1]].names)
-    return source.from_arrays(name, classes, *splits)
+    made = source.from_arrays(name, classes, *splits)
+    return dataclasses.replace(made, remarks=_remarks(name, builder, keys))
+
+
+def _remarks(name: str, builder: Any, keys: tuple[str, str]) -> tuple[str, ...]:
+    remarks = (f"{name}: {ORDER}",)
+    if builder.info.features[keys[0]].shape[-1] in (2, 4):
+        remarks += (f"{name}: images have transparency, which is dropped",)
+    return remarks
 
 
 @contextlib.contextmanager
@@ -204,9 +218,12 @@ def _find(argument: str, data_dir: str | None) -> Any:
     from google.protobuf import json_format
     from tensorflow_datasets.core import read_only_builder
 
-    folder = os.path.expanduser(
-        data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    folder = str(
+        regular.expanded(
+            data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+        )
     )
+    _check_files(pathlib.Path(folder, argument.partition(":")[0]))
     try:
         return read_only_builder.builder_from_files(
             argument, data_dir=folder, file_format="array_record"
@@ -272,6 +289,13 @@ def _read(
 
 def _num_channels(info: Any, image_key: str) -> int:
     return 1 if info.features[image_key].shape[-1] == 1 else 3
+
+
+def _check_files(folder: pathlib.Path) -> None:
+    """Refuses named pipes and the like, which TFDS would wait for."""
+    for path in folder.rglob("*"):
+        if not (regular.is_file(path) or regular.is_folder(path)):
+            raise InputError(f"{path}: is no regular file, or cannot be read")
 
 
 def _check_splits(builder: Any, split: str) -> None:

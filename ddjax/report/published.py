@@ -95,6 +95,10 @@ _IDLE = {"hard": ("temperature", "scale_by_t2"), "soft_kd": ("label_smoothing",)
 _DATASETS = {
     "cifar10": ("CIFAR-10", 32, 10),
     "cifar100": ("CIFAR-100", 32, 100),
+    "cifar-10-batches-py": ("CIFAR-10", 32, 10),
+    "cifar-10-batches-bin": ("CIFAR-10", 32, 10),
+    "cifar-100-python": ("CIFAR-100", 32, 100),
+    "cifar-100-binary": ("CIFAR-100", 32, 100),
     "imagenet2012": ("ImageNet-1K", 224, 1000),
     "tiny_imagenet": ("TinyImageNet", 64, 200),
     "tiny-imagenet-200": ("TinyImageNet", 64, 200),

@@ -12,7 +12,9 @@ class Data:
     source: str = setting(
         "digits",
         "Where images come from, see ddjax.data.SOURCES.",
-        Text("a source, such as digits, folder:PATH, npz:PATH or tfds:NAME"),
+        Text(
+            "a source, such as digits, folder:PATH, npz:PATH, cifar:PATH or tfds:NAME"
+        ),
     )
     data_dir: str = setting(
         "", "Where the source's files are; '': the source's own place.", PATH

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -25,8 +24,9 @@ def write_exports(
 ) -> None:
     """Writes `scores/ipcI_seedS.csv` and `subsets/METHOD_ipcI_seedS.csv`.
 
-    Examples go by their id, the position in the source's training set; where they have
-    files, class and path stand beside it. Of a method that searches, each regime has
+    Examples go by their id, the position in the source's training set; class, path and
+    digest stand beside it, as far as there are, by which a later run sees whether the
+    file is of its source. Of a method that searches, each regime has
     its own choice: `METHOD_REGIME_ipcI_seedS.csv`.
 
     Args:
@@ -60,19 +60,14 @@ def write_exports(
 
 
 def texts_of(source: Source, ids: np.ndarray) -> dict[str, list[str]]:
-    """Returns class and path of training images; {} where they have no files.
+    """Returns what files say of training images: class, path, digest.
 
     Args:
       source: whose images they are.
       ids: [n] int.
     """
-    if source.paths is None:
-        return {}
-    root = os.path.abspath(source.root)
-    return {
-        "class": [source.classes[label] for label in source.train.labels[ids]],
-        "path": [os.path.join(root, source.paths[index]) for index in ids],
-    }
+    found = data.texts(source, ids)
+    return {name: texts for name, texts in found.items() if name != "label"}
 
 
 def write_images(context: Context, sets: dict[int, dict[str, ImageSets]]) -> None:

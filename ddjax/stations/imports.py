@@ -1,11 +1,10 @@
 """Selections and features that a run reads from files of its user."""
 
 import hashlib
-import pathlib
 
 import numpy as np
 
-from ddjax import data
+from ddjax import data, regular
 from ddjax.errors import InputError
 from ddjax.stations.context import Context
 
@@ -19,13 +18,14 @@ def imported_path(context: Context, name: str, ipc: int, seed: int) -> str:
     entry = context.settings.select.imported[name]
     field = "subset" if entry.subset else "scores"
     path = getattr(entry, field)
-    try:
-        return path.format(ipc=ipc, seed=seed)
-    except (LookupError, ValueError) as error:
+    # Not str.format, which would evaluate attributes and endless widths.
+    filled = path.replace("{ipc}", str(ipc)).replace("{seed}", str(seed))
+    if "{" in filled or "}" in filled:
         raise InputError(
             f"select.imported.{name}.{field}: found {path!r}, allowed in braces are "
             "{ipc} and {seed}"
-        ) from error
+        )
+    return filled
 
 
 def read_imported(context: Context, name: str, ipc: int, seed: int) -> np.ndarray:
@@ -38,9 +38,11 @@ def read_imported(context: Context, name: str, ipc: int, seed: int) -> np.ndarra
     entry = context.settings.select.imported[name]
     path = imported_path(context, name, ipc, seed)
     ids, count = context.pool.ids, len(context.source.train)
+    # Only a table says anything of examples, and hashing all images is not for nothing.
+    texts = data.texts(context.source) if path.endswith(".csv") else None
     if entry.scores:
-        return data.read_scores(path, ids, count, entry.column or None)
-    positions = data.read_subset(path, ids, count)
+        return data.read_scores(path, ids, count, entry.column or None, texts)
+    positions = data.read_subset(path, ids, count, texts)
     classes = context.source.classes
     counts = np.bincount(context.pool.labels[positions], minlength=len(classes))
     wrong = counts != ipc
@@ -57,6 +59,23 @@ def imported_features(context: Context) -> np.ndarray:
     """Returns the features [N,D] of the pool in the file `select.features`."""
     path = context.settings.select.features
     return data.read_features(path, context.pool.ids, len(context.source.train))
+
+
+def remarks(context: Context) -> list[str]:
+    """Returns what cannot be checked of the files, a sentence each."""
+    settings = context.settings.select
+    paths = [
+        f"select.imported.{name}: {entry.scores or entry.subset}"
+        for name, entry in settings.imported.items()
+        if name in settings.methods
+    ]
+    paths.append(f"select.features: {settings.features}")
+    return [
+        f"{path} says nothing of its examples: they are taken in the order of "
+        f"{context.source.name}'s training set"
+        for path in paths
+        if path.endswith(".npy")
+    ]
 
 
 def file_digests(context: Context, ipc: int) -> dict[str, str]:
@@ -78,5 +97,5 @@ def file_digests(context: Context, ipc: int) -> dict[str, str]:
 
 
 def _digest(path: str) -> str:
-    with open(pathlib.Path(path).expanduser(), "rb") as file:
+    with regular.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ddjax import artifacts, mesh, models
+from ddjax import artifacts, mesh, models, regular
 from ddjax.artifacts import Artifact, Cost, Draft
 from ddjax.errors import InputError, named
 from ddjax.labels import teacher_logits
@@ -232,8 +232,8 @@ def read_weights(
     settings, section = context.teacher_settings(name), section_of(name)
     path, source = pathlib.Path(settings.path), context.source
     try:
-        lines = pathlib.Path(settings.classes).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = regular.read(settings.classes).decode().splitlines()
+    except (InputError, UnicodeDecodeError) as error:
         raise InputError(
             f"{section}.classes: cannot read {settings.classes!r} as text ({error})"
         ) from error
