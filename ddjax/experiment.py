@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ddjax import mesh, select
+from ddjax import console, mesh, select, switches
 from ddjax.artifacts import Artifact, Cost
 from ddjax.data import class_export
 from ddjax.errors import InputError
@@ -18,7 +18,12 @@ from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Settings
 from ddjax.stations import estimate, results
 from ddjax.stations.bundle import Teacher
-from ddjax.stations.checks import check, check_devices, check_names
+from ddjax.stations.checks import (
+    check,
+    check_classes,
+    check_devices,
+    check_names,
+)
 from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence, gather, subset_key
 from ddjax.stations.fixed_labels import labels_station
@@ -48,21 +53,28 @@ def run(
         class folders, see `ddjax.data.class_export`; None: none are.
 
     Returns:
-      The summary that is also written as `summary.csv`.
+      The summary that is also written as `summary.csv`. Its `attrs["missing"]` says
+      which parts of the report could not be written.
 
     Raises:
       InputError: the settings, the data or the folder are wrong; before compute.
     """
+    switches.check()
+    switches.check_jax()
     check_names(settings)
     if settings.observe.tensorboard:
         require_tensorboard()
     context = open_context(settings)
     check(context)
+    check_classes(context.source.classes)
     check_devices(context)
     if export is not None:
         _check_export(context, workdir, export)
     identity = {"experiment": settings.name, "source": context.source.digest}
-    with Workdir(workdir, identity) as opened:
+    compiler = switches.identity()
+    if compiler:
+        identity["switches"] = compiler
+    with Workdir(workdir, identity) as opened, console.kept():
         context.workdir = opened
         folder = opened.path if mesh.primary() else None
         context.profiler = Profiler(folder, settings.observe.profile_steps)

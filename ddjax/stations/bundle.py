@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from ddjax import artifacts, models
+from ddjax import artifacts, keys, models
 from ddjax.artifacts import Artifact
 from ddjax.data.source import Source
 from ddjax.errors import InputError
@@ -106,7 +106,7 @@ def open_bundle(
         folder = snapshot_folder(settings.epoch)
         address = f"{artifact.address}@{settings.epoch}"
     fitted, order = fit(network, info, source, settings.remap, section, artifact.path)
-    like = jax.eval_shape(network.init, jax.random.key(0))
+    like = jax.eval_shape(network.init, keys.key(0))
     variables = checkpoint.load_tree(artifact.path / folder, like)
     if order is not None:
         variables = reorder(variables, network.head, order)
