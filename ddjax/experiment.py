@@ -18,12 +18,7 @@ from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Settings
 from ddjax.stations import estimate, results
 from ddjax.stations.bundle import Teacher
-from ddjax.stations.checks import (
-    check,
-    check_classes,
-    check_devices,
-    check_names,
-)
+from ddjax.stations.checks import check, check_devices, check_names
 from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence, gather, subset_key
 from ddjax.stations.fixed_labels import labels_station
@@ -60,20 +55,16 @@ def run(
       InputError: the settings, the data or the folder are wrong; before compute.
     """
     switches.check()
-    switches.check_jax()
     check_names(settings)
     if settings.observe.tensorboard:
         require_tensorboard()
     context = open_context(settings)
     check(context)
-    check_classes(context.source.classes)
     check_devices(context)
     if export is not None:
         _check_export(context, workdir, export)
     identity = {"experiment": settings.name, "source": context.source.digest}
-    compiler = switches.identity()
-    if compiler:
-        identity["switches"] = compiler
+    identity |= switches.identity()
     with Workdir(workdir, identity) as opened, console.kept():
         context.workdir = opened
         folder = opened.path if mesh.primary() else None

@@ -181,7 +181,6 @@ def _configure() -> None:
     from ddjax import switches
     from ddjax.errors import InputError
 
-    switches.check()
     for name in switches.set_aside():
         print(
             f"note: {name} is set aside, so that it changes no result", file=sys.stderr
@@ -190,6 +189,7 @@ def _configure() -> None:
         import jax
     except ValueError as error:  # a variable that it cannot read
         raise InputError(f"environment: {error}") from error
+    switches.check()
     from absl import logging
 
     logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save

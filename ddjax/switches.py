@@ -26,7 +26,7 @@ _KEPT = re.compile(
     "|LOG_.*|LOGGING_LEVEL|DUMP_IR_.*|EXPLAIN_CACHE_MISSES|TRACEBACK_.*|TRACER_.*"
     "|DEBUG_LOG_MODULES|DEBUG_KEY_REUSE|DISABLE_MOST_OPTIMIZATIONS)"
 )
-_OWN = re.compile("(JAX|FLAX)_[A-Z0-9_]+")
+_OWN = re.compile("(JAX|FLAX)_[A-Z0-9_]+|MPLBACKEND|MATPLOTLIBRC")
 # What JAX's switches must be where a program that uses ddjax has set them itself.
 _REQUIRED = {
     "jax_default_matmul_precision": None,
@@ -65,7 +65,7 @@ _aside: dict[str, str] = {}
 
 
 def set_aside(environment: MutableMapping[str, str] = os.environ) -> list[str]:
-    """Takes JAX's and Flax's own switches away, before either is imported.
+    """Takes the switches of JAX, Flax and Matplotlib away, before they are imported.
 
     Args:
       environment: is changed.
@@ -84,11 +84,24 @@ def set_aside(environment: MutableMapping[str, str] = os.environ) -> list[str]:
 
 
 def check() -> None:
-    """Checks the switches that cannot be set aside.
+    """Checks the switches that cannot be set aside, and JAX's as a program has them.
 
     Raises:
       InputError: names the one that changes numbers.
     """
+    _check_variables()
+    import jax
+
+    for name, wanted in _REQUIRED.items():
+        found = getattr(jax.config, name, wanted)
+        if found != wanted:
+            raise InputError(
+                f"{name}: found {found!r}, allowed is {wanted!r}, JAX's default, with "
+                f"which all results are made; unset {name.upper()}"
+            )
+
+
+def _check_variables() -> None:
     for name in _LOOSE:
         if name in os.environ:
             raise InputError(
@@ -103,35 +116,22 @@ def check() -> None:
                 )
 
 
-def check_jax() -> None:
-    """Checks JAX's own switches, as a program that uses ddjax has set them.
+def identity() -> dict[str, dict[str, str]]:
+    """Returns the options that make another run of it, as they may change last digits.
 
-    Raises:
-      InputError: names the one that changes numbers.
+    Returns:
+      `switches`: variable -> value; nothing at all where there are none.
     """
     import jax
 
-    for name, wanted in _REQUIRED.items():
-        found = getattr(jax.config, name, wanted)
-        if found != wanted:
-            raise InputError(
-                f"{name}: found {found!r}, allowed is {wanted!r}, JAX's default, with "
-                f"which all results are made; unset {name.upper()}"
-            )
-
-
-def identity() -> dict[str, str]:
-    """Returns the compiler's options that may change last digits; {}: the usual."""
-    import jax
-
-    found = {}
+    found: dict[str, str] = {}
     for name in _COMPILERS:
         options = sorted(o for o in _options(name) if not _NEUTRAL_OPTION.match(o))
         if options:
             found[name] = " ".join(options)
     if getattr(jax.config, "jax_disable_most_optimizations", False):
         found["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-    return found
+    return {"switches": found} if found else {}
 
 
 def found() -> dict[str, Any]:

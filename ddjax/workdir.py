@@ -53,6 +53,7 @@ _FOLDERS = {
     "tensorboard",
 }
 
+
 class Workdir:
     """A run's folder: one run at a time, one experiment on one source."""
 

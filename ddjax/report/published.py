@@ -225,7 +225,11 @@ def _rows() -> pd.DataFrame:
     """The accuracies of published.csv that a recipe stands for."""
     import pandas as pd
 
-    with resources.files("ddjax.report").joinpath("published.csv").open() as file:
+    with (
+        resources.files("ddjax.report")
+        .joinpath("published.csv")
+        .open(encoding="utf-8") as file
+    ):
         rows = pd.read_csv(
             file, keep_default_na=False, na_values={"std": "", "ipc": ""}
         )

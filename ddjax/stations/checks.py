@@ -61,6 +61,7 @@ def check(context: Context) -> None:
     Raises:
       InputError: see the message; nothing has been written.
     """
+    check_classes(context.source.classes)
     settings, asked = context.settings, asked_teachers(context)
     networks = {name: check_teacher(context, name) for name in asked}
     for name in dict.fromkeys(("teacher", *asked)):

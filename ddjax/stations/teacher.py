@@ -229,7 +229,7 @@ def read_weights(
     settings, section = context.teacher_settings(name), section_of(name)
     path, source = pathlib.Path(settings.path), context.source
     try:
-        lines = pathlib.Path(settings.classes).read_text().splitlines()
+        lines = pathlib.Path(settings.classes).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{section}.classes: cannot read {settings.classes!r} as text ({error})"
