@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ddjax import exit_codes, interrupt
 
@@ -192,12 +192,26 @@ def _configure() -> None:
     switches.check()
     from absl import logging
 
-    logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save
+    # Orbax tells every step of a save, and the errors that it raises as well. Where one
+    # ends a save, TensorStore's threads find their event loop closed.
+    logging.set_verbosity(logging.FATAL)
+    sys.excepthook = _tell_unless_late
     # Without an accelerator every core is a device, so that the `mesh` driver can
     # train a student on each.
-    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+    count = os.environ.get("JAX_NUM_CPU_DEVICES")
+    if count is not None and (not count.isdigit() or int(count) < 1):
+        raise InputError(
+            f"JAX_NUM_CPU_DEVICES: found {count!r}, allowed is an integer from 1 on"
+        )
+    if count is None:
         jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is ours
+
+
+def _tell_unless_late(kind: type, error: BaseException, trace: Any) -> None:
+    """Prints an exception that nobody caught, but not that of a closed event loop."""
+    if kind is not RuntimeError or str(error) != "Event loop is closed":
+        sys.__excepthook__(kind, error, trace)
 
 
 def _start_devices() -> None:
@@ -213,7 +227,7 @@ def _start_devices() -> None:
     try:
         jax.devices()
     except Exception as error:  # an AssertionError, where a plugin is missing
-        chosen = jax.config.jax_platforms
+        chosen = os.environ.get("JAX_PLATFORMS", "")
         says = str(error).partition("\n")[0] or "no such device"
         raise InputError(
             f"JAX_PLATFORMS: found {chosen!r}, with which JAX finds no device "

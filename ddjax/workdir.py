@@ -25,7 +25,7 @@ from ddjax.artifacts import (
     write,
     write_json,
 )
-from ddjax.errors import InputError
+from ddjax.errors import InputError, system_error
 from ddjax.settings import walk
 
 # What is there before `run.json`, where a run was killed that early.
@@ -225,9 +225,13 @@ class Workdir:
             mesh.first(begin)
             draft = make(temporary)
             mesh.first(finish)
-        except OSError:  # such as a full disk: halves would only take more room
+        except Exception as error:
+            refused = system_error(error, self.path)
+            if refused is None:
+                raise
+            # Such as a full disk: halves would only take more room.
             shutil.rmtree(temporary, ignore_errors=True)
-            raise
+            raise refused from error
         return dataclasses.replace(load(path, kind, advice, address), reused=False)
 
     def partial_folder(

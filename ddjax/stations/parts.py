@@ -5,16 +5,14 @@ from collections.abc import Iterator
 
 from ddjax.preemption import Preempted
 
+_NAMED = 3  # parts that a sentence names
+
 
 class Parts:
-    """Takes note of the parts that failed.
-
-    Attributes:
-      missing: a sentence on each of them.
-    """
+    """Takes note of the parts that failed."""
 
     def __init__(self) -> None:
-        self.missing: list[str] = []
+        self._failed: dict[str, list[str]] = {}  # why -> which
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -29,7 +27,28 @@ class Parts:
             raise
         # Whatever it is: a library that stumbles over a name, a full disk.
         except Exception as error:
-            says = str(error).strip().partition("\n")[0]
-            self.missing.append(
-                f"{name} is missing: {says or 'it failed'} ({type(error).__name__})."
-            )
+            self._failed.setdefault(_reason(error), []).append(name)
+
+    @property
+    def missing(self) -> list[str]:
+        """A sentence for every reason why parts are missing."""
+        return [
+            f"{_listed(names)} of the report {'is' if len(names) == 1 else 'are'} "
+            f"missing, the same command writes it again: {reason}."
+            for reason, names in self._failed.items()
+        ]
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error.__cause__, OSError):
+        error = error.__cause__
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    says = str(error).strip().partition("\n")[0].rstrip(".")
+    return f"{says or 'it failed'} ({type(error).__name__})"
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} and {more} more parts" if more > 0 else shown

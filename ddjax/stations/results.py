@@ -243,7 +243,8 @@ def _end(context: Context, parts: Parts, notes: list[str], told: list[str]) -> N
     print()
     for line in told:
         context.say(line)
-    context.say(f"report: {_shown(context.workdir.path / 'report.html')}")
+    path = context.workdir.path / "report.html"
+    context.say(f"report: {_shown(path)}" if path.is_file() else "there is no report")
 
 
 def _shown(path: pathlib.Path) -> str:
