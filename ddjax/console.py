@@ -87,3 +87,11 @@ def _console(stream: Any) -> Any:
     if stream is None:  # it was closed when Python began
         stream = _Nowhere()
     return Console(stream)
+
+
+def shown_path(path: str | os.PathLike) -> str:
+    """Returns a path as seen from the current folder, while that is there."""
+    try:
+        return os.path.relpath(path)
+    except OSError:
+        return os.fspath(path)

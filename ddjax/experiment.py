@@ -125,7 +125,7 @@ def _take_teachers(context: Context) -> tuple[dict[str, Teacher], list[str]]:
         context.say(
             f"{name}: {accuracy['validation']:.1f} % on validation, "
             f"{accuracy['test']:.1f} % on test, in "
-            f"{os.path.relpath(teacher.artifact.path)}"
+            f"{console.shown_path(teacher.artifact.path)}"
         )
         chance = 100 / source.num_classes
         if accuracy["validation"] < 2 * chance:

@@ -26,7 +26,9 @@ _KEPT = re.compile(
     "|LOG_.*|LOGGING_LEVEL|DUMP_IR_.*|EXPLAIN_CACHE_MISSES|TRACEBACK_.*|TRACER_.*"
     "|DEBUG_LOG_MODULES|DEBUG_KEY_REUSE|DISABLE_MOST_OPTIMIZATIONS)"
 )
-_OWN = re.compile("(JAX|FLAX)_[A-Z0-9_]+|MPLBACKEND|MATPLOTLIBRC")
+_OWN = re.compile(
+    "(JAX|FLAX)_[A-Z0-9_]+|MPLBACKEND|MATPLOTLIBRC|TQDM_(?!DISABLE)[A-Z_]+"
+)
 # What JAX's switches must be where a program that uses ddjax has set them itself.
 _REQUIRED = {
     "jax_default_matmul_precision": None,
@@ -65,7 +67,7 @@ _aside: dict[str, str] = {}
 
 
 def set_aside(environment: MutableMapping[str, str] = os.environ) -> list[str]:
-    """Takes the switches of JAX, Flax and Matplotlib away, before they are imported.
+    """Takes switches of JAX, Flax and Matplotlib away, before they are imported.
 
     Args:
       environment: is changed.

@@ -33,8 +33,8 @@ class Parts:
     def missing(self) -> list[str]:
         """A sentence for every reason why parts are missing."""
         return [
-            f"{_listed(names)} of the report {'is' if len(names) == 1 else 'are'} "
-            f"missing, the same command writes it again: {reason}."
+            f"Missing in the report: {_listed(names)}; {reason}. The same command "
+            "writes what is missing."
             for reason, names in self._failed.items()
         ]
 
@@ -51,4 +51,4 @@ def _reason(error: BaseException) -> str:
 def _listed(names: list[str]) -> str:
     more = len(names) - _NAMED
     shown = ", ".join(names[:_NAMED])
-    return f"{shown} and {more} more parts" if more > 0 else shown
+    return f"{shown} and {more} more" if more > 0 else shown

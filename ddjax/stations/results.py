@@ -13,6 +13,7 @@ import numpy as np
 
 from ddjax import artifacts, mesh, report
 from ddjax.artifacts import Artifact, Cost
+from ddjax.console import shown_path
 from ddjax.report.statistics import FULL
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
@@ -151,7 +152,7 @@ def write(
         published = report.beside(
             context.settings, source.shape, source.num_classes, summary
         )
-    told = []
+    told = [answer.text] if answer else []
     with parts.part("subset.csv or the export"):
         told = write_recommended(context, answer, export)
     failures = everyone[everyone["status"] == "failed"]
@@ -244,15 +245,8 @@ def _end(context: Context, parts: Parts, notes: list[str], told: list[str]) -> N
     for line in told:
         context.say(line)
     path = context.workdir.path / "report.html"
-    context.say(f"report: {_shown(path)}" if path.is_file() else "there is no report")
-
-
-def _shown(path: pathlib.Path) -> str:
-    """Returns a path as seen from the current folder, while that is there."""
-    try:
-        return os.path.relpath(path)
-    except OSError:
-        return str(path)
+    there = path.is_file()
+    context.say(f"report: {shown_path(path)}" if there else "there is no report.html")
 
 
 def write_teachers(
@@ -283,7 +277,7 @@ def write_teachers(
                 "epoch": epoch,
                 "validation_accuracy": accuracy["validation"],
                 "test_accuracy": accuracy["test"],
-                "bundle": _shown(artifact.path),
+                "bundle": shown_path(artifact.path),
             }
             for epoch, accuracy in seen.items()
         ]
