@@ -84,6 +84,8 @@ class Metrics:
             yield
         except OSError as error:
             print(f"Note: metrics are not written ({error})", file=sys.stderr)
+            if self._file is not None:
+                self._file.close()
             self._file = self._events = None
 
     def close(self) -> None:
