@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from ddjax.errors import InputError
+from ddjax.exit_codes import MEANINGS
 from ddjax.settings import Settings, walk
 from ddjax.settings.declare import kind_of
 
@@ -217,5 +218,8 @@ def help_text() -> str:
         "setting is written --KEY=VALUE, such as --student.epochs=50 or",
         "--select.methods=random,cad_prune; `ddjax show KEY` says what it means and",
         "may be. `python -m ddjax.main --config=CONFIG` is `ddjax run CONFIG`.",
+        "",
+        "Exit codes:",
+        *(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items()),
     ]
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """What is raised where what the user asked for cannot be done, or a file is damaged."""
 
 import contextlib
+import os
 import re
 import tokenize
 import zipfile
@@ -19,6 +20,7 @@ DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
+_SYSTEM = re.compile(r"os_error_code='(\d+)'")
 
 
 class InputError(ValueError):
@@ -27,6 +29,23 @@ class InputError(ValueError):
     Raised before compute is spent. `ddjax.main` prints it as one line and exits
     with code 2; every other exception is a defect of ddjax and keeps its traceback.
     """
+
+
+def system_error(error: Exception, path: str | os.PathLike) -> OSError | None:
+    """Returns what the operating system refused, None where it was something else.
+
+    Args:
+      error: as it was raised; TensorStore's say it in words.
+      path: what was to be written, where the error does not say.
+    """
+    if isinstance(error, OSError):
+        number, where = error.errno, error.filename or path
+    elif found := _SYSTEM.search(str(error)):
+        number, where = int(found[1]), path
+    else:
+        return None
+    says = os.strerror(number) if number else str(error)
+    return OSError(number, says, os.fspath(where))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ddjax import mesh, select
+from ddjax import console, mesh, select, switches
 from ddjax.artifacts import Artifact, Cost
 from ddjax.data import class_export
 from ddjax.errors import InputError
@@ -49,11 +49,13 @@ def run(
         class folders, see `ddjax.data.class_export`; None: none are.
 
     Returns:
-      The summary that is also written as `summary.csv`.
+      The summary that is also written as `summary.csv`. Its `attrs["missing"]` says
+      which parts of the report could not be written.
 
     Raises:
       InputError: the settings, the data or the folder are wrong; before compute.
     """
+    switches.check()
     check_names(settings)
     if settings.observe.tensorboard:
         require_tensorboard()
@@ -63,7 +65,8 @@ def run(
     if export is not None:
         _check_export(context, workdir, export)
     identity = {"experiment": settings.name, "source": context.source.digest}
-    with Workdir(workdir, identity) as opened:
+    identity |= switches.identity()
+    with Workdir(workdir, identity) as opened, console.kept():
         context.workdir = opened
         folder = opened.path if mesh.primary() else None
         context.profiler = Profiler(folder, settings.observe.profile_steps)
@@ -124,7 +127,7 @@ def _take_teachers(context: Context) -> tuple[dict[str, Teacher], list[str]]:
         context.say(
             f"{name}: {accuracy['validation']:.1f} % on validation, "
             f"{accuracy['test']:.1f} % on test, in "
-            f"{os.path.relpath(teacher.artifact.path)}"
+            f"{console.shown_path(teacher.artifact.path)}"
         )
         notes += check_teacher_classes(context, name, teacher)
         chance = 100 / source.num_classes

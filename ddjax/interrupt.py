@@ -1,10 +1,32 @@
 """Ctrl-C that is heard, whatever the program does at that moment."""
 
 import gc
+import os
 import signal
+from types import FrameType
+
+from ddjax.exit_codes import INTERRUPTED, TOLD_TO_STOP
 
 _AGAIN_SECONDS = 1.0  # from one try to interrupt the program to the next
 _SOON_SECONDS = 0.01  # where it must wait for the garbage collector
+
+
+def leave_at_once() -> None:
+    """Has Ctrl-C and SIGTERM end the program in one line, while it has done nothing.
+
+    What ignores a signal, as in the background of a shell, goes on ignoring it.
+    """
+    usual = (signal.default_int_handler, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) in usual:
+            signal.signal(number, _leave)
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    # Not an exception, which the modules that are being imported might catch.
+    code = INTERRUPTED if signum == signal.SIGINT else TOLD_TO_STOP
+    os.write(2, b"Told to stop before anything was done; the same command begins.\n")
+    os._exit(code)
 
 
 class Interrupt:
@@ -18,7 +40,13 @@ class Interrupt:
         self._collecting = False
 
     def listen(self) -> None:
-        """Takes the place of Python's own handler."""
+        """Takes the place of Python's own handler and of `leave_at_once`.
+
+        In place of Python's own one, and only of that one, asyncio puts another while
+        Orbax saves, and a Ctrl-C then is lost if the save ends before it is cancelled.
+        """
+        if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, _leave):
+            return
         signal.signal(signal.SIGINT, self._handle)
         signal.signal(signal.SIGALRM, self._handle)
         gc.callbacks.insert(0, self._collects)  # before any other at the start

@@ -4,24 +4,39 @@
 `python -m ddjax.main --config=CONFIG ...` is the same as `ddjax run CONFIG ...`.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
 import time
 import traceback
+from typing import TYPE_CHECKING, Any
 
-import ddjax
-from ddjax import command, config_files
-from ddjax.command import Command
-from ddjax.errors import InputError
-from ddjax.settings import Settings, from_config, override
+from ddjax import exit_codes, interrupt
+
+if TYPE_CHECKING:
+    from ddjax.command import Command
+    from ddjax.settings import Settings
 
 _GRACE_SECONDS = 2.0  # the first process ends so much later than it could
 
 
 def run() -> None:
     """Runs the program; a wrong input ends it with one line and exit code 2."""
-    arguments = sys.argv[1:]
+    interrupt.leave_at_once()  # before all imports that take a while
+    from ddjax import console
+
+    with console.kept():
+        _obey(sys.argv[1:])
+
+
+def _obey(arguments: list[str]) -> None:
+    """Does what the arguments of a command ask for."""
+    import ddjax
+    from ddjax import command
+    from ddjax.errors import InputError
+
     try:
         asked = command.parse(arguments)
         if asked.verb == "help":
@@ -33,20 +48,36 @@ def run() -> None:
         elif asked.verb == "show":
             _show(asked.argument)
         else:
-            settings = _settings(asked)
             _configure()
+            settings = _settings(asked)
             (_plan if asked.verb == "plan" else _run)(asked, settings)
     except InputError as error:
         if "--traceback" in arguments:
             raise
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # `ddjax list configs | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(exit_codes.WRONG_INPUT)
+    except OSError as error:
+        if "--traceback" in arguments:
+            raise
+        print(_refused(error), file=sys.stderr)
+        sys.exit(exit_codes.SYSTEM)
+
+
+def _refused(error: OSError) -> str:
+    """Returns a line on what the operating system refused."""
+    where = f"{error.filename}: " if error.filename else ""
+    says = error.strerror or str(error).partition("\n")[0] or type(error).__name__
+    return (
+        f"error: {where}{says}. What is finished is kept; once there is room or "
+        "access, the same command resumes."
+    )
 
 
 def _settings(asked: Command) -> Settings:
     """Returns a command's settings: its config with its overrides."""
+    from ddjax import config_files
+    from ddjax.settings import from_config, override
+
     config = config_files.load(asked.argument, asked.flags.get("data", ""))
     for key, text in asked.overrides:
         override(config, key, text)
@@ -55,6 +86,7 @@ def _settings(asked: Command) -> Settings:
 
 def _list(kind: str) -> None:
     from ddjax import catalogue
+    from ddjax.errors import InputError
 
     if kind not in catalogue.KINDS:
         known = ", ".join(catalogue.KINDS)
@@ -75,40 +107,53 @@ def _plan(asked: Command, settings: Settings) -> None:
     del asked
     from ddjax import experiment
 
+    _start_devices()
     experiment.dry_run(settings)
 
 
 def _run(asked: Command, settings: Settings) -> None:
     from ddjax import experiment, mesh, preemption
+    from ddjax.errors import InputError
     from ddjax.joining import join
 
     try:
         join(asked.flags.get("distributed", "auto"))
+        _start_devices()
         preemption.listen()  # behind `join`, which puts JAX's own handler there
+        interrupt.Interrupt().listen()
         if not mesh.primary():
             sys.stdout = open(os.devnull, "w")
         workdir = asked.flags.get("workdir") or os.path.join("runs", settings.name)
         export = asked.flags.get("export")
         if export is True:
             export = os.path.join(workdir, "export")
-        experiment.run(settings, workdir, export)
+        summary = experiment.run(settings, workdir, export)
+        missing = summary.attrs.get("missing")
     except InputError as error:
         if not _several():
             raise
-        _end(2, f"error: {error}")
+        _end(exit_codes.WRONG_INPUT, f"error: {error}")
     except preemption.Preempted:
         message = "Told to stop. All is saved; the same command resumes."
-        _end(preemption.EXIT_CODE, message)
+        _end(exit_codes.TOLD_TO_STOP, message)
     except KeyboardInterrupt:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _end(130, "\nInterrupted. What is finished is kept; the same command resumes.")
+        message = "\nInterrupted. What is finished is kept; the same command resumes."
+        _end(exit_codes.INTERRUPTED, message)
+    except OSError as error:
+        if not _several():
+            raise
+        _end(exit_codes.SYSTEM, _refused(error))
     except Exception:
         if not _several():
             raise
         import jax
 
         traceback.print_exc()
-        _end(1, f"error: process {jax.process_index()} failed; the others end with it")
+        message = f"error: process {jax.process_index()} failed; the others end with it"
+        _end(exit_codes.DEFECT, message)
+    if missing:
+        sys.exit(exit_codes.INCOMPLETE)
 
 
 def _several() -> bool:
@@ -136,22 +181,63 @@ def _end(code: int, message: str) -> None:
 
 
 def _configure() -> None:
-    """Sets up JAX, logging and Ctrl-C, before anything is computed."""
-    import jax
+    """Sets up JAX and logging, before anything is computed."""
+    from ddjax import switches
+    from ddjax.errors import InputError
+
+    for name in switches.set_aside():
+        print(
+            f"note: {name} is set aside, so that it changes no result", file=sys.stderr
+        )
+    try:
+        import jax
+    except ValueError as error:  # a variable that it cannot read
+        raise InputError(f"environment: {error}") from error
+    switches.check()
     from absl import logging
 
-    from ddjax.interrupt import Interrupt
-
-    logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save
+    # Orbax tells every step of a save, and the errors that it raises as well. Where one
+    # ends a save, TensorStore's threads find their event loop closed.
+    logging.set_verbosity(logging.FATAL)
+    sys.excepthook = _tell_unless_late
     # Without an accelerator every core is a device, so that the `mesh` driver can
     # train a student on each.
-    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+    count = os.environ.get("JAX_NUM_CPU_DEVICES")
+    if count is not None and (not count.isdigit() or int(count) < 1):
+        raise InputError(
+            f"JAX_NUM_CPU_DEVICES: found {count!r}, allowed is an integer from 1 on"
+        )
+    if count is None:
         jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is ours
-    # In place of Python's own handler, and only of that one, asyncio puts another while
-    # Orbax saves, and a Ctrl-C then is lost if the save ends before it is cancelled.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        Interrupt().listen()
+
+
+def _tell_unless_late(kind: type, error: BaseException, trace: Any) -> None:
+    """Prints an exception that nobody caught, but not that of a closed event loop."""
+    if kind is not RuntimeError or str(error) != "Event loop is closed":
+        sys.__excepthook__(kind, error, trace)
+
+
+def _start_devices() -> None:
+    """Finds the devices, which JAX does when it is first asked for them.
+
+    Raises:
+      InputError: there are none of the kind that the environment names.
+    """
+    import jax
+
+    from ddjax.errors import InputError
+
+    try:
+        jax.devices()
+    except Exception as error:  # an AssertionError, where a plugin is missing
+        chosen = os.environ.get("JAX_PLATFORMS", "")
+        says = str(error).partition("\n")[0] or "no such device"
+        raise InputError(
+            f"JAX_PLATFORMS: found {chosen!r}, with which JAX finds no device "
+            f"({says}); allowed are platforms that this machine has, such as cpu, or "
+            "that it is not set"
+        ) from error
 
 
 if __name__ == "__main__":

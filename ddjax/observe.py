@@ -9,6 +9,7 @@ import json
 import math
 import pathlib
 import re
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -45,9 +46,10 @@ class Metrics:
         self._file, self._events, self._station = None, None, None
         self._files = 0  # event files opened so far
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            _mend(folder / "metrics.jsonl")
-            self._file = open(folder / "metrics.jsonl", "ab")
+            with self._may_fail():
+                folder.mkdir(parents=True, exist_ok=True)
+                _mend(folder / "metrics.jsonl")
+                self._file = open(folder / "metrics.jsonl", "ab", buffering=0)
 
     def __enter__(self) -> "Metrics":
         return self
@@ -69,16 +71,29 @@ class Metrics:
         values = {name: np.asarray(value).item() for name, value in numbers.items()}
         line = {"time": round(now, 3), "station": station, "step": int(step)}
         line |= {n: v if math.isfinite(v) else None for n, v in values.items()}
-        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        if self._tensorboard:
-            self._write_event(station, int(step), values, now)
+        with self._may_fail():
+            self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+            if self._tensorboard:
+                self._write_event(station, int(step), values, now)
+
+    @contextlib.contextmanager
+    def _may_fail(self) -> Iterator[None]:
+        """Surrounds writing: where it is refused, no more is written until the next
+        training, since no result depends on it."""
+        try:
+            yield
+        except OSError as error:
+            print(f"Note: metrics are not written ({error})", file=sys.stderr)
+            if self._file is not None:
+                self._file.close()
+            self._file = self._events = None
 
     def close(self) -> None:
         """Closes the files; more cannot be written."""
         for file in (self._file, self._events):
             if file is not None:
-                file.close()
+                with self._may_fail():
+                    file.close()
         self._file = self._events = None
 
     def _write_event(self, station, step, values, now):

@@ -5,8 +5,6 @@ import threading
 
 from ddjax import mesh
 
-EXIT_CODE = 75  # told to stop, all is saved: the same command goes on
-
 _TOLD = threading.Event()
 
 

@@ -25,7 +25,33 @@ from ddjax.artifacts import (
     write,
     write_json,
 )
-from ddjax.errors import InputError
+from ddjax.errors import InputError, system_error
+from ddjax.settings import walk
+
+# What is there before `run.json`, where a run was killed that early.
+_BEFORE_MARKER = {".lock", ".tmp-run.json"}
+_FILES = {
+    "architectures.csv",
+    "dcs.csv",
+    "manifest.json",
+    "members.jsonl",
+    "metrics.jsonl",
+    "report.html",
+    "run.json",
+    "stations.csv",
+    "subset.csv",
+    "summary.csv",
+}
+_FOLDERS = {
+    "artifacts",
+    "figures",
+    "images",
+    "partial",
+    "profile",
+    "scores",
+    "subsets",
+    "tensorboard",
+}
 
 
 class Workdir:
@@ -59,22 +85,42 @@ class Workdir:
     def _open(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            entries = [e.name for e in self.path.iterdir() if e.name != ".lock"]
+            entries = {e.name: e.is_dir() for e in self.path.iterdir()}
         except OSError as error:
             raise InputError(
                 f"--workdir {self.path}: cannot be made a folder ({error.strerror})"
             ) from error
-        marker = self.path / "run.json"
-        if entries and not marker.exists():
+        others = sorted(entries.keys() - _BEFORE_MARKER)
+        if others and "run.json" not in entries:
             raise InputError(
-                f"--workdir {self.path}: holds {sorted(entries)[0]!r} but no run.json, "
+                f"--workdir {self.path}: holds {others[0]!r} but no run.json, "
                 "so it is not a ddjax workdir; choose an empty or a new folder"
             )
+        for name, is_folder in entries.items():
+            if name in (_FILES if is_folder else _FOLDERS):
+                found, wanted = ("folder", "file") if is_folder else ("file", "folder")
+                raise InputError(
+                    f"--workdir {self.path}: {name} is a {found}, allowed is a "
+                    f"{wanted}, which a run writes there; move it away"
+                )
         self._lock()
+        try:
+            self._begin(self.path / "run.json")
+        except OSError as error:
+            self.close()
+            raise InputError(
+                f"--workdir {self.path}: cannot be written ({error.strerror})"
+            ) from error
+        except InputError:
+            self.close()
+            raise
+
+    def _begin(self, marker: pathlib.Path) -> None:
+        """Checks whose folder it is, and clears what a killed run left."""
         if marker.exists():
             self._check_identity(marker)
         else:
-            self._write_marker(marker)
+            write_json(marker, self._expected())
         for folder in (self.artifacts, self.partial):
             folder.mkdir(exist_ok=True)
         for leftover in self.artifacts.glob(".tmp-*"):
@@ -95,6 +141,12 @@ class Workdir:
                 f"--workdir {self.path}: another process is running there; "
                 "wait for it or choose another folder"
             ) from None
+        except OSError as error:  # a file system without locks
+            file.close()
+            raise InputError(
+                f"--workdir {self.path}: cannot be locked ({error.strerror}); choose a "
+                "folder on another file system"
+            ) from error
         self._lock_file = file
 
     def close(self) -> None:
@@ -108,32 +160,25 @@ class Workdir:
     def __exit__(self, *exception) -> None:
         self.close()
 
-    def _write_marker(self, marker: pathlib.Path) -> None:
-        try:
-            write_json(marker, self._expected())
-        except OSError as error:
-            raise InputError(
-                f"--workdir {self.path}: cannot be written ({error.strerror})"
-            ) from error
-
     def _expected(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **self.identity}
 
     def _check_identity(self, marker: pathlib.Path) -> None:
         try:
-            found = json.loads(marker.read_text())
-        except ValueError as error:
-            self.close()
+            found = json.loads(marker.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError(f"it is a JSON {type(found).__name__}")
+        except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{marker}: is damaged ({error}); choose another --workdir"
             ) from error
-        for key, value in self._expected().items():
-            if found.get(key) != value:
-                self.close()
+        expected = self._expected()
+        for key in (*expected, *(key for key in found if key not in expected)):
+            if found.get(key) != expected.get(key):
                 raise InputError(
                     f"--workdir {self.path}: holds a run with {key} "
-                    f"{found.get(key)!r}, this one has {value!r}; "
-                    "choose another --workdir"
+                    f"{walk.shown(found.get(key))}, this one has "
+                    f"{walk.shown(expected.get(key))}; choose another --workdir"
                 )
 
     def station(
@@ -176,9 +221,17 @@ class Workdir:
             sync(self.artifacts)
             shutil.rmtree(self.partial / f"{kind}-{address}", ignore_errors=True)
 
-        mesh.first(begin)
-        draft = make(temporary)
-        mesh.first(finish)
+        try:
+            mesh.first(begin)
+            draft = make(temporary)
+            mesh.first(finish)
+        except Exception as error:
+            refused = system_error(error, self.path)
+            if refused is None:
+                raise
+            # Such as a full disk: halves would only take more room.
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise refused from error
         return dataclasses.replace(load(path, kind, advice, address), reused=False)
 
     def partial_folder(

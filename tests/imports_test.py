@@ -12,6 +12,7 @@ from ddjax.stations.evidence import gather
 from ddjax.stations.exports import write_exports
 from ddjax.stations.imports import file_digests, imported_path, remarks
 from ddjax.stations.opening import open_context
+from ddjax.stations.parts import Parts
 from ddjax.stations.students import Students
 from ddjax.stations.subsets import scores_of, subset_of, subsets_station
 from ddjax.workdir import Workdir
@@ -53,7 +54,7 @@ def exported(source, tmp_path_factory):
         [("el2n_best_window", regime, IPC, at) for regime, at in windows.items()],
         columns=columns,
     )
-    write_exports(context, members, {IPC: subsets})
+    write_exports(context, Parts(), members, {IPC: subsets})
     return folder, context, subsets
 
 

@@ -11,7 +11,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     {
         "errors",
+        "exit_codes",
         "interrupt",
+        "keys",
+        "console",
+        "switches",
         "artifacts",
         "command",
         "config_files",

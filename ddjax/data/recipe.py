@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ddjax import keys
 from ddjax.errors import InputError
 from ddjax.settings.augment import DSA_OPERATIONS
 
@@ -173,7 +174,7 @@ def view_key(
     purpose: int, seed: jax.Array, epoch: jax.Array, example_id: jax.Array
 ) -> jax.Array:
     """The typed key of one purpose at one view, whatever JAX's default generator."""
-    key = jax.random.key(0, impl="threefry2x32")
+    key = keys.key(0)
     for number in (seed, purpose, epoch, example_id):
         key = jax.random.fold_in(key, number)
     return key

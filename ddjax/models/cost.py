@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from ddjax import keys
 from ddjax.models.functional import Network
 
 # What a number can come from.
@@ -54,7 +55,7 @@ def _measure(network):
     """Returns (parameters, multiply-adds)."""
     layers = dataclasses.replace(network.module.layers, lowering="direct")
     module = network.module.clone(layers=layers)
-    key = jax.eval_shape(lambda: jax.random.key(0))
+    key = jax.eval_shape(lambda: keys.key(0))
     image = jax.ShapeDtypeStruct((1, *network.image_shape), jnp.float32)
     trace = jax.make_jaxpr(module.init_with_output, return_shape=True)
     closed, (_, variables) = trace(key, image)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
 
+from ddjax import keys
 from ddjax.errors import InputError
 from ddjax.models.conv import Conv
 from ddjax.models.norm import BatchNorm
@@ -163,7 +164,7 @@ class Network:
     def layers(self) -> tuple[str, ...]:
         """The names of the layers inside, such as `features.1` or `layer2.0/conv1`."""
         images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
-        variables = jax.eval_shape(self.init, jax.random.key(0))
+        variables = jax.eval_shape(self.init, keys.key(0))
         return tuple(jax.eval_shape(self._outputs, variables, images))
 
     @functools.cached_property
@@ -177,7 +178,7 @@ class Network:
             return call(*args, **kwargs)
 
         with nn.intercept_methods(look):
-            jax.eval_shape(self.init, jax.random.key(0))
+            jax.eval_shape(self.init, keys.key(0))
         return dense[-1]
 
     def _rescaled(self, images_BHWC):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from ddjax import models
+from ddjax import keys, models
 from ddjax.artifacts import write_file
 from ddjax.errors import InputError
 from ddjax.models import options, swin
@@ -145,7 +145,7 @@ def _axes(path, rank):
 def _expected(name, told):
     """Name in PyTorch -> (path, shape in PyTorch's layout), without computing any."""
     network = models.network(name, told.num_classes, told.image_shape, **told.options)
-    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    shapes = jax.eval_shape(network.init, keys.key(0))
     found = {}
     for path, leaf in traverse_util.flatten_dict(shapes).items():
         axes = _axes(path, leaf.ndim)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ddjax.errors import InputError
 from ddjax.report.correlation import spearman
-from ddjax.report.plots import new_figure
+from ddjax.report.plots import new_figure, plain_style
 from ddjax.report.statistics import (
     FULL,
     RANDOM,
@@ -60,6 +60,7 @@ def by_architecture(members: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+@plain_style()
 def architectures_figure(table: pd.DataFrame) -> Figure:
     """Accuracy and gap to random of every selection under every judge.
 

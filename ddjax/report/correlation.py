@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ddjax.errors import InputError
-from ddjax.report.plots import new_figure
+from ddjax.report.plots import new_figure, plain_style
 from ddjax.report.statistics import ordered_regimes
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def dcs(surrogates: Mapping[str, ArrayLike], losses: ArrayLike) -> pd.DataFrame:
     return table.iloc[strongest].reset_index(drop=True)
 
 
+@plain_style()
 def dcs_figure(tables: Mapping[tuple[str, int], pd.DataFrame]) -> Figure:
     """The DCS of each surrogate, a panel for each label regime and budget.
 

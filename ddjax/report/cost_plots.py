@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.report.plots import Style, method_styles, new_figure
+from ddjax.report.plots import Style, method_styles, new_figure, plain_style
 from ddjax.report.selection_plots import compared, limit_of, steps_between
 from ddjax.report.statistics import FULL, RANDOM, ordered_methods, ordered_regimes
 
@@ -30,6 +30,7 @@ _COSTS = {
 }
 
 
+@plain_style()
 def cost_figure(
     summary: pd.DataFrame, styles: Mapping[str, Style] | None = None
 ) -> Figure:

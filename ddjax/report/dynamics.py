@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.report.plots import Style, method_styles, new_figure
+from ddjax.report.plots import Style, method_styles, new_figure, plain_style
 from ddjax.report.statistics import FULL, ordered_methods, ordered_regimes
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _CURVES = {"train_curve": "on the set's own images", "test_curve": "on test images"}
 
 
+@plain_style()
 def dynamics_figure(
     members: pd.DataFrame, styles: Mapping[str, Style] | None = None
 ) -> Figure:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddjax.report.plots import new_figure
+from ddjax.report.plots import new_figure, plain_style
 from ddjax.report.statistics import FULL, RANDOM, REFERENCE, ordered_regimes, students
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _COLOURS = ("#332288", "#CC6677", "#117733", "#88CCEE", "#AA4499", "#999933", "#
 _MARKERS = ("s", "^", "D", "v", "P", "X", "o", "<", ">", "p")
 
 
+@plain_style()
 def labels_figure(summary: pd.DataFrame) -> Figure:
     """Test accuracy of random subsets by labels, one panel per budget.
 
@@ -67,6 +68,7 @@ def labels_figure(summary: pd.DataFrame) -> Figure:
     return figure
 
 
+@plain_style()
 def bytes_figure(summary: pd.DataFrame) -> Figure:
     """Test accuracy of random subsets against the bytes of their labels.
 
@@ -80,6 +82,8 @@ def bytes_figure(summary: pd.DataFrame) -> Figure:
         thin vertical lines are 1, 10, 40, 80 and 200 times fewer bytes than float16
         labels of every view, where the study has those.
     """
+    from matplotlib.ticker import LogFormatter  # of powers without mathematics
+
     rows = students(summary)
     rows = rows[rows["method"] == RANDOM]
     stored = rows[rows["label_bytes"].notna()]
@@ -104,6 +108,8 @@ def bytes_figure(summary: pd.DataFrame) -> Figure:
             )
         _reference(axes.axhline, rows, ipc)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(LogFormatter())
+        axes.xaxis.set_minor_formatter(LogFormatter())
         half = part.loc[part["regime"] == "fp16", "label_bytes"]
         for factor in (1, 10, 40, 80, 200) if len(half) else ():
             place = float(half.iloc[0]) / factor

@@ -7,9 +7,11 @@ method keeps its colour and marker in all of them.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +60,20 @@ class Style:
     marker: str
 
 
+@contextlib.contextmanager
+def plain_style() -> Iterator[None]:
+    """Surrounds drawing: all is drawn alike, whatever a user's matplotlibrc says.
+
+    Names are taken as they are: one such as "$_$" is no formula.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams["text.parse_math"] = False
+        yield
+
+
 def method_styles(methods: Iterable[str]) -> dict[str, Style]:
     """One colour and marker per method: random grey, full black, others by order.
 
@@ -76,6 +92,7 @@ def method_styles(methods: Iterable[str]) -> dict[str, Style]:
     return styles
 
 
+@plain_style()
 def accuracy_figure(
     summary: pd.DataFrame, styles: Mapping[str, Style] | None = None
 ) -> Figure:
@@ -104,6 +121,7 @@ def accuracy_figure(
     return figure
 
 
+@plain_style()
 def gap_figure(
     summary: pd.DataFrame, styles: Mapping[str, Style] | None = None
 ) -> Figure:
@@ -134,6 +152,7 @@ def gap_figure(
     return figure
 
 
+@plain_style()
 def difficulty_figure(
     scores: np.ndarray,
     score_name: str,
@@ -210,7 +229,12 @@ def save_png(figure: Figure, path: str | os.PathLike) -> None:
         path: file to create or replace; its folder must exist.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=figure.dpi, metadata={"Software": None})
+    with plain_style(), warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", r"Glyph \d+")
+        figure.savefig(
+            buffer, format="png", dpi=figure.dpi, metadata={"Software": None}
+        )
     write_file(path, buffer.getvalue())
 
 

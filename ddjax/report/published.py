@@ -229,7 +229,8 @@ def _rows() -> pd.DataFrame:
     """The accuracies of published.csv that a recipe stands for."""
     import pandas as pd
 
-    with resources.files("ddjax.report").joinpath("published.csv").open() as file:
+    path = resources.files("ddjax.report").joinpath("published.csv")
+    with path.open(encoding="utf-8") as file:
         rows = pd.read_csv(
             file, keep_default_na=False, na_values={"std": "", "ipc": ""}
         )

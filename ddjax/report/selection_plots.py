@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.report.plots import check_subsets, new_figure
+from ddjax.report.plots import check_subsets, new_figure, plain_style
 from ddjax.report.statistics import (
     FULL,
     RANDOM,
@@ -34,6 +34,7 @@ _DARK = 0.65  # share of the colour scale from which text is white
 _BOX = np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])
 
 
+@plain_style()
 def matrix_figure(summary: pd.DataFrame) -> Figure:
     """Paired gap to random of every selection at every budget, a panel per regime.
 
@@ -78,6 +79,7 @@ def matrix_figure(summary: pd.DataFrame) -> Figure:
     return figure
 
 
+@plain_style()
 def correlation_figure(scores: Mapping[str, np.ndarray]) -> Figure:
     """Spearman rank correlation between every two scores.
 
@@ -113,6 +115,7 @@ def correlation_figure(scores: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
+@plain_style()
 def overlap_figure(
     subsets: Mapping[str, np.ndarray], count: int | None = None
 ) -> Figure:

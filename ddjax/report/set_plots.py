@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.report.plots import Style, method_styles, new_figure
+from ddjax.report.plots import Style, method_styles, new_figure, plain_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +22,7 @@ _SPREAD = 0.26  # of the dots, in rows
 _GOLDEN = 0.6180339887498949  # multiples of it fill an interval evenly
 
 
+@plain_style()
 def set_difficulty_figure(
     real: np.ndarray,
     sets: Mapping[str, np.ndarray],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.report.plots import check_subsets, new_figure
+from ddjax.report.plots import check_subsets, new_figure, plain_style
 from ddjax.report.statistics import ordered_methods
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _GAPS = (2, 6, 10)  # pixels between images, between methods, between classes
 _DPI = 100
 
 
+@plain_style()
 def contact_sheet(
     images: np.ndarray,
     labels: np.ndarray,
@@ -126,8 +127,9 @@ def _thumbnail(image_HWC: np.ndarray) -> np.ndarray:
         factor = round(_THUMBNAIL / longest)
         return image.repeat(factor, 0).repeat(factor, 1)
     factor = -(-longest // _THUMBNAIL)
-    height, width = height // factor, width // factor
-    blocks = image[: height * factor, : width * factor].reshape(
-        height, factor, width, factor, 3
+    high, wide = min(factor, height), min(factor, width)  # of a block of pixels
+    height, width = height // high, width // wide
+    blocks = image[: height * high, : width * wide].reshape(
+        height, high, width, wide, 3
     )
     return blocks.mean((1, 3)).round().astype(np.uint8)

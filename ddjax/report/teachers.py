@@ -16,13 +16,14 @@ import numpy as np
 from ddjax.artifacts import write_file
 from ddjax.errors import InputError
 from ddjax.report.html import cost_table, embedded, flat, template
-from ddjax.report.plots import method_styles, new_figure
+from ddjax.report.plots import method_styles, new_figure, plain_style
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 
+@plain_style()
 def learning_curve_figure(
     trainings: Mapping[str, Mapping[str, np.ndarray]],
 ) -> Figure:

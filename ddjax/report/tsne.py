@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.report.plots import new_figure
+from ddjax.report.plots import new_figure, plain_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +34,7 @@ _PALE = 0.35  # share of the colour in a real image's dot
 _SIDE = 2.6  # inches a panel
 
 
+@plain_style()
 def tsne_figure(
     points: np.ndarray,
     labels: np.ndarray,

@@ -104,8 +104,10 @@ def check(settings: Any, key: str = "") -> None:
         for field in dataclasses.fields(section):
             for name in getattr(section, field.name) if entry_kind(field) else ():
                 entry = f"{join(place, field.name)}.{name}"
-                allowed = "ASCII letters, digits and _, no digit first"
-                require(name.isidentifier() and name.isascii(), entry, name, allowed)
+                # Files, columns and a figure's legend are called by it.
+                allowed = "at most 60 ASCII letters, digits and _, a letter first"
+                fits = name.isidentifier() and name.isascii() and len(name) <= 60
+                require(fits and name[0] != "_", entry, name, allowed)
         if hasattr(section, "check"):
             section.check(place)
 

@@ -19,7 +19,7 @@ from ddjax.data.source import Source
 from ddjax.errors import InputError
 from ddjax.models import Network
 from ddjax.settings import Teacher as TeacherSettings
-from ddjax.stations.manifest import check_listed, check_manifest, check_weights
+from ddjax.stations.bundle_manifest import check_listed, check_manifest, check_weights
 from ddjax.train import checkpoint
 
 WEIGHTS = "weights"
@@ -125,7 +125,7 @@ def _network(artifact: Artifact) -> Network:
             tuple(info["image_shape"]),
             **options,
         )
-        jax.eval_shape(network.init, jax.random.key(0))
+        jax.eval_shape(network.init, keys.key(0))
     except (InputError, TypeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
@@ -136,7 +136,7 @@ def _network(artifact: Artifact) -> Network:
 
 def _variables(path: pathlib.Path, network: Network) -> Any:
     """Returns the weights in a bundle, which are checked against the network."""
-    like = jax.eval_shape(network.init, jax.random.key(0))
+    like = jax.eval_shape(network.init, keys.key(0))
     try:
         found = checkpoint.read_shapes(path)
         check_weights(path, found, checkpoint.shapes_of(like))

@@ -1,9 +1,12 @@
 """What is checked before any compute: settings against names, data and the device."""
 
+import unicodedata
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 
-from ddjax import catalogue, distill, mesh, select
+from ddjax import catalogue, distill, keys, mesh, select
 from ddjax.errors import InputError, named
 from ddjax.labels import codecs
 from ddjax.models import Network
@@ -58,6 +61,7 @@ def check(context: Context) -> None:
     Raises:
       InputError: see the message; nothing has been written.
     """
+    check_classes(context.source.classes)
     settings, asked = context.settings, asked_teachers(context)
     networks = {name: check_teacher(context, name) for name in asked}
     for name in dict.fromkeys(("teacher", *asked)):
@@ -89,7 +93,23 @@ def check(context: Context) -> None:
             with named("", codec=f"labels.{regime}.codec"):
                 codecs.parse(codec).check(context.source.num_classes)
     for judge in (context, *map(context.with_student, settings.transfer)):
-        jax.eval_shape(judge.student_network.init, jax.random.key(0))
+        jax.eval_shape(judge.student_network.init, keys.key(0))
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """Checks that the names of classes can be shown and written.
+
+    Raises:
+      InputError: one is no text, or has characters that end lines or steer terminals.
+    """
+    for name in classes:
+        odd = [c for c in name if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
+        if odd or not name:
+            why = f"with {ascii(odd[0])}, which is no text" if odd else "of no letter"
+            raise InputError(
+                f"data.source: found the class {ascii(name)} {why}, allowed are names "
+                "of printable characters in UTF-8; rename it"
+            )
 
 
 def check_devices(context: Context) -> None:
@@ -136,7 +156,7 @@ def _check_image_sets(
         if "patches" in method.sections(entry):
             _check_patches(context, f"distill.{name}.patches", entry, smallest)
         for teacher in entry.teachers if method.section == "recover" else ():
-            variables = jax.eval_shape(networks[teacher].init, jax.random.key(0))
+            variables = jax.eval_shape(networks[teacher].init, keys.key(0))
             if "batch_stats" not in variables:
                 raise InputError(
                     f"distill.{name}.teachers: found {teacher!r}, which has no batch "

@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from ddjax import select
+from ddjax import keys, select
 from ddjax.artifacts import Artifact, Cost
 from ddjax.scores import LastLayer
 from ddjax.stations.context import Context
@@ -97,7 +97,7 @@ class Evidence:
 
 def subset_key(seed: int, ipc: int) -> jax.Array:
     """Returns the key of a seed's selections at a budget."""
-    return jax.random.fold_in(jax.random.key(seed), ipc)
+    return jax.random.fold_in(keys.key(seed), ipc)
 
 
 def gather(

@@ -13,14 +13,20 @@ from ddjax.data.source import Source
 from ddjax.stations.context import Context
 from ddjax.stations.images import ImageSets
 from ddjax.stations.needs import method_of
+from ddjax.stations.parts import Parts
 from ddjax.stations.subsets import chosen_start, scores_of, subset_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_FORMULA = ("=", "+", "-", "@")  # what one begins with
+
 
 def write_exports(
-    context: Context, members: pd.DataFrame, subsets: dict[int, Artifact]
+    context: Context,
+    parts: Parts,
+    members: pd.DataFrame,
+    subsets: dict[int, Artifact],
 ) -> None:
     """Writes `scores/ipcI_seedS.csv` and `subsets/METHOD_ipcI_seedS.csv`.
 
@@ -31,6 +37,7 @@ def write_exports(
 
     Args:
       context: the run.
+      parts: takes note of files that cannot be written.
       members: one row a student, with the windows that searches picked.
       subsets: budget -> artifact.
     """
@@ -40,14 +47,16 @@ def write_exports(
     source, ids = context.source, context.pool.ids
     count = len(source.train)
     for kind in ("scores", "subsets"):
-        (folder / kind).mkdir(exist_ok=True)
+        with parts.part(kind):
+            (folder / kind).mkdir(exist_ok=True)
     for ipc, artifact in subsets.items():
         for row, seed in enumerate(settings.protocol.seeds):
             end = f"ipc{ipc}_seed{seed}.csv"
             scores = scores_of(artifact, row)
             if scores:
                 path = folder / "scores" / end
-                data.write_scores(path, ids, scores, count, texts_of(source, ids))
+                with parts.part(f"scores/{end}"):
+                    data.write_scores(path, ids, scores, count, texts_of(source, ids))
             for name in settings.select.methods:
                 searches = method_of(context, name).searches
                 for regime in settings.regimes if searches else ("",):
@@ -56,7 +65,8 @@ def write_exports(
                     stem = f"{name}_{regime}" if regime else name
                     path = folder / "subsets" / f"{stem}_{end}"
                     chosen = ids[positions]
-                    data.write_subset(path, chosen, texts_of(source, chosen))
+                    with parts.part(f"subsets/{path.name}"):
+                        data.write_subset(path, chosen, texts_of(source, chosen))
 
 
 def texts_of(source: Source, ids: np.ndarray) -> dict[str, list[str]]:
@@ -67,14 +77,25 @@ def texts_of(source: Source, ids: np.ndarray) -> dict[str, list[str]]:
       ids: [n] int.
     """
     found = data.texts(source, ids)
+    if "class" in found:
+        found["class"] = [_cell(name) for name in found["class"]]
     return {name: texts for name, texts in found.items() if name != "label"}
 
 
-def write_images(context: Context, sets: dict[int, dict[str, ImageSets]]) -> None:
+def _cell(text: str) -> str:
+    """Returns a text that a spreadsheet takes for a text, not for a formula."""
+    number = text[1:].replace(".", "", 1).isdigit()
+    return f"'{text}" if text[:1] in _FORMULA and not number else text
+
+
+def write_images(
+    context: Context, parts: Parts, sets: dict[int, dict[str, ImageSets]]
+) -> None:
     """Writes each made image set as PNG: `images/NAME_ipcI_seedS/CLASS/*.png`.
 
     Args:
       context: the run.
+      parts: takes note of sets that cannot be written.
       sets: budget -> entry of `distill` -> its image sets.
     """
     if not mesh.primary():
@@ -88,9 +109,10 @@ def write_images(context: Context, sets: dict[int, dict[str, ImageSets]]) -> Non
                     continue
                 written.add(positions[0])
                 folder = context.workdir.path / "images" / f"{name}_ipc{ipc}_seed{seed}"
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.parent.mkdir(exist_ok=True)
-                chosen = made.context.pool.take(positions)
-                data.write_image_set(
-                    chosen.images, chosen.labels, context.source.classes, folder
-                )
+                with parts.part(f"images/{folder.name}"):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    folder.parent.mkdir(exist_ok=True)
+                    chosen = made.context.pool.take(positions)
+                    data.write_image_set(
+                        chosen.images, chosen.labels, context.source.classes, folder
+                    )

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ddjax import distill, models
+from ddjax import distill, keys, models
 from ddjax.distill import crops, recover
 from ddjax.distill.statistics import measures_of
 from ddjax.models import Network
@@ -112,7 +112,7 @@ def student_program(context: Context, regime: str) -> student.Program:
 
 def variables_of(network: Network) -> Any:
     """Returns the shapes of a network's variables."""
-    return jax.eval_shape(network.init, jax.random.key(0))
+    return jax.eval_shape(network.init, keys.key(0))
 
 
 def forward(network: Network, images: int) -> Traceable:
@@ -223,7 +223,7 @@ def crop_scoring(network: Network, settings: Patches, images: int) -> Traceable:
     arguments = (
         *(network, settings.crops, size, "lowest", images),
         variables_of(network),
-        jax.eval_shape(lambda: jax.random.key(0)),
+        jax.eval_shape(lambda: keys.key(0)),
         *(pair, channels, channels),
         _array((images, *shape), jnp.uint8),
         *(integers, integers),
@@ -277,7 +277,7 @@ def _kept(network: Network, images: int) -> int:
 
         return jax.vjp(logits, variables["params"])[1]
 
-    key = jax.eval_shape(lambda: jax.random.key(0))
+    key = jax.eval_shape(lambda: keys.key(0))
     kept = jax.tree.leaves(jax.eval_shape(linearised, variables, shown, key))
     return sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ddjax import data, mesh, report
 from ddjax.artifacts import Artifact
+from ddjax.console import shown_path
 from ddjax.data import class_export
 from ddjax.stations.context import Context
 from ddjax.stations.exports import texts_of
@@ -88,7 +89,7 @@ def write_recommended(
         data.write_subset(path, found.ids, texts_of(source, found.ids))
     lines = [
         found.text,
-        f"its {len(found.ids)} images are listed in {os.path.relpath(path)}",
+        f"its {len(found.ids)} images are listed in {shown_path(path)}",
     ]
     if export is not None:
         described = found.choice | {"text": found.text}

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import json
-import math
 import os
 import pathlib
-import platform
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from ddjax import artifacts, mesh, report
 from ddjax.artifacts import Artifact, Cost
+from ddjax.console import shown_path
 from ddjax.report.statistics import FULL
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence
 from ddjax.stations.exports import write_exports, write_images
-from ddjax.stations.figures import draw
+from ddjax.stations.figures import draw, write_figures
 from ddjax.stations.images import ImageSets
+from ddjax.stations.manifest import finite, manifest_of
+from ddjax.stations.parts import Parts
 from ddjax.stations.recommended import recommend, write_recommended
 from ddjax.stations.students import Outcome
 from ddjax.stations.surrogates import dcs_tables
@@ -115,65 +116,137 @@ def write(
       export: folder for the images of the recommended subset; None: none.
 
     Returns:
-      The summary.
+      The summary; `attrs["missing"]` says which parts could not be written.
     """
     import pandas as pd
 
-    folder = context.workdir.path
-    lines = [json.dumps(_finite(row), allow_nan=False) for row in rows]
-    artifacts.write_file(folder / "members.jsonl", ("\n".join(lines) + "\n").encode())
+    folder, parts = context.workdir.path, Parts()
     everyone = pd.DataFrame(rows)
     members = everyone[everyone["network"] == rows[0]["network"]]
     summary = report.with_label_effect(report.summarise(members), members)
-    report.write_csv(summary, folder / "summary.csv")
-    write_exports(context, members, subsets)
-    write_images(context, sets)
-    answer = recommend(context, members, summary, subsets)
+    with parts.part("members.jsonl"):
+        lines = [json.dumps(finite(row), allow_nan=False) + "\n" for row in rows]
+        artifacts.write_file(folder / "members.jsonl", "".join(lines).encode())
+    with parts.part("summary.csv"):
+        report.write_csv(summary, folder / "summary.csv")
+    write_exports(context, parts, members, subsets)
+    write_images(context, parts, sets)
+    answer, tables, published = None, {}, None
+    with parts.part("the recommended subset"):
+        answer = recommend(context, members, summary, subsets)
+    with parts.part("dcs.csv"):
+        tables = _write_dcs(context, members, subsets, evidence)
+    figures = draw(
+        context, parts, members, summary, subsets, sets, evidence, tables, teachers
+    )
+    if context.settings.transfer:
+        with parts.part("architectures.csv"):
+            networks = report.by_architecture(everyone)
+            report.write_csv(networks, folder / "architectures.csv")
+            make = functools.partial(report.architectures_figure, networks)
+            drawn = [("Every judge", make, "architectures")]
+            figures = write_figures(context, parts, drawn) + figures
+    figures += learning_curves(context, parts, teachers)
+    with parts.part("the comparison with published numbers"):
+        source = context.source
+        published = report.beside(
+            context.settings, source.shape, source.num_classes, summary
+        )
+    told = [answer.text] if answer else []
+    with parts.part("subset.csv or the export"):
+        told = write_recommended(context, answer, export)
+    failures = everyone[everyone["status"] == "failed"]
+    _write_report(
+        context,
+        parts,
+        notes,
+        report.write_html,
+        summary=summary,
+        figures=figures,
+        failures=failures[_FAILURE].to_dict("records"),
+        published=published,
+        recommended=answer.text if answer else "",
+    )
+    print()
+    with parts.part("the table on the console"):
+        print(report.console_table(summary))
+        if published is not None and len(published):
+            print(f"\nPublished numbers. {report.EXPLANATION}")
+            print(published.to_string(index=False))
+    _end(context, parts, notes, told)
+    summary.attrs["missing"] = parts.missing
+    return summary
+
+
+def _write_dcs(
+    context: Context,
+    members: pd.DataFrame,
+    subsets: dict[int, Artifact],
+    evidence: dict[int, Evidence],
+) -> dict[tuple[str, int], pd.DataFrame]:
+    """Writes dcs.csv, if there is anything in it, and returns its tables."""
+    import pandas as pd
+
     tables = dcs_tables(context, members, subsets, evidence)
     if tables:
         table = pd.concat(tables, names=["regime", "ipc"]).reset_index([0, 1])
         text = table.round(4).to_csv(index=False)
-        artifacts.write_file(folder / "dcs.csv", text.encode())
-    figures = draw(context, members, summary, subsets, sets, evidence, tables, teachers)
-    if context.settings.transfer:
-        networks = report.by_architecture(everyone)
-        report.write_csv(networks, folder / "architectures.csv")
-        drawn = report.architectures_figure(networks)
-        figures.insert(0, _picture(context, "Every judge", drawn, "architectures"))
-    figures += learning_curves(context, teachers)
-    source = context.source
-    published = report.beside(
-        context.settings, source.shape, source.num_classes, summary
-    )
-    manifest = write_manifest(context, notes)
-    failures = everyone[everyone["status"] == "failed"]
-    if mesh.primary():
-        report.write_html(
-            folder / "report.html",
-            title=f"{context.settings.name} on {context.source.name}",
-            summary=summary,
-            figures=figures,
-            settings=manifest["settings"],
-            costs=context.costs,
-            environment=manifest["environment"] | {"source": manifest["source"]},
-            failures=failures[_FAILURE].to_dict("records"),
-            notes=notes,
-            published=published,
-            recommended=answer.text if answer else "",
+        artifacts.write_file(context.workdir.path / "dcs.csv", text.encode())
+    return tables
+
+
+def _write_report(
+    context: Context,
+    parts: Parts,
+    notes: list[str],
+    write_html: Callable[..., None],
+    **shown: Any,
+) -> None:
+    """Writes report.html and manifest.json, which say what else is missing.
+
+    Args:
+      context: the run.
+      parts: those that failed so far.
+      notes: remarks on the validity of the results.
+      write_html: of `report`.
+      **shown: what the report shows besides what the manifest says.
+    """
+    folder = context.workdir.path
+    manifest = manifest_of(context, notes + parts.missing)
+    with parts.part("report.html"):
+        if mesh.primary():
+            write_html(
+                folder / "report.html",
+                title=f"{context.settings.name} on {context.source.name}",
+                settings=manifest["settings"],
+                costs=context.costs,
+                environment=manifest["environment"] | {"source": manifest["source"]},
+                notes=notes + parts.missing,
+                **shown,
+            )
+    with parts.part("stations.csv"):
+        table = station_table(context.costs)
+        text = table.round({"seconds": 3, "compile_seconds": 3, "share": 4}).to_csv(
+            index=False, float_format="%.6g"
         )
-    print()
-    print(report.console_table(summary))
-    if len(published):
-        print(f"\nPublished numbers. {report.EXPLANATION}")
-        print(published.to_string(index=False))
-    for note in notes:
+        artifacts.write_file(folder / "stations.csv", text.encode())
+    with parts.part("manifest.json"):
+        manifest["notes"] = notes + parts.missing
+        artifacts.write_json(folder / "manifest.json", finite(manifest))
+
+
+def _end(context: Context, parts: Parts, notes: list[str], told: list[str]) -> None:
+    """Prints what stands below the table of results."""
+    for note in notes + parts.missing:
         print(f"Note: {note}")
-    _tell_stations(context)
+    with parts.part("the table of stations on the console"):
+        _tell_stations(context)
     print()
-    for line in write_recommended(context, answer, export):
+    for line in told:
         context.say(line)
-    context.say(f"report: {os.path.relpath(folder / 'report.html')}")
-    return summary
+    path = context.workdir.path / "report.html"
+    there = path.is_file()
+    context.say(f"report: {shown_path(path)}" if there else "there is no report.html")
 
 
 def write_teachers(
@@ -186,11 +259,11 @@ def write_teachers(
 
     Returns:
       The summary: teacher, network, parameters, epoch, validation and test accuracy in
-      percent, and the bundle's folder.
+      percent, and the bundle's folder; `attrs` as of `write`.
     """
     import pandas as pd
 
-    folder, rows = context.workdir.path, []
+    folder, parts, rows = context.workdir.path, Parts(), []
     for name, teacher in teachers.items():
         artifact = teacher.artifact
         described, info = artifact.manifest["settings"], artifact.info
@@ -204,30 +277,21 @@ def write_teachers(
                 "epoch": epoch,
                 "validation_accuracy": accuracy["validation"],
                 "test_accuracy": accuracy["test"],
-                "bundle": os.path.relpath(artifact.path),
+                "bundle": shown_path(artifact.path),
             }
             for epoch, accuracy in seen.items()
         ]
     summary = pd.DataFrame(rows)
-    artifacts.write_file(folder / "summary.csv", summary.to_csv(index=False).encode())
-    manifest = write_manifest(context, notes)
-    if mesh.primary():
-        report.write_teachers_html(
-            folder / "report.html",
-            title=f"{context.settings.name} on {context.source.name}",
-            table=summary,
-            figures=learning_curves(context, teachers),
-            settings=manifest["settings"],
-            costs=context.costs,
-            environment=manifest["environment"] | {"source": manifest["source"]},
-            notes=notes,
-        )
+    with parts.part("summary.csv"):
+        text = summary.to_csv(index=False)
+        artifacts.write_file(folder / "summary.csv", text.encode())
+    figures = learning_curves(context, parts, teachers)
+    make = report.write_teachers_html
+    _write_report(context, parts, notes, make, table=summary, figures=figures)
     print()
     print(summary.to_string(index=False, float_format="%.2f"))
-    for note in notes:
-        print(f"Note: {note}")
-    _tell_stations(context)
-    context.say(f"report: {os.path.relpath(folder / 'report.html')}")
+    _end(context, parts, notes, [])
+    summary.attrs["missing"] = parts.missing
     return summary
 
 
@@ -259,15 +323,10 @@ def station_table(costs: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _tell_stations(context: Context) -> None:
-    """Writes stations.csv, and prints the stations that took longest."""
+    """Prints the stations that took longest."""
     import pandas as pd
 
     table = station_table(context.costs)
-    path = context.workdir.path / "stations.csv"
-    text = table.round({"seconds": 3, "compile_seconds": 3, "share": 4}).to_csv(
-        index=False, float_format="%.6g"
-    )
-    artifacts.write_file(path, text.encode())
     longest = table.nlargest(_DEAREST, "share")
     shown = pd.DataFrame(
         {
@@ -279,12 +338,12 @@ def _tell_stations(context: Context) -> None:
             "": longest["reused"].map({True: "reused", False: ""}),
         }
     )
-    print(f"\nThe dearest of {len(table)} stations; all are in {path.name}")
+    print(f"\nThe dearest of {len(table)} stations; all are in stations.csv")
     print(shown.to_string(index=False, na_rep="–"))
 
 
 def learning_curves(
-    context: Context, teachers: dict[str, Teacher]
+    context: Context, parts: Parts, teachers: dict[str, Teacher]
 ) -> list[tuple[str, pathlib.Path]]:
     """Writes figures/teachers.png for the teachers that were trained, if any."""
     trainings = {
@@ -294,50 +353,9 @@ def learning_curves(
     }
     if not trainings:
         return []
-    figure = report.learning_curve_figure(trainings)
-    return [_picture(context, "Learning curves of the teachers", figure, "teachers")]
-
-
-def _picture(context: Context, caption: str, figure, name: str):
-    """Writes a figure; returns (caption, path)."""
-    path = context.workdir.path / "figures" / f"{name}.png"
-    path.parent.mkdir(exist_ok=True)
-    report.save_png(figure, path)
-    return caption, path
-
-
-def write_manifest(context: Context, notes: list[str]) -> dict[str, Any]:
-    """Writes manifest.json: what was run, on what, at which cost; and returns it."""
-    manifest = {
-        "settings": dataclasses.asdict(context.settings),
-        "source": {
-            "name": context.source.name,
-            "digest": context.source.digest,
-            "classes": list(context.source.classes),
-            "shape": list(context.source.shape),
-            "remarks": list(context.source.remarks),
-            "pool": len(context.pool),
-            "validation": len(context.validation),
-            "test": len(context.test),
-        },
-        "environment": environment(),
-        "notes": notes,
-        "costs": context.costs,
-    }
-    path = context.workdir.path / "manifest.json"
-    artifacts.write_json(path, _finite(manifest))
-    return manifest
-
-
-def environment() -> dict[str, Any]:
-    """Returns what the numbers were made with."""
-    return {
-        "versions": artifacts.versions(),
-        "backend": jax.default_backend(),
-        "devices": [str(device.device_kind) for device in jax.local_devices()],
-        "processors": os.cpu_count(),
-        "machine": platform.machine(),
-    }
+    make = functools.partial(report.learning_curve_figure, trainings)
+    drawn = [("Learning curves of the teachers", make, "teachers")]
+    return write_figures(context, parts, drawn)
 
 
 def learning_rate_notes(
@@ -366,14 +384,3 @@ def learning_rate_notes(
 
 def _what(method: str) -> str:
     return "the full data" if method == FULL else "subsets"
-
-
-def _finite(value: Any) -> Any:
-    """Returns a JSON value with None for numbers that JSON cannot hold."""
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

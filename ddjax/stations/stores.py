@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
-from ddjax import mesh
+from ddjax import keys, mesh
 from ddjax.artifacts import Artifact, Cost, Draft, digest
 from ddjax.labels import LabelStore, codecs, labeller
 from ddjax.stations.bundle import Teacher
@@ -134,7 +133,7 @@ class Stores:
                     else:
                         rows = [fine.read(epoch, ids) for epoch in some]
                     rows = np.concatenate(rows)[:_FIT_LABELS]
-                    fitted = fitted.fit(jax.random.key(0), rows)
+                    fitted = fitted.fit(keys.key(0), rows)
                 create = functools.partial(
                     LabelStore.create,
                     path,

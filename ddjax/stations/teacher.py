@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ddjax import artifacts, mesh, models, regular
+from ddjax import artifacts, keys, mesh, models, regular
 from ddjax.artifacts import Artifact, Cost, Draft
 from ddjax.errors import InputError, named
 from ddjax.labels import teacher_logits
@@ -65,7 +65,7 @@ def check_teacher(context: Context, name: str) -> Network:
     if settings.path:
         return load_teacher(context, name).network
     network = context.teacher_network(name)
-    jax.eval_shape(network.init, jax.random.key(0))
+    jax.eval_shape(network.init, keys.key(0))
     return network
 
 
@@ -205,7 +205,7 @@ def _accuracies(context: Context, network: Network, variables: Any) -> dict[str,
 
 def _info(context: Context, network: Network, classes) -> dict[str, Any]:
     """Returns what a bundle's manifest says about its weights."""
-    shapes = jax.eval_shape(network.init, jax.random.key(0))["params"]
+    shapes = jax.eval_shape(network.init, keys.key(0))["params"]
     source = context.source
     return {
         "classes": list(classes),
@@ -249,8 +249,8 @@ def read_weights(
             )
     shape, options = source.shape, settings.network.options()
     network = models.network(settings.network.name, len(classes), shape, **options)
-    keys = {name: f"{section}.{name}" for name in ("weights", "architecture")}
-    with named("", **keys):
+    flags = {name: f"{section}.{name}" for name in ("weights", "architecture")}
+    with named("", **flags):
         variables = models.from_torch(
             settings.network.name,
             path,
@@ -260,7 +260,7 @@ def read_weights(
             architecture=settings.architecture,
             **options,
         )
-    wanted = jax.eval_shape(network.init, jax.random.key(0))
+    wanted = jax.eval_shape(network.init, keys.key(0))
     if jax.tree.map(np.shape, variables) != jax.tree.map(np.shape, wanted):
         raise InputError(
             f"{section}.path {path}: its weights are for images of another number of "

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ddjax import mesh, scores, select
+from ddjax import keys, mesh, scores, select
 from ddjax.artifacts import Artifact, Draft
 from ddjax.errors import InputError
 from ddjax.losses.softmax import log_softmax
@@ -165,7 +165,7 @@ def trace_of(artifact: Artifact, run: int) -> scores.Trace:
 def trace_weights(context: Context, artifact: Artifact, run: int) -> Any:
     """Returns the student's variables at the end of one of the scoring runs."""
     count = len(artifact.arrays["true_prob"])
-    one = jax.eval_shape(context.student_network.init, jax.random.key(0))
+    one = jax.eval_shape(context.student_network.init, keys.key(0))
     like = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), one
     )

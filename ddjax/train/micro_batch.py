@@ -6,6 +6,7 @@ import math
 import jax
 import numpy as np
 
+from ddjax import keys
 from ddjax.models import Network
 
 # Measured on CPU: a training step is fastest while the largest activation map of the
@@ -52,4 +53,4 @@ def images_in_cache(network: Network, limit: int) -> int:
 
 @functools.cache
 def _variables(network):
-    return jax.eval_shape(network.init, jax.random.key(0))
+    return jax.eval_shape(network.init, keys.key(0))

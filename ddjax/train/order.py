@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ddjax import keys
 from ddjax.train.supervision import Supervision
 
 _ORDER = 0x0D0E
@@ -60,7 +61,7 @@ def presentations(
     supervision = supervision or Supervision()
     size = positions_n.shape[0]
     passes = first // size + jnp.arange((length - 1) // size + 2)
-    key = jax.random.fold_in(jax.random.key(seed), _ORDER)
+    key = jax.random.fold_in(keys.key(seed), _ORDER)
 
     def permutations(epochs):
         # Drawn in one dimension, which compiles several times faster than in two.

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ddjax import keys
 from ddjax.data import augment
 from ddjax.models import Network
 from ddjax.train.batches import Plan, Pool, make_batch
@@ -88,7 +89,7 @@ def init_student(program: Program, seed: jax.Array) -> dict[str, Any]:
       counts of step losses along the training), `step`, `seed` and, with `ema`,
       `average`.
     """
-    key = jax.random.fold_in(jax.random.key(seed), _INIT)
+    key = jax.random.fold_in(keys.key(seed), _INIT)
     variables = program.network.init(key)
     params = variables["params"]
     state = {
@@ -154,7 +155,7 @@ def train_step(
     params = variables["params"]
 
     # For dropout; a network without it leaves the key unused.
-    key = jax.random.fold_in(jax.random.key(state["seed"]), _DROP)
+    key = jax.random.fold_in(keys.key(state["seed"]), _DROP)
     key = jax.random.fold_in(key, step)
     loss, updated, grads = _gradients(program, variables, batch, pool, hparams, key)
     if program.clip:

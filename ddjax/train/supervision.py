@@ -8,6 +8,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from ddjax import keys
+
 _POOL = 0x9001
 
 
@@ -92,7 +94,7 @@ class Supervision:
         """A number in 0 .. pool-1, a pure function of the seed and the numbers."""
 
         def one(*numbers):
-            key = jax.random.fold_in(jax.random.key(seed), _POOL)
+            key = jax.random.fold_in(keys.key(seed), _POOL)
             for number in numbers:
                 key = jax.random.fold_in(key, number)
             return jax.random.randint(key, (), 0, self.pool, jnp.int32)

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from ddjax import mesh, preemption
+from ddjax import keys, mesh, preemption
 from ddjax.artifacts import Cost
 from ddjax.data.augment import Recipe
 from ddjax.train import batches, checkpoint, evaluate, plans, student
@@ -311,7 +311,7 @@ class Runner:
     def _image_flops(self) -> float:
         """Operations of one image's forward pass."""
         network = self.program.network
-        variables = jax.eval_shape(network.init, jax.random.key(0))
+        variables = jax.eval_shape(network.init, keys.key(0))
         image = jax.ShapeDtypeStruct((1, *network.image_shape), np.float32)
         return flops(network.apply, variables, image)
 

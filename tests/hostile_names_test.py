@@ -1,0 +1,244 @@
+"""Names and shapes that a report stumbles over: refused first, or shown as they are."""
+
+import csv
+import errno
+import html
+import json
+import os
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+from runs import numbers_of
+
+from ddjax import experiment, report
+from ddjax.errors import InputError
+from ddjax.preemption import Preempted
+from ddjax.report import html as report_html
+from ddjax.report import sheet
+from ddjax.settings import Distill, Labels, Settings, from_config
+from ddjax.stations import exports
+from ddjax.stations.checks import check_classes
+from ddjax.stations.parts import Parts
+
+HOSTILE = (
+    "$_$",
+    r"$\frac$",
+    "a/b",
+    "=1+1",
+    "<script>alert(1)</script>",
+    "x" * 300,
+    "猫 🐈",
+    "_hidden",
+    '"quoted", ',
+    "{{ 7 * 7 }}",
+    "../up",
+    "100%s",
+)
+NO_TEXT = ("a\nb", "tab\t", "\udcff", "bell\a", "\x1b[31m", "line\u2028", "", "\0")
+
+
+@pytest.mark.parametrize("name", NO_TEXT)
+def test_a_class_that_is_no_text_is_refused(name):
+    with pytest.raises(InputError, match="data.source: found the class .*; rename it"):
+        check_classes(("good", name))
+
+
+def test_a_class_that_is_no_text_is_refused_before_compute(tmp_path):
+    names = np.array(["left", "mid\ndle", "right"])
+    source = tiny.write(tmp_path / "tiny.npz", class_names=names)
+    with pytest.raises(InputError, match=r"found the class 'mid\\ndle' with '\\n'"):
+        experiment.run(from_config(tiny.config(source)), tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
+def test_printable_names_are_accepted():
+    check_classes(HOSTILE)
+
+
+@pytest.mark.parametrize("name", ["_hidden", "a" * 61, "a/b", "é", "=1", "a b"])
+def test_an_entry_that_files_cannot_be_called_by_is_refused(name):
+    for section in ({"labels": {name: Labels()}}, {"distill": {name: Distill()}}):
+        with pytest.raises(InputError, match="at most 60 ASCII letters, digits and _,"):
+            Settings(**section)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 300), (300, 1), (1, 1), (5, 4000), (64, 65), (129, 2), (1, 64)]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_thumbnails_of_any_shape_have_pixels(shape, channels):
+    image = np.full((*shape, channels), 7, np.uint8)
+    thumbnail = sheet._thumbnail(image)
+    height, width, colours = thumbnail.shape
+    assert 1 <= min(height, width) and max(height, width) <= 96 and colours == 3
+    assert (thumbnail == 7).all()
+
+
+def test_a_figure_shows_names_as_they_are(tmp_path):
+    count = len(HOSTILE)
+    images = np.zeros((count, 1, 300, 3), np.uint8)
+    subsets = {name: np.arange(count) for name in HOSTILE[:4]}
+    figure = report.contact_sheet(images, np.arange(count), subsets, HOSTILE, 1, count)
+    report.save_png(figure, tmp_path / "sheet.png")
+    (axes,) = figure.axes
+    shown = [text.get_text() for text in axes.get_xticklabels()]
+    assert shown[0] == "$_$"
+    assert all(not text.get_parse_math() for text in axes.get_xticklabels())
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_users_style_does_not_reach_figures(tmp_path):
+    import matplotlib
+
+    scores = {"a": np.arange(5.0), "b": np.arange(5.0)[::-1]}
+    report.save_png(report.correlation_figure(scores), tmp_path / "a.png")
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 40}):
+        report.save_png(report.correlation_figure(scores), tmp_path / "b.png")
+        assert matplotlib.rcParams["font.size"] == 40
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_powers_of_ten_are_no_formula(tmp_path):
+    rows = [
+        {"network": "n", "method": "random", "ipc": 1, "regime": regime, "seed": seed}
+        | {"status": "ok", "accuracy": 50.0 + seed, "label_bytes": 10.0**power}
+        for power, regime in ((3, "fp16"), (8, "top1"))
+        for seed in range(2)
+    ]
+    names = ("val_accuracy", "learning_rate", "find_passes", "find_seconds")
+    names += ("find_flops", "image_passes", "train_seconds", "window_start", "images")
+    table = pd.DataFrame(rows).assign(**dict.fromkeys(names, 1.0), select_on="test")
+    figure = report.bytes_figure(report.summarise(table))
+    report.save_png(figure, tmp_path / "bytes.png")
+    labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert any(labels) and not any("$" in label for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("-2+3", "'-2+3"),
+        ("-1", "-1"),
+        ("+0.5", "+0.5"),
+        ("cat", "cat"),
+    ],
+)
+def test_a_spreadsheet_takes_no_class_for_a_formula(name, cell):
+    assert exports._cell(name) == cell
+
+
+def test_a_page_shows_names_as_they_are():
+    template = report_html.template("report.html.j2")
+    assert template.environment.autoescape is True
+    source = template.environment.from_string("{{ name }}")
+    for name in HOSTILE:
+        assert source.render(name=name) == html.escape(name).replace(
+            "&quot;", "&#34;"
+        ).replace("&#x27;", "&#39;")
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """The folder of a source of twelve classes with such names, and settings."""
+    folder = tmp_path_factory.mktemp("hostile")
+    random, count = np.random.default_rng(0), len(HOSTILE)
+    found = {"class_names": np.array(HOSTILE)}
+    for split, many in (("train", 6), ("test", 2)):
+        found[f"y_{split}"] = np.repeat(np.arange(count), many)
+        shape = (count * many, 8, 8)
+        found[f"x_{split}"] = random.integers(0, 256, shape, np.uint8)
+    np.savez(folder / "hostile.npz", **found)
+    config = tiny.config(
+        folder / "hostile.npz",
+        regimes=("hard",),
+        select__methods=("random",),
+        select__ipcs=(1,),
+    )
+    return folder, from_config(config)
+
+
+def test_a_run_on_such_names_ends_well(hostile):
+    folder, settings = hostile
+    summary = experiment.run(settings, folder / "w", folder / "export")
+    assert summary.attrs["missing"] == []
+    page = (folder / "w" / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page and "&lt;script&gt;alert" in page
+    assert len(list((folder / "export").glob("*/*.png"))) == len(HOSTILE)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Makes a function of the report fail."""
+
+    def fail(name, error):
+        def stumble(*arguments, **options):
+            raise error
+
+        monkeypatch.setattr(report, name, stumble)
+
+    return fail
+
+
+def test_a_part_that_fails_costs_no_other(hostile, failing, capsys):
+    folder, settings = hostile
+    experiment.run(settings, folder / "whole")
+    failing("labels_figure", ValueError("ParseException: Expected end\nof text"))
+    failing("write_csv", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    failing("console_table", UnicodeEncodeError("ascii", "–", 0, 1, "no dash"))
+    summary = experiment.run(settings, folder / "part")
+    notes = summary.attrs["missing"]
+    assert len(notes) == 3 and len(summary) == 2
+    assert notes[0] == (
+        "Missing in the report: summary.csv; No space left on device. The same command "
+        "writes what is missing."
+    )
+    figure = "Missing in the report: figures/labels.png; ParseException: Expected end ("
+    assert notes[1].startswith(figure) and "\n" not in notes[1]
+    names = {path.name for path in (folder / "whole").iterdir()}
+    assert names - {path.name for path in (folder / "part").iterdir()} == {
+        "summary.csv"
+    }
+    manifest = json.loads((folder / "part" / "manifest.json").read_text())
+    assert manifest["notes"][-2:] == notes[:2]
+    assert figure in html.unescape((folder / "part" / "report.html").read_text())
+    assert figure in capsys.readouterr().out
+    # The same command writes what is missing, with all its columns.
+    rows = numbers_of(folder / "part")
+    assert rows == numbers_of(folder / "whole")
+
+
+def test_the_same_command_writes_what_was_missing(hostile, monkeypatch):
+    folder, settings = hostile
+    with monkeypatch.context() as patch:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def refuse(*arguments, **options):
+            raise full
+
+        patch.setattr(exports.data, "write_subset", refuse)
+        patch.setattr(report, "write_csv", refuse)
+        patch.setattr(report, "write_html", refuse)
+        summary = experiment.run(settings, folder / "again")
+    (note,) = summary.attrs["missing"]
+    assert re.match(
+        "Missing in the report: summary.csv, subsets/.* and 2 more; N", note
+    )
+    assert not (folder / "again" / "report.html").exists()
+    summary = experiment.run(settings, folder / "again")
+    assert summary.attrs["missing"] == []
+    with open(folder / "again" / "summary.csv", newline="") as file:
+        assert list(csv.DictReader(file).fieldnames) == list(summary.columns)
+    assert (folder / "again" / "report.html").exists()
+
+
+def test_being_told_to_stop_is_no_failure():
+    parts = Parts()
+    with pytest.raises(Preempted), parts.part("figures"):
+        raise Preempted
+    assert parts.missing == []
