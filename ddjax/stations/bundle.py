@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ddjax import artifacts, models
+from ddjax import artifacts, keys, models
 from ddjax.artifacts import Artifact
 from ddjax.data.source import Source
 from ddjax.errors import InputError
