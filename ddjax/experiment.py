@@ -28,6 +28,7 @@ from ddjax.stations.opening import open_context
 from ddjax.stations.students import Member, Outcome, Students
 from ddjax.stations.subsets import judged, search_windows, subset_of, subsets_station
 from ddjax.stations.teacher import teacher_station
+from ddjax.stations.written import replacing
 from ddjax.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ def run(
         context.workdir = opened
         folder = opened.path if mesh.primary() else None
         context.profiler = Profiler(folder, settings.observe.profile_steps)
-        if not settings.regimes:
-            return _teach(context)
-        return _travel(context, export)
+        with replacing(context):
+            if not settings.regimes:
+                return _teach(context)
+            return _travel(context, export)
 
 
 def _check_export(

@@ -21,7 +21,9 @@ from ddjax.artifacts import (
     Draft,
     digest,
     load,
+    seal,
     sync,
+    unseal,
     write,
     write_json,
 )
@@ -110,7 +112,7 @@ class Workdir:
 
     def _write_marker(self, marker: pathlib.Path) -> None:
         try:
-            write_json(marker, self._expected())
+            write_json(marker, seal(self._expected()))
         except OSError as error:
             raise InputError(
                 f"--workdir {self.path}: cannot be written ({error.strerror})"
@@ -121,7 +123,9 @@ class Workdir:
 
     def _check_identity(self, marker: pathlib.Path) -> None:
         try:
-            found = json.loads(marker.read_text())
+            sealed = json.loads(marker.read_text())
+            older = isinstance(sealed, dict) and sealed.get("schema") != SCHEMA
+            found = sealed if older else unseal(sealed)
         except ValueError as error:
             self.close()
             raise InputError(
@@ -162,7 +166,9 @@ class Workdir:
         address = digest(key)
         path = self.artifacts / f"{kind}-{address}"
         advice = f"delete the folder {path} to have it made again"
+        unfinished = self.partial / path.name
         if mesh.first(path.exists):
+            mesh.first(lambda: shutil.rmtree(unfinished, ignore_errors=True))
             return load(path, kind, advice, address)
         temporary = self.artifacts / f".tmp-{kind}-{address}"
 
@@ -174,7 +180,7 @@ class Workdir:
             write(temporary, key | {"address": address}, draft)
             os.rename(temporary, path)
             sync(self.artifacts)
-            shutil.rmtree(self.partial / f"{kind}-{address}", ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
 
         mesh.first(begin)
         draft = make(temporary)

@@ -108,7 +108,7 @@ def measure(states, before):
     names = ("step", "curve")
     record = {n: np.concatenate([np.asarray(s[n]) for s in states])[:3] for n in names}
     step = record["step"].astype(np.int32)
-    return record | {"before": 0 * step if before is None else before}, step
+    return record | {"before": before.get("step", 0 * step)}, {"step": step}
 
 
 def test_stops_are_measured_after_their_steps():

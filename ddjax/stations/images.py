@@ -149,6 +149,7 @@ def images_station(
                 ),
                 folder=partial,
                 progress=bar.update,
+                say=lambda line: context.say(f"{label}: {line}"),
             )
             done = method.make(task, entry, start)
         arrays = {"images": done.images, "labels": done.labels, "sources": done.sources}

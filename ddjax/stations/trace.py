@@ -85,6 +85,7 @@ def trace_station(
     """
     import scipy.special
 
+    students.choose_driver()
     steps = context.steps(ipc)
     seeds = run_seeds(context)
     batch_size = context.settings.student.batch_size
@@ -120,8 +121,8 @@ def trace_station(
             if teacher_probs is not None:
                 seen["el2n_sl"] = np.linalg.norm(np.exp(now) - teacher_probs, axis=-1)
             # The first snapshot has changed by nothing.
-            seen["step_kl"] = step_kl(now, now if before is None else before)
-            return seen, now
+            seen["step_kl"] = step_kl(now, before.get("log_probs", now))
+            return seen, {"log_probs": now}
 
         with watching(context, label, steps * len(seeds), runner) as watch:
             states, records = runner.train(
