@@ -18,6 +18,7 @@ from ddjax.errors import InputError
 from ddjax.labels import LabelStore, labeller
 from ddjax.settings import from_config
 from ddjax.settings.config import add_labels
+from ddjax.stations import results
 from ddjax.train import checkpoint
 
 # Which write of an unfinished state a run stops at, so that all kinds are unfinished.
@@ -51,6 +52,7 @@ def world(tmp_path_factory):
     chosen = config(tiny.write(folder / "tiny.npz"))
     with pytest.MonkeyPatch.context() as patch, runs.sharing_executables():
         patch.setattr(artifacts, "sync", lambda path: None)  # disks are slow
+        patch.setattr(results, "draw", lambda *everything: [])  # and figures slower
         patch.setattr(labeller, "_WRITE_SECONDS", 0.0)
         patch.setattr(labeller, "_VIEWS", 1)
         patch.setattr(synthesis, "SEGMENT", 2)
@@ -179,6 +181,8 @@ def test_random_damages_are_found_or_made_again(world, tmp_path, capsys):
         row = ("finished" if kind is None else "unfinished", done[0], what)
         tally[row] = tally.get(row, 0) + 1
         shutil.rmtree(folder)
+        with capsys.disabled():
+            print(number, *row, done[1].relative_to(folder), sep=" | ", flush=True)
     with capsys.disabled():
         print()
         for row, count in sorted(tally.items()):

@@ -15,7 +15,8 @@ def damage(folder, rng):
     """
     kinds = collections.defaultdict(list)
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != ".lock":
+        # An empty file cannot be changed.
+        if path.is_file() and path.name != ".lock" and path.stat().st_size:
             place = path.relative_to(folder).parts
             group = next((part.split("-")[0] for part in place if "-" in part), "")
             kinds[group, path.suffix, len(place)].append(path)
@@ -32,14 +33,13 @@ def damage(folder, rng):
 
 def flip(path, rng):
     content = bytearray(path.read_bytes())
-    if content:
-        content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+    content[rng.integers(len(content))] ^= 1 << rng.integers(8)
     path.write_bytes(content)
 
 
 def truncate(path, rng):
     content = path.read_bytes()
-    path.write_bytes(content[: rng.integers(max(1, len(content)))])
+    path.write_bytes(content[: rng.integers(len(content))])
 
 
 def remove(path, rng):
