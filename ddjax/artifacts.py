@@ -6,8 +6,13 @@ is there whole or not at all. The address is a digest of the station's settings 
 parents' addresses: the same command finds what it made before, and a changed setting
 recomputes only what hangs on it. Of several processes the first one writes; all of them
 see the same folder.
+
+The manifest has the checksums of all files and one of itself, so that no flipped bit is
+read: what is damaged is refused by name. It may have taken days to make, and its owner
+may have a copy, so it is never deleted or made again unasked.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -17,14 +22,16 @@ import os
 import pathlib
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ddjax.errors import DAMAGED, InputError
 
-SCHEMA = 2
+SCHEMA = 3
+_CHECKSUM = "digest"  # the key of a sealed JSON object
+_followers: list[Callable[[pathlib.Path, bytes], None]] = []  # see `following`
 _PACKAGES = ("ddjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -124,6 +131,26 @@ def digest(value: Any) -> str:
     return hashlib.sha256(value).hexdigest()[:16]
 
 
+def seal(value: dict[str, Any]) -> dict[str, Any]:
+    """Returns a JSON object with a checksum of itself, which `unseal` checks."""
+    plain = json.loads(json.dumps(value))
+    return plain | {_CHECKSUM: digest(plain)}
+
+
+def unseal(value: Any) -> dict[str, Any]:
+    """Returns what was given to `seal`.
+
+    Raises:
+      ValueError: it was changed since then, or never sealed.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    plain = {name: entry for name, entry in value.items() if name != _CHECKSUM}
+    if value.get(_CHECKSUM) != digest(plain):
+        raise ValueError("does not match its checksum")
+    return plain
+
+
 @functools.cache
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that results depend on."""
@@ -153,18 +180,12 @@ def load(
     Raises:
       InputError: a file is missing or damaged, or it is another kind of artifact.
     """
+    expected = {"schema": SCHEMA, "kind": kind}
+    if address is not None:
+        expected["address"] = address
+    manifest = _manifest(path / "manifest.json", expected, advice)
+    _check_head(path, manifest, advice)
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
-        _check_head(path, manifest, advice)
-        expected = {"schema": SCHEMA, "kind": kind}
-        if address is not None:
-            expected["address"] = address
-        for key, value in expected.items():
-            if manifest[key] != value:
-                raise InputError(
-                    f"{path}/manifest.json: {key} is {manifest[key]!r}, expected "
-                    f"{value!r}; {advice}"
-                )
         for name, entry in manifest["files"].items():
             _check_inside(path, name, advice)
             found = hashlib.sha256((path / name).read_bytes()).hexdigest()
@@ -186,9 +207,31 @@ def load(
     return Artifact(path, manifest, arrays, reused=True)
 
 
+def _manifest(path: pathlib.Path, expected: dict[str, Any], advice: str) -> dict:
+    """Reads a manifest with some expected values; see `load`."""
+    try:
+        sealed = json.loads(path.read_text())
+        # Of another schema it is not damaged, but older or newer.
+        other = isinstance(sealed, dict) and sealed.get("schema") != SCHEMA
+        manifest = sealed if other else unseal(sealed)
+        for key, value in expected.items():
+            found = manifest.get(key)
+            if found != value:
+                raise InputError(
+                    f"{path}: {key} is {found!r:.80}, expected {value!r}; {advice}"
+                )
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: is missing; {advice}") from error
+    except DAMAGED as error:
+        raise InputError(f"{path}: is damaged ({error}); {advice}") from error
+    return manifest
+
+
 def _check_head(path: pathlib.Path, manifest: Any, advice: str) -> None:
     """Refuses a manifest without what every artifact's has."""
-    kinds = {"schema": int, "kind": str, "address": str, "settings": dict}
+    kinds = {"schema": int, "kind": str, "address": str}
     kinds |= {"info": dict, "cost": dict, "files": dict}
     if not isinstance(manifest, dict):
         raise InputError(
@@ -259,7 +302,7 @@ def write(folder: pathlib.Path, head: dict[str, Any], draft: Draft) -> None:
         "versions": versions(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    write_json(folder / "manifest.json", manifest)
+    write_json(folder / "manifest.json", seal(manifest))
 
 
 def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -278,6 +321,7 @@ def write_file(path: str | os.PathLike, data: bytes) -> None:
     if not mesh.primary():
         return
     path = pathlib.Path(path)
+    tell(path, data)
     temporary = path.with_name(f".tmp-{path.name}")
     try:
         temporary.write_bytes(data)
@@ -286,6 +330,26 @@ def write_file(path: str | os.PathLike, data: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync(path.parent)
+
+
+def tell(path: pathlib.Path, data: bytes) -> None:
+    """Tells those of `following` that a file is about to be written."""
+    for follower in _followers:
+        follower(path, data)
+
+
+@contextlib.contextmanager
+def following(follower: Callable[[pathlib.Path, bytes], None]) -> Iterator[None]:
+    """Lets somebody know of every file that `write_file` is about to write.
+
+    Args:
+      follower: called with its path and content, in the process that writes.
+    """
+    _followers.append(follower)
+    try:
+        yield
+    finally:
+        _followers.remove(follower)
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

@@ -30,6 +30,7 @@ from ddjax.stations.students import Member, Students
 from ddjax.stations.subsets import search_windows, subset_of, subsets_station
 from ddjax.stations.teacher import teacher_station
 from ddjax.stations.tuning import tune
+from ddjax.stations.written import replacing
 from ddjax.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -71,9 +72,10 @@ def run(
         context.workdir = opened
         folder = opened.path if mesh.primary() else None
         context.profiler = Profiler(folder, settings.observe.profile_steps)
-        if not settings.regimes:
-            return _teach(context)
-        return _travel(context, export)
+        with replacing(context):
+            if not settings.regimes:
+                return _teach(context)
+            return _travel(context, export)
 
 
 def _check_export(

@@ -21,7 +21,9 @@ from ddjax.artifacts import (
     Draft,
     digest,
     load,
+    seal,
     sync,
+    unseal,
     write,
     write_json,
 )
@@ -120,7 +122,7 @@ class Workdir:
         if marker.exists():
             self._check_identity(marker)
         else:
-            write_json(marker, self._expected())
+            write_json(marker, seal(self._expected()))
         for folder in (self.artifacts, self.partial):
             folder.mkdir(exist_ok=True)
         for leftover in self.artifacts.glob(".tmp-*"):
@@ -165,9 +167,9 @@ class Workdir:
 
     def _check_identity(self, marker: pathlib.Path) -> None:
         try:
-            found = json.loads(marker.read_text(encoding="utf-8"))
-            if not isinstance(found, dict):
-                raise ValueError(f"it is a JSON {type(found).__name__}")
+            sealed = json.loads(marker.read_text(encoding="utf-8"))
+            older = isinstance(sealed, dict) and sealed.get("schema") != SCHEMA
+            found = sealed if older else unseal(sealed)
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{marker}: is damaged ({error}); choose another --workdir"
@@ -207,7 +209,9 @@ class Workdir:
         address = digest(key)
         path = self.artifacts / f"{kind}-{address}"
         advice = f"delete the folder {path} to have it made again"
+        unfinished = self.partial / path.name
         if mesh.first(path.exists):
+            mesh.first(lambda: shutil.rmtree(unfinished, ignore_errors=True))
             return load(path, kind, advice, address)
         temporary = self.artifacts / f".tmp-{kind}-{address}"
 
@@ -219,7 +223,7 @@ class Workdir:
             write(temporary, key | {"address": address}, draft)
             os.rename(temporary, path)
             sync(self.artifacts)
-            shutil.rmtree(self.partial / f"{kind}-{address}", ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
 
         try:
             mesh.first(begin)

@@ -88,6 +88,36 @@ def test_load_refuses_a_truncated_manifest(tmp_path):
         load(path, "kind", "advice")
 
 
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("cost", {"train_passes": 4}),
+        ("info", {"note": 2}),
+        ("created", "2020-01-01T00:00:00Z"),
+        ("files", {}),
+        ("more", 1),
+        ("digest", None),
+    ],
+)
+def test_load_refuses_a_changed_manifest(tmp_path, key, value):
+    path = made(tmp_path).path
+    manifest = json.loads((path / "manifest.json").read_text())
+    if isinstance(value, dict) and value:
+        value = manifest[key] | value
+    (path / "manifest.json").write_text(json.dumps(manifest | {key: value}))
+    with pytest.raises(InputError, match="manifest.json: is damaged .*checksum"):
+        load(path, "kind", "advice")
+
+
+def test_sealed_values_come_back_and_changed_ones_do_not():
+    value = {"a": [1, 2.5, float("inf")], "b": {"c": None, "d": "é"}, "e": (1, 2)}
+    sealed = json.loads(json.dumps(artifacts.seal(value)))
+    assert artifacts.unseal(sealed) == value | {"e": [1, 2]}
+    for wrong in (sealed | {"a": []}, sealed | {"f": 1}, value, [], None, {}):
+        with pytest.raises(ValueError):
+            artifacts.unseal(wrong)
+
+
 def test_load_refuses_another_kind_and_another_address(tmp_path):
     path = made(tmp_path).path
     with pytest.raises(InputError, match="kind is 'kind', expected 'teacher'"):
@@ -111,9 +141,27 @@ def test_workdir_refuses_a_folder_of_other_things(tmp_path):
 
 def test_workdir_refuses_a_damaged_marker(tmp_path):
     made(tmp_path)
-    (tmp_path / "w" / "run.json").write_text("{")
-    with pytest.raises(InputError, match="run.json: is damaged"):
+    marker = tmp_path / "w" / "run.json"
+    changed = marker.read_text().replace('"source": "s"', '"source": "t"')
+    for text in ("{", changed, "[]"):
+        marker.write_text(text)
+        with pytest.raises(InputError, match="run.json: is damaged"):
+            Workdir(tmp_path / "w", IDENTITY)
+
+
+def test_workdir_refuses_a_folder_of_another_version(tmp_path):
+    made(tmp_path)
+    (tmp_path / "w" / "run.json").write_text(json.dumps({"schema": 2, **IDENTITY}))
+    with pytest.raises(InputError, match="schema 2, this one has"):
         Workdir(tmp_path / "w", IDENTITY)
+
+
+def test_what_a_killed_run_left_of_a_finished_artifact_goes(tmp_path):
+    path = made(tmp_path).path
+    with Workdir(tmp_path / "w", IDENTITY) as workdir:
+        (workdir.partial / path.name).mkdir()
+        workdir.station("kind", {"a": 1}, {"p": "q"}, make)
+        assert list(workdir.partial.iterdir()) == []
 
 
 def test_workdir_refuses_a_second_process(tmp_path):

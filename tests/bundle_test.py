@@ -11,6 +11,7 @@ from runs import sharing_executables
 from safetensors.numpy import load_file, save_file
 
 from ddjax import experiment, models
+from ddjax.artifacts import seal, unseal
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations.fixed_labels import labels_station
@@ -148,9 +149,9 @@ def test_matched_logits_are_right_about_the_images(opened, teacher, path):
 def bent(teacher, folder, **info):
     """A copy of the bundle whose manifest says something else."""
     copy = shutil.copytree(teacher.artifact.path, folder / "bundle")
-    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest = unseal(json.loads((copy / "manifest.json").read_text()))
     manifest["info"] |= info
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    (copy / "manifest.json").write_text(json.dumps(seal(manifest)))
     return str(copy)
 
 

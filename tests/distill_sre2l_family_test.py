@@ -104,7 +104,7 @@ def test_resumed_equals_uninterrupted(name, tmp_path):
     again = make(name, folder=tmp_path, progress=steps.append)
     assert sum(steps) == 48 * (3 if name == "lpld" else 2)
     np.testing.assert_array_equal(again.images, whole.images)
-    with pytest.raises(InputError, match="folder: .*batch-000000.npz belongs to anoth"):
+    with pytest.raises(InputError, match="folder: .*batch-000000 belongs to anoth"):
         make(name, dataclasses.replace(SETTINGS, beta1=0.4), folder=tmp_path)
 
 

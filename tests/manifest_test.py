@@ -10,6 +10,7 @@ import runs
 import tiny
 
 from ddjax import experiment
+from ddjax.artifacts import seal
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations.teacher import teacher_station
@@ -39,8 +40,8 @@ def bundle(source, tmp_path_factory):
 GONE = object()
 # Where in the manifest, what stands there then, what the refusal says.
 SAYS = [
-    ("schema", 3, "schema is 3, expected 2; teacher.path must be"),
-    ("schema", GONE, "schema is None, expected a value of type int"),
+    ("schema", 4, "schema is 4, expected 3; teacher.path must be"),
+    ("schema", GONE, "schema is None, expected 3"),
     ("kind", "labels", "kind is 'labels', expected 'teacher'"),
     ("address", 7, "address is 7, expected a value of type str"),
     ("info", [], r"info is \[\], expected a mapping of type dict"),
@@ -92,6 +93,11 @@ SAYS = [
 ]
 
 
+def sealed(manifest):
+    """A changed manifest as a writer would have sealed it."""
+    return seal({k: v for k, v in manifest.items() if k != "digest"})
+
+
 def rewrite(path, key, value):
     """Changes what stands at a key of a manifest, whose names may hold dots."""
     file = path / "manifest.json"
@@ -104,7 +110,7 @@ def rewrite(path, key, value):
         del place[names[-1]]
     else:
         place[names[-1]] = value
-    file.write_text(json.dumps(manifest))
+    file.write_text(json.dumps(sealed(manifest)))
 
 
 def refused(source, path, folder, **changes):
@@ -179,7 +185,7 @@ def test_weights_that_are_not_the_network_s_are_refused(
         if file.is_file() and file.name != "more"
     }
     manifest["files"] = old | new
-    (path / "manifest.json").write_text(json.dumps(manifest))
+    (path / "manifest.json").write_text(json.dumps(sealed(manifest)))
     says = refused(
         source, path, tmp_path / "w", teacher__epoch=1 if "_1" in folder else 0
     )

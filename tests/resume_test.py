@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import tiny
+from killing import campaign, killer
 from runs import created, numbers_of
 
 from ddjax import experiment
@@ -42,18 +44,28 @@ def get_config():
 
 
 @pytest.fixture
-def start(source, tmp_path):
-    """Starts the program on the tiny source; all starts share compiled programs."""
-    config = tmp_path / "config.py"
+def config(source, tmp_path):
+    """A file with the config."""
+    path = tmp_path / "config.py"
     names = {"tests": str(ROOT / "tests"), "source": str(source), "changes": LONG}
-    config.write_text(CONFIG.format(**names))
-    environment = os.environ | {
+    path.write_text(CONFIG.format(**names))
+    return path
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """Of runs that share compiled programs."""
+    return os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
 
+
+@pytest.fixture
+def start(config, environment):
+    """Starts the program on the tiny source."""
     processes = []
 
     def launch(workdir):
@@ -126,6 +138,31 @@ def test_interrupted_and_killed_runs_resume_to_the_same_numbers(
     assert numbers_of(parts) == numbers_of(whole)
     assert list(parts.glob("artifacts/.tmp-*")) == []
     assert list((parts / "partial").iterdir()) == []
+
+
+def killed(command, kills, environment, folder, figures=True):
+    """Runs a campaign; its differences from an undisturbed run fail the test."""
+    command = ["run", *command, "--sweep.checkpoint_seconds=1e-9"]
+    with killer(folder / "printed", environment, figures=figures) as run:
+        rng = np.random.default_rng(9)
+        total, events, lines = campaign(run, command, folder, rng, kills)
+    printed = (folder / "printed").read_text()
+    assert lines == [], f"killed at {events} of {total} events\n{printed[-3000:]}"
+    assert len(events) == kills and total > 100
+    assert "damaged" not in printed and "afresh" not in printed
+
+
+def test_killed_anywhere_a_run_ends_with_the_same_numbers(
+    config, environment, tmp_path
+):
+    changes = "--student.epochs=20", "--protocol.seeds=0"
+    killed([config, *changes], 3, environment, tmp_path, figures=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cad_prune", "label_compression", "distill"])
+def test_killed_smoke_runs_end_with_the_same_numbers(name, environment, tmp_path):
+    killed([f"{name}:smoke"], 10, environment, tmp_path)
 
 
 DEAF = """

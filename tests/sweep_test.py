@@ -1,10 +1,16 @@
 """Sweeps: the drivers agree, a member equals its solo run, resumed equals whole."""
 
+import json
+import os
+import re
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ddjax.artifacts import Cost
 from ddjax.data.augment import Recipe
 from ddjax.labels import Objective
 from ddjax.models import network
@@ -108,7 +114,7 @@ def measure(states, before):
     names = ("step", "curve")
     record = {n: np.concatenate([np.asarray(s[n]) for s in states])[:3] for n in names}
     step = record["step"].astype(np.int32)
-    return record | {"before": 0 * step if before is None else before}, step
+    return record | {"before": before.get("step", 0 * step)}, {"step": step}
 
 
 def test_stops_are_measured_after_their_steps():
@@ -155,6 +161,134 @@ def test_resumed_equals_uninterrupted(tmp_path, reference, stop):
     for row in range(3):
         for a, b in zip(params_of(state, row), params_of(reference, row), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+SHOWN = {"stops": (2, 4, 7), "measure": measure, "checkpoint_seconds": 0.0}
+
+
+class Listening(Watch):
+    """Stops behind so many member-steps, and keeps what it is told."""
+
+    def __init__(self, limit=np.inf):
+        self.left, self.lines = limit, []
+
+    def progress(self, steps):
+        self.left -= steps
+        if self.left < 0:
+            raise Stop
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+def begun(folder):
+    """Leaves an unfinished training with a checkpoint; returns the checkpoint."""
+    with pytest.raises(Stop):
+        make_runner().train(
+            make_members(), STEPS, folder=folder, watch=Listening(5 * 3), **SHOWN
+        )
+    (path,) = folder.iterdir()
+    return path
+
+
+def resumed(folder):
+    """Goes on; returns (params of a member, measured, cost, what was said)."""
+    runner, watch = make_runner(), Listening()
+    states, seen = runner.train(
+        make_members(), STEPS, folder=folder, watch=watch, **SHOWN
+    )
+    return params_of(states, 0), seen, runner.take_cost(), watch.lines
+
+
+def asked(states, before):
+    """As `measure`, and asks the members about images, which costs passes."""
+    ASKING[0].ask(ask_mean, states, 3, np.zeros((8, *SHAPE), np.uint8), np.arange(8))
+    return measure(states, before)
+
+
+ASKING = []
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 8])
+def test_resumed_costs_what_an_uninterrupted_one_does(tmp_path, stop):
+    def train(watch, folder=None):
+        runner = make_runner()
+        ASKING[:] = [runner]
+        arguments = SHOWN | {"measure": asked}
+        runner.train(make_members(), STEPS, folder=folder, watch=watch, **arguments)
+        return runner.take_cost()
+
+    whole = train(Listening())
+    with pytest.raises(Stop):
+        train(Listening(stop * 3), tmp_path / "partial")
+    manifests = list(tmp_path.glob("partial/*/manifest.json"))
+    kept = [json.loads(path.read_text())["cost"] for path in manifests]
+    cost = train(Listening(), tmp_path / "partial")
+    assert whole.forward_passes == 3 * 3 * 8
+    for name in ("forward_passes", "train_passes", "flops"):
+        assert getattr(cost, name) == getattr(whole, name), name
+    assert len(kept) == (stop > 1)
+    assert all(cost.seconds > earlier["seconds"] > 0 for earlier in kept)
+
+
+def nothing(path):
+    shutil.rmtree(path)
+    path.mkdir()
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def other_shapes(path):
+    """A sound checkpoint, of a network with other layers."""
+    found = checkpoint.Checkpoint(int(path.name), {}, {}, Cost(), {"a": np.ones(3)})
+    shutil.rmtree(path)
+    checkpoint.save(path.parent, found)
+
+
+@pytest.mark.parametrize(
+    "wrong, says",
+    [
+        (nothing, "manifest.json: is missing"),
+        (other_shapes, "holds .*'a'.* expected .*curve"),
+        (lambda path: path.joinpath("arrays.npz").unlink(), "arrays.npz: is missing"),
+        (lambda path: flipped(path / "arrays.npz"), "arrays.npz: sha256 is"),
+        (lambda path: flipped(path / "manifest.json"), "manifest.json: is damaged"),
+        (
+            lambda path: flipped(max(path.rglob("state/**/*"), key=size)),
+            "state/.*: sha256 is",
+        ),
+        (lambda path: os.truncate(path / "manifest.json", 20), "is damaged"),
+        (lambda path: os.rename(path, path.with_name("8")), "address is '4', expec"),
+        (lambda path: [shutil.rmtree(path), path.write_text("x")], "is damaged"),
+    ],
+)
+def test_a_damaged_checkpoint_starts_afresh_and_is_told(tmp_path, wrong, says):
+    expected = resumed(tmp_path / "whole")
+    wrong(begun(tmp_path / "partial"))
+    params, seen, cost, (line,) = resumed(tmp_path / "partial")
+    assert re.search(f"damaged: {tmp_path}/partial/.*{says}", line), line
+    assert "afresh" in line
+    for a, b in zip(params, expected[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(seen["curve"], expected[1]["curve"])
+    assert cost.train_passes == expected[2].train_passes
+
+
+def size(path):
+    return path.stat().st_size if path.is_file() else 0
+
+
+def test_of_two_checkpoints_the_older_is_taken_where_the_newer_is_damaged(tmp_path):
+    older = begun(tmp_path / "partial")
+    newer = older.with_name("8")
+    shutil.copytree(older, newer)
+    *_, cost, (line,) = resumed(tmp_path / "partial")
+    assert "partial/8/manifest.json: address is '4'" in line
+    assert cost.train_passes == resumed(tmp_path / "whole")[2].train_passes
 
 
 def test_costs_count_real_members_only():

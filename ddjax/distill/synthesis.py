@@ -9,8 +9,6 @@ channels, S sources of an image, T iterations.
 
 import dataclasses
 import functools
-import io
-import pathlib
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,7 +20,7 @@ import optax
 from jax.sharding import PartitionSpec
 
 from ddjax import mesh, preemption
-from ddjax.artifacts import Cost, digest, write_file
+from ddjax.artifacts import Cost, digest
 from ddjax.distill import recover
 from ddjax.distill.recover import PARTS, Batch, Form, Look, Numbers, State
 from ddjax.distill.starts import start_images
@@ -30,7 +28,9 @@ from ddjax.distill.task import Distilled, Task, Teacher
 from ddjax.errors import InputError
 from ddjax.models import Network, running_moments
 from ddjax.settings.recover import Recover
+from ddjax.train import checkpoint
 from ddjax.train.batches import normalise
+from ddjax.train.checkpoint import Checkpoint
 from ddjax.train.flops import flops_of
 
 SEGMENT = 100  # iterations between two writes
@@ -93,8 +93,7 @@ def synthesise(
     Returns:
       The image set; pixels are rounded to the nearest, where SRe2L cuts off. Its `info`
       has the curves of the loss's parts, averages over every 100 iterations and all
-      batches. Its cost counts what an earlier call did too, but for compilation and
-      what `looks` took.
+      batches. Its cost counts what earlier calls did up to their last segment.
 
     Raises:
       InputError: the start images or real ones are missing or do not fit, the folder
@@ -114,7 +113,7 @@ def synthesise(
         begun = found(batch.slots)
         about = [dataclasses.asdict(settings), var_weight, digest(areas_T)]
         about += [int(numbers.seed), batch.slots.tolist(), digest(np.asarray(begun))]
-        kept = _Kept(task.folder, number, digest(about))
+        kept = _Kept(task, number, digest(about))
         if kept.images is None:
             clock = time.perf_counter()
             views = functools.partial(
@@ -124,7 +123,7 @@ def synthesise(
             seen = jax.block_until_ready(seen)
             spent = time.perf_counter() - clock
             # The first time, nearly all of it is compiling.
-            cost += Cost(seconds=spent) if number else Cost(compile_seconds=spent)
+            kept.cost += Cost(0.0, spent) if number == 0 else Cost(spent)
             state = kept.state_like(recover.begin(form, begun, seen))
             onto = mesh.grid(len(batch.slots))
             rows, shared = PartitionSpec(mesh.DATA), mesh.WHOLE
@@ -134,14 +133,14 @@ def synthesise(
             arguments = place(specs, (state, batch, seen, numbers))
             clock = time.perf_counter()
             program = _program(networks, form, arguments)
-            cost.compile_seconds += time.perf_counter() - clock
+            kept.cost.compile_seconds += time.perf_counter() - clock
             _run(program, kept, arguments, functools.partial(place, specs[0]), task)
         images[batch.slots] = kept.images
         logs.append(kept.log)
-        cost.train_passes += settings.iterations * len(batch.slots) * kept.asked
-        cost.flops += settings.iterations * kept.flops
-    cost.seconds += sum(float(log[:, -1].sum()) for log in logs)
-    curves = np.mean(logs, axis=0)[:, : len(PARTS)]
+        passes = settings.iterations * len(batch.slots) * kept.asked
+        flops = settings.iterations * kept.flops
+        cost += kept.cost + Cost(train_passes=passes, flops=flops)
+    curves = np.mean(logs, axis=0)
     return Distilled(
         images=images,
         labels=np.repeat(np.arange(task.num_classes, dtype=np.int32), task.ipc),
@@ -206,7 +205,8 @@ def _run(program, kept, arguments, place, task) -> None:
             program.advance(state, *rest, np.int32(stop))
         )
         state, parts = place(state), mesh.fetch(parts)
-        row = (*np.asarray(parts, np.float64), time.perf_counter() - clock)
+        row = tuple(np.asarray(parts, np.float64))
+        kept.cost.seconds += time.perf_counter() - clock
         if not np.isfinite(row).all():
             shown = dict(zip(PARTS, row, strict=False))
             raise InputError(
@@ -224,36 +224,36 @@ def _run(program, kept, arguments, place, task) -> None:
 
 
 class _Kept:
-    """What is kept of a batch, in a file where there is a folder.
+    """What is kept of a batch, in a checkpoint where there is a folder.
 
     Attributes:
-      log: [segments, 5] float64, the parts of the loss and the seconds.
+      log: [segments, 4] float64, the parts of the loss.
       images: [B,H,W,K] uint8, when they are finished.
       asked: teachers that an iteration asks.
       flops: of an iteration.
+      cost: seconds so far.
     """
 
-    def __init__(self, folder: pathlib.Path | None, number: int, identity: str):
-        self.path = folder and folder / f"batch-{number:06d}.npz"
+    def __init__(self, task: Task, number: int, identity: str):
+        self.path = task.folder and task.folder / f"batch-{number:06d}"
         self.identity = identity
-        self.log = np.zeros((0, len(PARTS) + 1))
-        self.images, self._leaves = None, None
+        self.log = np.zeros((0, len(PARTS)))
+        self.images, self._leaves, self.cost = None, None, Cost()
         self.asked, self.flops = 0, 0.0
-        if self.path is None or not mesh.first(self.path.exists):
+        found = self.path and checkpoint.restore(self.path, task.say)
+        if not found:
             return
-        with np.load(self.path) as file:
-            arrays = dict(file)
-        if arrays["identity"] != identity:
+        if found.info["identity"] != identity:
             raise InputError(
                 f"folder: {self.path} belongs to another synthesis, allowed is a "
                 "folder of the same task and settings or an empty one"
             )
+        arrays, self.cost = found.arrays, found.cost
         self.log = arrays["log"]
-        self.asked, self.flops = int(arrays["asked"]), float(arrays["flops"])
+        self.asked, self.flops = found.info["asked"], found.info["flops"]
         self.images = arrays.get("pixels")
         if self.images is None:
-            count = sum(name.startswith("state") for name in arrays)
-            self._leaves = [arrays[f"state{place}"] for place in range(count)]
+            self._leaves = [arrays[f"state{place}"] for place in range(len(arrays) - 1)]
 
     def state_like(self, begun: State) -> State:
         """Returns the state that was written, unless nothing was done: `begun`."""
@@ -269,17 +269,15 @@ class _Kept:
         self.images = pixels
         if self.path is None:
             return
-        arrays = {"identity": self.identity, "log": self.log}
-        arrays |= {"asked": self.asked, "flops": self.flops}
+        arrays = {"log": self.log}
         if pixels is None:
             leaves = enumerate(mesh.fetch(jax.tree.leaves(state)))
             arrays |= {f"state{place}": leaf for place, leaf in leaves}
         else:
             arrays |= {"pixels": pixels}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        write_file(self.path, buffer.getbuffer())
+        info = {"identity": self.identity, "asked": self.asked, "flops": self.flops}
+        done = Checkpoint(len(self.log), arrays, info, self.cost)
+        checkpoint.save(self.path, done)
 
 
 def _numbers(task, settings, areas_T, var_weight, key) -> Numbers:

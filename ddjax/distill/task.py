@@ -47,6 +47,7 @@ class Task:
       folder: where an unfinished synthesis is kept, so that the same call goes on
         after an interruption; None: nowhere.
       progress: called with the number of steps that were just made.
+      say: called with a line that a reader should know.
     """
 
     images: np.ndarray
@@ -61,6 +62,7 @@ class Task:
     difficulty: np.ndarray | None = None
     folder: pathlib.Path | None = None
     progress: Callable[[int], Any] = lambda steps: None
+    say: Callable[[str], Any] = lambda line: None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

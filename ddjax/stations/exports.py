@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddjax import data, mesh
+from ddjax import artifacts, data, mesh
 from ddjax.artifacts import Artifact
-from ddjax.data.source import Source
+from ddjax.data.source import Examples, Source
 from ddjax.stations.context import Context
 from ddjax.stations.images import ImageSets
 from ddjax.stations.needs import method_of
@@ -110,9 +112,19 @@ def write_images(
                 written.add(positions[0])
                 folder = context.workdir.path / "images" / f"{name}_ipc{ipc}_seed{seed}"
                 with parts.part(f"images/{folder.name}"):
-                    shutil.rmtree(folder, ignore_errors=True)
                     folder.parent.mkdir(exist_ok=True)
                     chosen = made.context.pool.take(positions)
-                    data.write_image_set(
-                        chosen.images, chosen.labels, context.source.classes, folder
-                    )
+                    _write_folder(chosen, context.source.classes, folder)
+
+
+def _write_folder(chosen: Examples, classes, folder: pathlib.Path) -> None:
+    """Writes images as PNG; files of others in the folder stay."""
+    new = folder.with_name(f".new-{folder.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    data.write_image_set(chosen.images, chosen.labels, classes, new)
+    for path in sorted(file for file in new.rglob("*") if file.is_file()):
+        place = folder / path.relative_to(new)
+        artifacts.tell(place, path.read_bytes())
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, place)
+    shutil.rmtree(new)

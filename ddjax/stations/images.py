@@ -150,6 +150,7 @@ def images_station(
                 ),
                 folder=partial,
                 progress=bar.update,
+                say=lambda line: context.say(f"{label}: {line}"),
             )
             done = method.make(task, entry, start)
         arrays = {"images": done.images, "labels": done.labels, "sources": done.sources}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import pathlib
 import shutil
 import time
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ddjax import keys, mesh
-from ddjax.artifacts import Artifact, Cost, Draft, digest
+from ddjax.artifacts import Artifact, Cost, Draft, digest, seal, unseal, write_json
+from ddjax.errors import DAMAGED, InputError
 from ddjax.labels import LabelStore, codecs, labeller
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
@@ -116,16 +118,18 @@ class Stores:
         ids = context.pool.ids[positions]
 
         def make(folder: pathlib.Path) -> Draft:
-            start = time.perf_counter()
+            clock = _Clock(partial / "spent.json", context)
             fine = finest and LabelStore.open(finest.path / "store")
             answers = None
             if fine is None:
                 answers = self._labeller(regime, views, seed, positions)
-            path = partial / "store"
-            if not mesh.first((path / "manifest.json").exists):
-                fitted = codecs.parse(codec)
+            path, fitted = partial / "store", codecs.parse(codec)
+            some = labeller.sample(views["epochs"], len(ids), _FIT_LABELS)
+            begun = mesh.first(lambda: _begun(path, views))
+            if isinstance(begun, str):
+                context.say(f"{label}: what is there cannot go on: {begun}")
+            if begun is not True:
                 if fitted.LEARNS:
-                    some = labeller.sample(views["epochs"], len(ids), _FIT_LABELS)
                     if fine is None:
                         rows = [
                             labels for _, _, labels in answers.labels(some, own=False)
@@ -145,17 +149,24 @@ class Stores:
                 )
                 mesh.first(lambda: bool(create()))
             store = LabelStore.open(path, views)
-            seen = 0
             with progress_bar(label, views["epochs"] * len(ids), "label") as bar:
+
+                def progress(labels: int) -> None:
+                    bar.update(labels)
+                    clock.keep()
+
                 if fine is not None:
-                    labeller.copy_labels(fine, store, bar.update)
+                    labeller.copy_labels(fine, store, progress)
                 else:
-                    seen = labeller.write_labels(store, answers, bar.update)
+                    labeller.write_labels(store, answers, progress)
             mesh.wait()
             mesh.first(store.finish)
             info = mesh.first(store.info)
             mesh.first(lambda: str(shutil.move(path, folder / "store")))
-            cost = Cost(seconds=time.perf_counter() - start, forward_passes=seen)
+            # All views, in however many tries, and those that a codec was fitted to.
+            asked = views["epochs"] + len(some) * fitted.LEARNS
+            seen = 0 if fine is not None else asked * len(ids)
+            cost = Cost(seconds=clock.seconds(), forward_passes=seen)
             return Draft({"example_ids": ids}, info, cost)
 
         return context.station("store", label, settings, parents, make)
@@ -190,3 +201,49 @@ class Stores:
             labels.committee_weights,
             views.get("block"),
         )
+
+
+def _begun(path: pathlib.Path, identity: dict[str, Any]) -> bool | str:
+    """Returns whether a store was begun, or what is wrong with it; then it is deleted.
+
+    Args:
+      path: its folder.
+      identity: what it must be of.
+    """
+    if not path.exists():
+        return False
+    try:
+        wrong = LabelStore.open(path, identity).verify(complete=False)
+    except (InputError, *DAMAGED) as error:
+        wrong = [str(error)]
+    if not wrong:
+        return True
+    shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)  # it was no folder
+    return f"{wrong[0]}; all labels are computed afresh"
+
+
+class _Clock:
+    """Seconds that something takes, together with those of earlier tries."""
+
+    def __init__(self, path: pathlib.Path, context: Context):
+        self._path, self._pace = path, context.settings.sweep.checkpoint_seconds
+        self._kept = self._start = time.perf_counter()
+        self._earlier = mesh.first(self._read)
+
+    def seconds(self) -> float:
+        """Returns how many they are so far."""
+        return self._earlier + time.perf_counter() - self._start
+
+    def keep(self) -> None:
+        """Notes them, once in a while, for a later try; called by any process."""
+        if mesh.primary() and time.perf_counter() - self._kept > self._pace:
+            write_json(self._path, seal({"seconds": self.seconds()}))
+            self._kept = time.perf_counter()
+
+    def _read(self) -> float:
+        """Reads them; what a killed or damaged try took is not known."""
+        try:
+            return unseal(json.loads(self._path.read_text()))["seconds"]
+        except (OSError, ValueError):
+            return 0.0

@@ -96,6 +96,14 @@ class Students:
         self.driver = context.settings.sweep.driver
         self._runners: dict[str, sweep.Runner] = {}
 
+    def choose_driver(self) -> None:
+        """Measures which driver is the fastest, where the settings leave it open.
+
+        Also where nothing is left to train: a resumed run has the same stations.
+        """
+        if self.driver == "auto":
+            self.driver = choose_driver(self)
+
     def parents(self, regime: str) -> dict[str, str]:
         """Returns what a regime's students hang on."""
         parents = {"data": self.context.data_digest}
@@ -133,14 +141,13 @@ class Students:
         return labels.temperature or self.context.settings.student.temperature
 
     def runner(self, regime: str, positions: np.ndarray | None = None) -> sweep.Runner:
-        """Returns the regime's runner, its driver chosen on first use.
+        """Returns the regime's runner.
 
         Args:
           regime: of the students.
           positions: what they train on where that is read into memory; None: the pool.
         """
-        if self.driver == "auto":
-            self.driver = choose_driver(self)
+        self.choose_driver()
         if positions is not None:
             return self.make_runner(regime, self.driver, positions)
         if regime not in self._runners:
@@ -219,6 +226,7 @@ class Students:
         return outcomes
 
     def _train_group(self, label, regime, members, read_test) -> list[Outcome]:
+        self.choose_driver()
         context, ipc = self.context, members[0].ipc
         steps = context.steps(ipc)
         supervision = context.supervision(regime, ipc)
@@ -266,7 +274,7 @@ class Students:
                     group,
                     steps,
                     stops,
-                    lambda states, carried: (self._look(runner, states, members), None),
+                    lambda states, _: (self._look(runner, states, members), {}),
                     folder=partial,
                     checkpoint_seconds=context.settings.sweep.checkpoint_seconds,
                     watch=watch,

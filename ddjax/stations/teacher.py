@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import shutil
 import time
 from typing import Any
 
@@ -117,19 +116,19 @@ def _trained(context: Context, name: str) -> Artifact:
             ),
         )
         epochs = {_steps(settings, count, e): e for e in _points(settings)}
-        kept = partial / "snapshots"
+        kept = {}  # weights of the snapshots, which a checkpoint carries along
 
-        def measure(states: list[Any], carried: Any) -> tuple[dict, None]:
+        def measure(states: list[Any], carried: dict) -> tuple[dict, dict]:
             examples = context.validation
             seen = runner.ask(
                 evaluate.judge, states, 1, examples.images, examples.labels
             )
             epoch = epochs.get(int(mesh.fetch(states[0]["step"])[0]))
-            place = kept / snapshot_folder(epoch or 0)
-            if epoch in settings.snapshots and not mesh.first(place.exists):
-                mesh.first(lambda: kept.mkdir(parents=True, exist_ok=True))
-                checkpoint.save_tree(place, _weights(program, states[0]))
-            return {"accuracy": 100.0 * seen["correct"].mean(axis=-1)}, carried
+            kept.update(carried)
+            if epoch in settings.snapshots:
+                leaves = enumerate(jax.tree.leaves(_weights(program, states[0])))
+                kept.update({f"{epoch}.{row}": leaf for row, leaf in leaves})
+            return {"accuracy": 100.0 * seen["correct"].mean(axis=-1)}, dict(kept)
 
         with watching(context, name, steps, runner) as watch:
             (state,), record = runner.train(
@@ -137,7 +136,7 @@ def _trained(context: Context, name: str) -> Artifact:
                 steps,
                 stops=tuple(epochs),
                 measure=measure,
-                folder=partial / "state",
+                folder=partial,
                 checkpoint_seconds=context.settings.sweep.checkpoint_seconds,
                 watch=watch,
             )
@@ -151,9 +150,10 @@ def _trained(context: Context, name: str) -> Artifact:
         checkpoint.save_tree(folder / WEIGHTS, variables)
         snapshots = {}
         for epoch in settings.snapshots:
-            place = folder / snapshot_folder(epoch)
-            mesh.first(lambda at=place: str(shutil.copytree(kept / at.name, at)))
-            weights = checkpoint.load_tree(place, variables)
+            leaves, tree = jax.tree.flatten(variables)
+            leaves = [kept[f"{epoch}.{row}"] for row in range(len(leaves))]
+            weights = jax.tree.unflatten(tree, leaves)
+            checkpoint.save_tree(folder / snapshot_folder(epoch), weights)
             snapshots[str(epoch)] = _accuracies(context, network, weights)
         sums, counts = mesh.fetch(state["curve"])[0]
         with np.errstate(invalid="ignore"):

@@ -86,6 +86,7 @@ def trace_station(
       at the end of every run (`trace_weights`).
     """
 
+    students.choose_driver()
     steps = context.steps(ipc)
     seeds = run_seeds(context)
     batch_size = context.settings.student.batch_size
@@ -121,8 +122,8 @@ def trace_station(
             if labels is not None:
                 seen["el2n_sl"] = label_distance(now, labels)
             # The first snapshot has changed by nothing.
-            seen["step_kl"] = step_kl(now, now if before is None else before)
-            return seen, now
+            seen["step_kl"] = step_kl(now, before.get("log_probs", now))
+            return seen, {"log_probs": now}
 
         with watching(context, label, steps * len(seeds), runner) as watch:
             states, records = runner.train(

@@ -33,6 +33,7 @@ def progress_bar(label: str, total: int, unit: str = "step") -> tqdm.tqdm:
 class _Shown(NamedTuple):
     """A `Watch` with a bar, a file of metrics and a profile."""
 
+    context: Context
     label: str
     bar: tqdm.tqdm
     metrics: Metrics
@@ -40,6 +41,9 @@ class _Shown(NamedTuple):
 
     def progress(self, steps: int) -> None:
         self.bar.update(steps)
+
+    def say(self, line: str) -> None:
+        self.context.say(f"{self.label}: {line}")
 
     def at_most(self, count: int) -> int:
         return self.profiler.at_most(count)
@@ -71,6 +75,6 @@ def watching(
         Metrics(folder, context.settings.observe.tensorboard) as metrics,
         profiler.training(label),
     ):
-        yield _Shown(label, bar, metrics, profiler)
+        yield _Shown(context, label, bar, metrics, profiler)
     if isinstance(runner, Streaming) and runner.meter.read():
         context.say(f"{label}: {runner.meter.read()}")

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +19,7 @@ from ddjax import keys, mesh, preemption
 from ddjax.artifacts import Cost
 from ddjax.data.augment import Recipe
 from ddjax.train import batches, checkpoint, evaluate, plans, student
+from ddjax.train.checkpoint import Checkpoint
 from ddjax.train.drivers import lift
 from ddjax.train.flops import flops
 from ddjax.train.members import Members
@@ -31,6 +31,8 @@ CALL_SECONDS = 1.0
 # one executable.
 BLOCK = 256
 _NOBODY = Watch()
+_RECORD, _CARRIED = "record.", "carried."  # how a checkpoint names its arrays
+_Arrays = dict[str, np.ndarray]
 
 
 class Runner:
@@ -80,8 +82,17 @@ class Runner:
         return self.mesh.shape[mesh.DATA]
 
     def take_cost(self) -> Cost:
-        """Returns what was spent since the last call."""
+        """Returns what was spent since the last call.
+
+        Operations follow from the passes alone: the sum does not depend on where a
+        training was cut into calls, checkpoints and tries.
+        """
         cost, self.cost = self.cost, Cost()
+        if cost.train_passes:
+            steps = cost.train_passes // self.program.passes
+            cost.flops += steps * self._flops_of_step
+        if cost.forward_passes:
+            cost.flops += cost.forward_passes * self._image_flops
         return cost
 
     def width(self, count: int) -> int:
@@ -99,19 +110,22 @@ class Runner:
         members: Members,
         total_steps: int,
         stops: tuple[int, ...] = (),
-        measure: Callable[[Any, Any], tuple[dict[str, np.ndarray], Any]] | None = None,
+        measure: Callable[[Any, _Arrays], tuple[_Arrays, _Arrays]] | None = None,
         folder: pathlib.Path | None = None,
         checkpoint_seconds: float = 60.0,
         watch: Watch = _NOBODY,
     ) -> tuple[list[Any], dict[str, np.ndarray]]:
         """Trains a group from its beginning, or from its last checkpoint.
 
+        A checkpoint has the cost since `take_cost`; one that is damaged is told to the
+        watch, and the group starts afresh.
+
         Args:
           members: the group.
           total_steps: steps of every member.
           stops: step counts in 1..total_steps after which `measure` is called.
           measure: (states, carried) -> (name -> array [M,...], such as `ask` gives,
-            and what the next call is handed; a pytree of arrays, None at first).
+            and what the next call is handed, name -> array, {} at first).
           folder: where checkpoints of the unfinished group are kept; None: nowhere.
           checkpoint_seconds: time between checkpoints.
           watch: who is told how it goes.
@@ -122,11 +136,14 @@ class Runner:
         width = self.width(len(members))
         parts = members.parts(width)
         states = [self._init(part) for part in parts]
-        step, records, carried = 0, [], None
+        step, records, carried, found = 0, [], {}, None
         if folder is not None:
-            step, states, records, carried = _restore(folder, states, stops, measure)
-            states = [self._place(state) for state in states]
-            watch.progress(step * len(members))
+            found = checkpoint.restore(folder, watch.say, states)
+        if found is not None:
+            step, states = found.step, [self._place(state) for state in found.state]
+            records, carried = _unpacked(found.arrays)
+            self.cost += found.cost
+        watch.progress(step * len(members))
         saved = time.perf_counter()
         hparams = [self._place(part.hparams) for part in parts]
         targets = sorted({*stops, total_steps})
@@ -155,7 +172,10 @@ class Runner:
                     pace, late, stop = mesh.most((pace, late, preemption.told()))
                     self._per_call = max(1, int(CALL_SECONDS / pace))
                     if folder is not None and (late or stop) and step < total_steps:
-                        _save(folder, step, (states, records, carried))
+                        arrays, cost = _packed(records, carried), self.cost
+                        checkpoint.save(
+                            folder, Checkpoint(step, arrays, {}, cost, states)
+                        )
                         saved = time.perf_counter()
                     if stop and step < total_steps:
                         raise preemption.Preempted
@@ -199,7 +219,6 @@ class Runner:
                 answers = mesh.fetch(answers)
                 row.append({n: a[:, : len(images) - first] for n, a in answers.items()})
         self.cost.forward_passes += count * len(images)
-        self.cost.flops += count * len(images) * self._image_flops
         answers = [
             {n: np.concatenate([b[n] for b in row], 1) for n in row[0]} for row in rows
         ]
@@ -305,7 +324,7 @@ class Runner:
 
     def _book_steps(self, steps: int, plan: batches.Plan) -> None:
         self.cost.train_passes += steps * self.program.passes
-        self.cost.flops += steps * self._step_flops(plan)
+        self._step_flops(plan)
 
     @functools.cached_property
     def _image_flops(self) -> float:
@@ -362,27 +381,18 @@ def _ask(static, variables, images, labels, mean, std):
     return function(network, variables, batches.normalise(images, mean, std), labels)
 
 
-def _save(folder: pathlib.Path, step: int, tree: Any) -> None:
-    """Keeps one checkpoint, the newest, under `folder`/STEP."""
-
-    def names():
-        return [path.name for path in folder.glob("*")] if folder.exists() else []
-
-    old = mesh.first(names)
-    mesh.first(lambda: folder.mkdir(parents=True, exist_ok=True))
-    checkpoint.save_tree(folder / str(step), tree)
-    mesh.first(lambda: [shutil.rmtree(folder / n, ignore_errors=True) for n in old])
+def _packed(records: list[_Arrays], carried: _Arrays) -> _Arrays:
+    """Returns one dict of what was measured at S stops, [S,...], and is carried."""
+    names = records[0] if records else ()
+    stacked = {_RECORD + n: np.stack([r[n] for r in records]) for n in names}
+    return stacked | {_CARRIED + n: np.asarray(a) for n, a in carried.items()}
 
 
-def _restore(folder, states, stops, measure):
-    """Returns (step, states, records, carried) of the newest checkpoint, or fresh."""
-    steps = mesh.first(
-        lambda: [int(p.name) for p in folder.glob("*") if p.name.isdigit()]
+def _unpacked(arrays: _Arrays) -> tuple[list[_Arrays], _Arrays]:
+    """The inverse of `_packed`."""
+    stacked, carried = (
+        {n.removeprefix(kind): a for n, a in arrays.items() if n.startswith(kind)}
+        for kind in (_RECORD, _CARRIED)
     )
-    if not steps:
-        return 0, states, [], None
-    step = max(steps)
-    done = sum(stop <= step for stop in stops)
-    record, carried = measure(states, None) if done else ({}, None)
-    like = states, [record] * done, carried
-    return step, *checkpoint.load_tree(folder / str(step), like)
+    stops = max(map(len, stacked.values()), default=0)
+    return [{n: a[stop] for n, a in stacked.items()} for stop in range(stops)], carried

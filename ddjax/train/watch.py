@@ -7,6 +7,9 @@ class Watch:
     def progress(self, steps: int) -> None:
         """Is told that so many member-steps were done."""
 
+    def say(self, line: str) -> None:
+        """Is told what a reader should know, such as that a checkpoint is damaged."""
+
     def at_most(self, count: int) -> int:
         """Returns how many of `count` steps may be done in one call."""
         return count

@@ -1,0 +1,191 @@
+"""What tests of killed runs share: a process that forks runs and kills them.
+
+A run is killed by SIGKILL at its n-th *event*: a call that makes, renames, deletes or
+syncs a file, or that computes. Events do not depend on the machine's speed, so a list
+of numbers says for ever where runs are killed.
+"""
+
+import contextlib
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+from runs import numbers_of
+
+ROOT = pathlib.Path(__file__).parents[1]
+# Imports the program once. Each line is (event to be killed at, 0: none; arguments;
+# where what the run prints goes); the answer is (exit code, events of the run).
+SERVER = """
+import json, os, signal, sys, traceback
+import matplotlib.figure, pandas, scipy.special, tqdm
+from orbax.checkpoint import v1
+import matplotlib.backends.backend_agg
+from ddjax import artifacts, experiment, main, observe
+from ddjax.distill import synthesis
+from ddjax.labels import labeller
+from ddjax.stations import results
+from ddjax.train import sweep
+
+# A checkpoint after every call, calls of few steps, stores written in many parts.
+sweep.CALL_SECONDS, labeller._WRITE_SECONDS, synthesis.SEGMENT = 1e9, 0.0, 3
+labeller._VIEWS = 1
+if not {figures}:
+    results.draw = lambda *everything: []
+observe.Profiler.at_most = lambda self, count: min(count, {steps})
+events, limit = 0, 0
+
+def counted(function):
+    def call(*arguments, **named):
+        global events
+        events += 1
+        if events == limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **named)
+    return call
+
+os.fsync = lambda file: None  # what a killed process wrote is not lost
+for name in ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir"):
+    setattr(os, name, counted(getattr(os, name)))
+sweep.Runner._advance = counted(sweep.Runner._advance)
+sweep.Runner.ask = counted(sweep.Runner.ask)
+synthesis._Kept.write = counted(synthesis._Kept.write)
+labeller.LabelStore.write_payload = counted(labeller.LabelStore.write_payload)
+
+for line in sys.stdin:
+    limit, arguments, out = json.loads(line)
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        events = 0
+        for number in (1, 2):
+            os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+        sys.argv = ["ddjax", *arguments]
+        code = 1
+        try:
+            main.run()
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        os.write(write, str(events).encode())
+        os._exit(code or 0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        told = pipe.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(json.dumps([code, int(told or 0)]), flush=True)
+"""
+
+
+@contextlib.contextmanager
+def killer(output, environment, steps=7, figures=True):
+    """Yields (event, *arguments) -> (exit code, events); event 0 kills nothing.
+
+    Args:
+      output: a file that gets what all runs print.
+      environment: of the runs.
+      steps: of a call, at most.
+      figures: whether the report has those of subsets and students.
+    """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    code = SERVER.replace("{steps}", str(steps)).replace("{figures}", str(figures))
+    command = [sys.executable, "-W", "error::SyntaxWarning", "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, **pipes) as server:
+
+        def run(event, *arguments):
+            line = json.dumps([int(event), list(map(str, arguments)), str(output)])
+            print(line, file=server.stdin, flush=True)
+            return tuple(json.loads(server.stdout.readline()))
+
+        yield run
+        server.stdin.close()
+
+
+def results_of(folder):
+    """Everything that a run tells, but for what depends on the clock.
+
+    Returns:
+      name -> a value: the members, the tables, the exported files, and the costs and
+      files of every artifact.
+    """
+    stations = pd.read_csv(folder / "stations.csv")
+    summary = pd.read_csv(folder / "summary.csv")
+    clocks = [name for name in summary if "seconds" in name]
+    names = ["station", "forward_passes", "train_passes", "flops"]
+    found = {
+        "members": numbers_of(folder),
+        "stations": stations[names].to_dict("records"),
+        "summary": summary.drop(columns=clocks).to_csv(index=False),
+        "files": sorted(
+            str(path.relative_to(folder))
+            for path in folder.rglob("*")
+            if path.is_file()
+            and "artifacts" not in path.parts
+            and path.parts[-2] != "profile"
+        ),
+    }
+    for path in sorted(folder.glob("artifacts/*/manifest.json")):
+        manifest = json.loads(path.read_text())
+        cost = {k: v for k, v in manifest["cost"].items() if "seconds" not in k}
+        if any("weights" in name for name in manifest["files"]):
+            del cost["bytes"]  # Orbax notes the time in them
+        found[path.parent.name] = cost, sorted(manifest["arrays"].items())
+    for kind in ("subsets", "scores"):
+        for path in sorted((folder / kind).glob("*.csv")):
+            found[f"{kind}/{path.name}"] = path.read_text()
+    return found
+
+
+def differences(found, expected):
+    """Returns a line for each entry of `results_of` that differs."""
+    lines = []
+    for name in sorted(found.keys() | expected.keys()):
+        a, b = found.get(name), expected.get(name)
+        if repr(a) != repr(b):
+            if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+                a, b = next(
+                    (x, y) for x, y in zip(a, b, strict=True) if repr(x) != repr(y)
+                )
+            lines.append(f"{name}: {a!r}, expected {b!r}")
+    return lines
+
+
+def campaign(run, command, folder, rng, kills):
+    """Kills runs of a command at random events until there were so many kills.
+
+    Args:
+      run: of `killer`.
+      command: arguments, without the workdir.
+      folder: for workdirs.
+      rng: NumPy generator that draws the events.
+      kills: how many.
+
+    Returns:
+      (events of the whole run, [event of each kill], lines that differ)
+    """
+    whole = folder / "whole"
+    code, total = run(0, *command, f"--workdir={whole}")
+    assert code == 0
+    expected, killed, lines = results_of(whole), [], []
+    trial = 0
+    while len(killed) < kills:
+        parts, code = folder / f"parts{trial}", None
+        trial += 1
+        while code != 0:
+            event = int(rng.integers(1, total)) if len(killed) < kills else 0
+            code, _ = run(event, *command, f"--workdir={parts}")
+            if code == -signal.SIGKILL:
+                killed.append(event)
+            elif code != 0:
+                return total, killed, [*lines, f"exit code {code} after {killed}"]
+        lines += [
+            f"{parts.name}: {line}" for line in differences(results_of(parts), expected)
+        ]
+        if list((parts / "partial").iterdir()) or list(parts.glob("artifacts/.tmp-*")):
+            lines.append(f"{parts.name}: something unfinished is left")
+    return total, killed, lines
