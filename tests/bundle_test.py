@@ -10,7 +10,7 @@ import tiny
 from runs import sharing_executables
 from safetensors.numpy import load_file, save_file
 
-from ddjax import experiment, models
+from ddjax import artifacts, experiment, models
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations.fixed_labels import labels_station
@@ -149,8 +149,9 @@ def bent(teacher, folder, **info):
     """A copy of the bundle whose manifest says something else."""
     copy = shutil.copytree(teacher.artifact.path, folder / "bundle")
     manifest = json.loads((copy / "manifest.json").read_text())
+    manifest = artifacts.unseal(manifest)
     manifest["info"] |= info
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    (copy / "manifest.json").write_text(json.dumps(artifacts.seal(manifest)))
     return str(copy)
 
 
