@@ -227,7 +227,8 @@ class _Clock:
     """Seconds that something takes, together with those of earlier tries."""
 
     def __init__(self, path: pathlib.Path, context: Context):
-        self._path, self._pace = path, context.settings.sweep.checkpoint_seconds
+        self._path, self._say = path, context.say
+        self._pace = context.settings.sweep.checkpoint_seconds
         self._kept = self._start = time.perf_counter()
         self._earlier = mesh.first(self._read)
 
@@ -242,8 +243,10 @@ class _Clock:
             self._kept = time.perf_counter()
 
     def _read(self) -> float:
-        """Reads them; what a killed or damaged try took is not known."""
+        if not self._path.exists():
+            return 0.0
         try:
             return unseal(json.loads(self._path.read_text()))["seconds"]
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            self._say(f"{self._path}: is damaged ({error}); seconds count afresh")
             return 0.0

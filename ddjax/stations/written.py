@@ -51,6 +51,8 @@ def replacing(context: Context) -> Iterator[None]:
 
         with artifacts.following(note):
             yield
+    if not written:  # no report that replaces one
+        return
     for name in sorted(earlier.keys() - written.keys()):
         _remove(context, folder, name, earlier[name])
     manifest = json.loads((folder / _MANIFEST).read_text())
