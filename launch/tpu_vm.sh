@@ -97,8 +97,8 @@ survey() {
 verdict() {
   awk -v key="$key" -v commit="$commit" '
     {ours = key == "" ? $4 != "-" : $4 == key}
-    ours && $5 "" > id "" {rest += n - live; n = live; code = ""; id = $5}
-    !ours || ($5 != id && $2 != "running") {
+    ours && $5 "" > id "" {rest += n; n = live = 0; code = ""; id = $5}
+    !ours || $5 != id {
       rest++; busy += $2 == "busy"; foreign += $2 == "running" && !ours
       old += $3 != commit; next
     }

@@ -9,8 +9,8 @@ set -euo pipefail
 mkdir -p ~/ddjax.run && cd ~/ddjax.run
 
 told() { if [[ -e $1 ]]; then cat "$1"; else echo "$2"; fi; }
-over() { flock --shared --nonblock lock true; }
-started() { [[ $(told id -) == "$1 $2" ]]; }
+free() { flock --shared --nonblock lock true; }
+over() { [[ -e code ]] || free; } # what it started may hold the lock a little longer
 
 install() { # tpu_vm.sh holds the lock; a newer Python, which the machines do not have
   cd ~/ddjax
@@ -20,12 +20,19 @@ install() { # tpu_vm.sh holds the lock; a newer Python, which the machines do no
 }
 
 start() {
-  if started "$1" "$2"; then return; fi
+  # What an ended run left behind does not hold the next one up.
+  if [[ -e code ]] && ! free; then kill -KILL -- "-$(<group)" || true; fi
   exec 9>lock
-  flock --wait 10 9 || { echo "worker.sh: another run goes on" >&2 && exit 1; }
-  if started "$1" "$2"; then return; fi
-  rm -f code pid stop && : >log && echo "$1 $2" >id
-  setsid nohup ~/ddjax/launch/worker.sh keep "${@:3}" </dev/null >>log 2>&1 &
+  if flock --wait 3 9; then
+    if [[ $(told id -) == "$1 $2" ]]; then return; fi # the call came twice
+    rm -f id code pid stop && : >log
+    setsid nohup ~/ddjax/launch/worker.sh keep "$@" </dev/null >>log 2>&1 &
+    for ((i = 0; i < 50; i++)); do if [[ -e id ]]; then break; fi && sleep 0.1; done
+  elif [[ $(told id -) == "$1 "* && ! -e code ]]; then
+    echo "$1 $2" >id # it was started already, on this machine: one name on all of them
+  else
+    echo "worker.sh: another run goes on" >&2 && exit 1
+  fi
 }
 
 note() { echo "$1 $(date +%s.%N)" >code.new && mv code.new code; }
@@ -34,27 +41,28 @@ note() { echo "$1 $(date +%s.%N)" >code.new && mv code.new code; }
 keep() {
   trap : TERM INT
   local code=0
-  echo $$ >group
+  echo $$ >group && echo "$1 $2" >id
   (
     echo "$BASHPID" >pid
     if [[ -e stop ]]; then exit 75; fi
-    cd ~/ddjax && exec .venv/bin/python -m ddjax.main "$@"
+    cd ~/ddjax && exec .venv/bin/python -m ddjax.main "${@:3}"
   ) || code=$?
   note "$code"
 }
 
 # ddjax: STATE COMMIT KEY ID CODE TIME HOST; the code and the time are those of its end.
 status() {
-  local state=running end="- -"
-  if [[ ! -e id ]]; then
-    state=busy # it is being installed
-    if over; then state=$(if [[ -e ready ]]; then echo ready; else echo bare; fi); fi
-  elif over || [[ -e code ]]; then
+  local id state=running end="- -"
+  id=$(told id "")
+  if [[ ! $id ]]; then
+    state=busy # it is being installed, or about to start
+    if free; then state=$(if [[ -e ready ]]; then echo ready; else echo bare; fi); fi
+  elif over; then
     state=$(if [[ -e stop ]]; then echo stopped; else echo ended; fi)
     # Without a code all of it was killed, or the machine started anew.
     end=$(told code "137 $(stat -c %.Y log)")
   fi
-  echo "ddjax: $state $(told ready -) $(told id "- -") $end $HOSTNAME"
+  echo "ddjax: $state $(told ready -) ${id:-- -} $end $HOSTNAME"
 }
 
 log() { # one line, to tell a whole answer from parts and repetitions

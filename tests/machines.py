@@ -41,8 +41,8 @@ reach() { # ssh and scp reach machines that are there
 case $verb in
   create)
     if [[ -e $CLOUD/state ]]; then echo "ERROR: ALREADY_EXISTS" >&2 && exit 1; fi
-    echo "${BORN:-WAITING_FOR_RESOURCES}" >"$CLOUD/state"
     /bin/mkdir -p $(machines)
+    echo "${BORN:-WAITING_FOR_RESOURCES}" >"$CLOUD/state"
     ;;
   delete) /bin/rm -rf "$CLOUD/state" "$CLOUD/machines" ;;
   describe)
@@ -64,7 +64,8 @@ case $verb in
     reach
     for home in $(machines); do
       (cd "$home" && env -i HOME="$home" PATH="$CLOUD/programs:/usr/bin:/bin" \
-        HOSTNAME="host-${home##*/}" CLOUD="$CLOUD" bash -c "$command") || code=$?
+        HOSTNAME="host-${home##*/}" CLOUD="$CLOUD" \
+        bash -c "$command" 3>&- 4>&-) || code=$?
     done
     ;;
   scp)
@@ -106,10 +107,11 @@ fi
 """
 # Waits for an order: end.START or end.START.HOST, with an exit code, or `kill`.
 PROGRAM = r"""#!/usr/bin/env bash
+trap 'echo told; if [[ ! -e $CLOUD/deaf ]]; then exit 75; fi' TERM
 echo x >>"$CLOUD/starts.$HOSTNAME"
 start=$(wc -l <"$CLOUD/starts.$HOSTNAME")
-trap 'echo told; if [[ ! -e $CLOUD/deaf ]]; then exit 75; fi' TERM
 echo "start $start on $HOSTNAME"
+if [[ -e $CLOUD/child ]]; then sleep 600 & fi
 printf '<%s>' "$@" && echo
 for ((i = 0; i < 1200; i++)); do
   for order in "$CLOUD/end.$start" "$CLOUD/end.$start.$HOSTNAME"; do
@@ -185,8 +187,8 @@ class Machines(Stage):
             assert time.monotonic() < end, "waited in vain"
             time.sleep(0.02)
 
-    def kill(self):
-        """Ends all that runs on the machines, as a lost machine does."""
+    def kill(self, number=signal.SIGKILL):
+        """Tells all that runs on the machines, as one that shuts down or is lost."""
         for path in self.cloud.glob("machines/*/ddjax.run/group"):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(int(path.read_text()), signal.SIGKILL)
+                os.killpg(int(path.read_text()), number)
