@@ -10,7 +10,11 @@ set -euo pipefail
 if [[ ! $NUM_PROCESSES =~ ^[1-9][0-9]*$ ]]; then
   echo "local.sh: NUM_PROCESSES is '$NUM_PROCESSES', not 1, 2, ..." >&2 && exit 2
 fi
+say() { echo "local.sh: $*" >&2 || true; } # the terminal may have gone
 share=$((NUM_PROCESSES < $(nproc) ? $(nproc) / NUM_PROCESSES : 1))
+# Whoever outlives this script, because it was killed, is told to stop.
+bound=(setpriv --pdeathsig TERM)
+if ! command -v "${bound[0]}" >/dev/null; then bound=(); fi
 pids=() told="" # of the processes that run, by number; the signal that this script got
 
 # Prints a free port. It lies below those that Linux gives to outgoing connections.
@@ -22,7 +26,7 @@ free_port() {
 
 # Marks the lines of a process. Outlives a Ctrl-C, so that no last words are lost.
 mark() {
-  trap '' INT TERM
+  trap '' INT TERM HUP
   exec sed -u "s/^/[$1] /"
 }
 
@@ -32,7 +36,7 @@ start() {
   for ((i = 0; i < NUM_PROCESSES; i++)); do
     command=(env "JAX_COORDINATOR_ADDRESS=$address" "JAX_NUM_PROCESSES=$NUM_PROCESSES"
       "JAX_PROCESS_ID=$i" "JAX_NUM_CPU_DEVICES=${JAX_NUM_CPU_DEVICES:-$share}"
-      "${PYTHON:-python}" -m ddjax.main "$@")
+      ${bound[@]+"${bound[@]}"} "${PYTHON:-python}" -m ddjax.main "$@")
     set -m # without job control, what runs in the background does not hear Ctrl-C
     if [[ ${DRY_RUN:-} ]]; then
       echo "${command[@]@Q}" && continue
@@ -58,7 +62,7 @@ watch() {
       unset "pids[i]"
       if ((ended == 0 || code != 0)); then continue; fi
       code=$ended end=$((SECONDS + ${PATIENCE:-20}))
-      echo "local.sh: process $i ended with exit code $code; all others end too" >&2
+      say "process $i ended with exit code $code; all others end too"
       pass TERM
     done
     if ((end && SECONDS >= end)); then pass KILL; fi
@@ -66,7 +70,7 @@ watch() {
   done
 }
 
-trap 'told=TERM; pass TERM' TERM
+trap 'told=TERM; pass TERM' TERM HUP # HUP: the terminal is lost
 trap 'told=INT; pass INT' INT
 for ((try = 1; ; try++)); do
   start "$@"
@@ -75,5 +79,5 @@ for ((try = 1; ; try++)); do
   if ((code != 75 && code <= 128 || try > ${RESTARTS:-0})) || [[ $told ]]; then
     exit "$code"
   fi
-  echo "local.sh: starting again, $try of $RESTARTS" >&2
+  say "starting again, $try of $RESTARTS"
 done

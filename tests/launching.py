@@ -12,7 +12,6 @@ FAKE = r"""#!/usr/bin/env bash
 name=${0##*/}
 if [[ ${!#} == - ]]; then cat >/dev/null; fi
 printf '%s\n' "$name" "$@" -- >>"$RECORD"
-if [[ $name == gcloud ]]; then name=$4; fi
 queue=$ANSWERS/$name
 if [[ ! -s $queue ]]; then exit 0; fi
 read -r code text <"$queue"
