@@ -107,11 +107,13 @@ fi
 """
 # Waits for an order: end.START or end.START.HOST, with an exit code, or `kill`.
 PROGRAM = r"""#!/usr/bin/env bash
-trap 'echo told; if [[ ! -e $CLOUD/deaf ]]; then exit 75; fi' TERM
+trap 'echo told; exit 75' TERM
+if [[ -e $CLOUD/deaf ]]; then trap '' TERM; fi
 echo x >>"$CLOUD/starts.$HOSTNAME"
 start=$(wc -l <"$CLOUD/starts.$HOSTNAME")
 echo "start $start on $HOSTNAME"
 if [[ -e $CLOUD/child ]]; then sleep 600 & fi
+if [[ -e $CLOUD/lines ]]; then seq -f "line %.0f" "$(<"$CLOUD/lines")"; fi
 printf '<%s>' "$@" && echo
 for ((i = 0; i < 1200; i++)); do
   for order in "$CLOUD/end.$start" "$CLOUD/end.$start.$HOSTNAME"; do
