@@ -11,9 +11,9 @@
     ddjax.labels    label regimes, LabelStore, codecs
     ddjax.train     one student as a compiled loop, many of them as a sweep
     ddjax.report    statistics, tables, figures, report.html
-    ddjax.settings  what a run is asked to do: frozen dataclasses, defaults
+    ddjax.settings  what a run is to do: frozen dataclasses, defaults
     ddjax.presets   settings that several configs start from
-    ddjax.errors    InputError: what was asked for cannot be done, and why
+    ddjax.errors    InputError: what cannot be done, and why
 
 A subpackage is imported when it is first named, and each imports what it needs when it
 needs it: `ddjax.losses` costs JAX and nothing else. A whole experiment is the command

@@ -77,7 +77,7 @@ _MISSING = {
 
 @dataclasses.dataclass
 class Command:
-    """What was asked for.
+    """What a command line stands for.
 
     Attributes:
       verb: of VERBS, or "help" or "version".

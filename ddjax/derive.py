@@ -166,7 +166,7 @@ def _divide(config: ConfigDict, found: Scan, accelerator: bool, says: list) -> N
     if not accelerator and count > most:
         config.data.pool = count = most
         says.append(
-            f"{most:,} of the training images are looked at, in the classes' own "
+            f"{most:,} of the training images are used, in the classes' own "
             "proportions, since this is a CPU; --data.pool=0 takes all"
         )
     fraction = 0.25 if count < 500 else 0.15

@@ -13,7 +13,7 @@ from ddjax.data import cifar, class_folders, source, streamed
 from ddjax.data.class_folders import Listing
 from ddjax.errors import InputError
 
-_SAMPLE = 4096  # images of a stream that are looked at for transparency and turns
+_SAMPLE = 4096  # images of a stream that are examined for transparency and turns
 _ORIENTATION = 0x0112  # Exif's tag for how the camera was held
 
 
@@ -156,11 +156,11 @@ class _Lost:
 
         Args:
           argument: PATH.
-          total: number of images, of which some or all were looked at.
+          total: number of images, of which some or all were examined.
         """
         of = f"{len(self._seen):,}"
         if len(self._seen) < total:
-            of += f" (looked at, of {total:,})"
+            of += f" (examined, of {total:,})"
         return tuple(
             f"folder:{argument}: {len(paths):,} of {of} images {what}, such as "
             f"{min(paths)}"
