@@ -61,7 +61,7 @@ def test_dcs_correlates_means_over_the_seeds(done):
                 done / "scores" / f"ipc4_seed{seed}.csv", delimiter=",", names=True
             )
             path = done / "subsets" / f"{method}_ipc4_seed{seed}.csv"
-            chosen = np.loadtxt(path, skiprows=1)
+            chosen = np.loadtxt(path, skiprows=1, delimiter=",", usecols=0)
             means.append(table["el2n"][np.isin(table["id"], chosen)].mean())
         scores.append(np.mean(means))
     expected = scipy.stats.spearmanr(scores, losses).statistic

@@ -131,6 +131,7 @@ def test_figures_show_random_one_selection_and_what_was_made(station):
     drawn = figures._of_sets(context, teacher, IPC, positions, sets, styles)
     (_, difficulty, first), (_, places, second) = drawn
     assert (first, second) == ("set_difficulty_ipc2", "tsne_ipc2")
+    difficulty, places = difficulty(), places()
     rows = [text.get_text() for text in difficulty.axes[0].get_yticklabels()]
     real = f"real images ({len(context.pool)})"
     assert rows == ["mine (10)", "el2n (5)", "random (6)", real]

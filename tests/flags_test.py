@@ -18,7 +18,18 @@ SOURCES = [
 DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_]+)*)")
 # Of other programs: python -m ddjax.models, ddjax.explain, benchmarks, XLA, the shell.
-OTHERS = {"out", "only", "part", "shrink", "case", "rounds", "files", "version", "help"}
+OTHERS = {
+    "xla_cpu_enable_fast_math",
+    "out",
+    "only",
+    "part",
+    "shrink",
+    "case",
+    "rounds",
+    "files",
+    "version",
+    "help",
+}
 
 
 def texts(path):

@@ -176,6 +176,7 @@ def interrupt(*ignored):
 class Deaf:
     __del__ = interrupt
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a starter may ignore it
 Interrupt().listen()
 try:
     {where}

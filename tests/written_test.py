@@ -105,7 +105,7 @@ def test_a_made_set_that_is_written_again_leaves_others_files(source, folder):
     assert mine.read_text() == "mine" and files_of(folder) == before
 
 
-@pytest.mark.parametrize("stage", ["write_exports", "draw", "write_manifest"])
+@pytest.mark.parametrize("stage", ["write_exports", "draw", "_write_report"])
 def test_a_report_that_stopped_is_tidied_by_the_next(
     source, folder, tmp_path, monkeypatch, stage
 ):

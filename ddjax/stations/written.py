@@ -55,7 +55,10 @@ def replacing(context: Context) -> Iterator[None]:
         return
     for name in sorted(earlier.keys() - written.keys()):
         _remove(context, folder, name, earlier[name])
-    manifest = json.loads((folder / _MANIFEST).read_text())
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+    except (OSError, ValueError):
+        return  # the report said that it could not be written; the list goes on growing
     sealed = artifacts.seal(manifest | {"files": dict(sorted(written.items()))})
     artifacts.write_json(folder / _MANIFEST, sealed)
     (folder / _GROWING).unlink()
