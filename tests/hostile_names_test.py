@@ -6,14 +6,16 @@ import html
 import json
 import os
 import re
+import types
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
 import tiny
 from runs import numbers_of
 
-from ddjax import experiment, report
+from ddjax import experiment, mesh, report
 from ddjax.errors import InputError
 from ddjax.preemption import Preempted
 from ddjax.report import html as report_html
@@ -21,6 +23,7 @@ from ddjax.report import sheet
 from ddjax.settings import Distill, Labels, Settings, from_config
 from ddjax.stations import exports
 from ddjax.stations.checks import check_classes
+from ddjax.stations.figures import write_figures
 from ddjax.stations.parts import Parts
 
 HOSTILE = (
@@ -242,3 +245,15 @@ def test_being_told_to_stop_is_no_failure():
     with pytest.raises(Preempted), parts.part("figures"):
         raise Preempted
     assert parts.missing == []
+
+
+def test_a_second_process_keeps_the_figures_of_the_first(tmp_path, monkeypatch):
+    path = tmp_path / "figures" / "gap.png"
+    path.parent.mkdir()
+    path.write_bytes(b"of the first")
+    monkeypatch.setattr(mesh, "primary", lambda: False)
+    context = types.SimpleNamespace(workdir=types.SimpleNamespace(path=tmp_path))
+    parts = Parts()
+    drawn = [("Gap", matplotlib.figure.Figure, "gap")]
+    assert write_figures(context, parts, drawn) == [("Gap", path)]
+    assert path.read_bytes() == b"of the first" and parts.missing == []

@@ -44,7 +44,12 @@ case $verb in
     /bin/mkdir -p $(machines)
     echo "${BORN:-WAITING_FOR_RESOURCES}" >"$CLOUD/state"
     ;;
-  delete) /bin/rm -rf "$CLOUD/state" "$CLOUD/machines" ;;
+  delete)
+    for home in $(machines); do
+      kill -KILL -- "-$(cat "$home/ddjax.run/group")" 2>/dev/null
+    done
+    /bin/rm -rf "$CLOUD/state" "$CLOUD/machines"
+    ;;
   describe)
     if [[ ! -e $CLOUD/state ]]; then
       echo "ERROR: (gcloud) NOT_FOUND: Resource was not found" >&2 && exit 1

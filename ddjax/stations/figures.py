@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddjax import report, select
+from ddjax import mesh, report, select
 from ddjax.artifacts import Artifact
 from ddjax.report.statistics import RANDOM
 from ddjax.stations.bundle import Teacher
@@ -94,7 +94,8 @@ def write_figures(
     for caption, make, name in drawn:
         path = folder / f"{name}.png"
         with parts.part(f"figures/{name}.png"):
-            path.unlink(missing_ok=True)  # of an earlier run
+            if mesh.primary():  # no other may take away what it writes
+                path.unlink(missing_ok=True)  # of an earlier run
             folder.mkdir(exist_ok=True)
             report.save_png(make(), path)
             figures.append((caption, path))
