@@ -116,8 +116,8 @@ def test_a_report_that_stopped_is_tidied_by_the_next(
 
     done = getattr(results, stage)
 
-    def stop(*arguments):
-        done(*arguments)
+    def stop(*arguments, **named):
+        done(*arguments, **named)
         raise Stopped
 
     with monkeypatch.context() as patch:
