@@ -147,7 +147,7 @@ def test_local_dry_run_prints_the_commands(stage):
 )
 def test_local_ends_all_where_one_fails(stage, behaviour, process, code):
     start = time.monotonic()
-    variables = {"NUM_PROCESSES": 2, "PATIENCE": 1, "BEHAVIOUR": behaviour}
+    variables = {"NUM_PROCESSES": 2, "PATIENCE": 3, "BEHAVIOUR": behaviour}
     found = stage.call("launch/local.sh", **variables)
     assert found.returncode == code
     assert f"process {process} ended with exit code {code}" in found.stderr

@@ -481,7 +481,8 @@ def test_nothing_at_work_is_deleted(cloud, launch):
     assert found.returncode != 0 and "delete" not in cloud.verbs()
     cloud.order(1, 0)
     cloud.wait_for(lambda: (cloud.cloud / "machines/1/ddjax.run/code").exists())
-    assert call(cloud, "launch/tpu_vm.sh", "delete").returncode == 0
+    # The code is written a moment before its writer ends.
+    cloud.wait_for(lambda: not call(cloud, "launch/tpu_vm.sh", "delete").returncode)
     assert cloud.verbs().count("delete") == 1
     found = call(cloud, "launch/tpu_vm.sh", "delete")  # a second time
     assert found.returncode == 0 and cloud.verbs().count("delete") == 1
