@@ -8,8 +8,9 @@ from typing import Any
 from ddjax import config_files, data, distill, losses, models, select
 from ddjax import scores as scores_package
 from ddjax.data import facts
+from ddjax.declare import walk
 from ddjax.labels import LOSSES, codecs
-from ddjax.settings import Settings, walk
+from ddjax.settings import Settings
 
 _PROTOCOLS = "protocols/"
 

@@ -8,10 +8,10 @@ import dataclasses
 import os
 from typing import Any
 
+from ddjax.declare import kind_of, walk
 from ddjax.errors import InputError
 from ddjax.exit_codes import MEANINGS
-from ddjax.settings import Settings, walk
-from ddjax.settings.declare import kind_of
+from ddjax.settings import Settings
 
 VERBS = {
     "run": "train, evaluate and report; the same command resumes",

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ddjax.declare.walk import require, suggestion
 from ddjax.errors import InputError
-from ddjax.settings.walk import require, suggestion
 
 _PACKAGE = Path(__file__).parent
 

@@ -6,9 +6,9 @@ import inspect
 import pathlib
 
 from ddjax import config_files
+from ddjax.declare import Names, allowed_text, declaration, walk
 from ddjax.errors import InputError
-from ddjax.settings import Settings, from_config, walk
-from ddjax.settings.declare import Names, allowed_text, declaration
+from ddjax.settings import Settings, from_config
 
 _SETTINGS = (
     "config."  # a name that begins so is a setting's, whatever configs there are

@@ -27,8 +27,8 @@ from ddjax.artifacts import (
     write,
     write_json,
 )
+from ddjax.declare import walk
 from ddjax.errors import InputError, system_error
-from ddjax.settings import walk
 
 # What is there before `run.json`, where a run was killed that early.
 _BEFORE_MARKER = {".lock", ".tmp-run.json"}

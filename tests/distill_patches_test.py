@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from ddjax import models
+from ddjax.declare import walk
 from ddjax.distill.ca2d import ca2d
 from ddjax.distill.crops import random_windows, resized
 from ddjax.distill.pca import pca
 from ddjax.distill.rded import rded
 from ddjax.distill.task import Task, Teacher
 from ddjax.errors import InputError
-from ddjax.settings import walk
 from ddjax.settings.patches import Patches
 
 SIDE, CLASSES, EACH, IPC = 8, 3, 30, 2  # 90 images: more than a block

@@ -10,6 +10,7 @@ import pytest
 import recovering
 
 from ddjax import models
+from ddjax.declare import walk
 from ddjax.distill import batches, synthesis
 from ddjax.distill.cda import cda, curriculum
 from ddjax.distill.cv_dd import cv_dd
@@ -20,7 +21,6 @@ from ddjax.distill.sre2lpp import sre2lpp
 from ddjax.distill.statistics import statistics_of
 from ddjax.distill.task import Teacher
 from ddjax.errors import InputError
-from ddjax.settings import walk
 from ddjax.settings.recover import Recover
 
 # The functions hide their modules.

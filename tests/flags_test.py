@@ -7,8 +7,9 @@ import re
 import pytest
 
 from ddjax.command import FLAGS
+from ddjax.declare import walk
 from ddjax.errors import InputError
-from ddjax.settings import Settings, walk
+from ddjax.settings import Settings
 
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = [

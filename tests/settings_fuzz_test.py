@@ -11,9 +11,8 @@ import time
 import pytest
 
 from ddjax import catalogue, settings
+from ddjax.declare import Interval, Names, Text, declaration, kind_of, walk
 from ddjax.errors import InputError
-from ddjax.settings import walk
-from ddjax.settings.declare import Interval, Names, Text, declaration, kind_of
 
 NONSENSE = [
     None,

@@ -7,6 +7,7 @@ result into a checked `Settings`. Names that depend on other packages (networks,
 methods, ...) are checked by `ddjax.catalogue`.
 """
 
+from ddjax.declare import REQUIRED
 from ddjax.settings.augment import Augment
 from ddjax.settings.config import (
     add_distillation,
@@ -19,7 +20,6 @@ from ddjax.settings.config import (
     override,
 )
 from ddjax.settings.data import Data
-from ddjax.settings.declare import REQUIRED
 from ddjax.settings.distill import Distill
 from ddjax.settings.experiment import Settings
 from ddjax.settings.labels import Labels

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from ddjax.settings.declare import setting
+from ddjax.declare import setting
+from ddjax.declare.walk import require
 from ddjax.settings.labels import REGIMES
-from ddjax.settings.walk import require
 
 DSA_OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import ml_collections
 
+from ddjax.declare import REQUIRED, kind_of, walk
+from ddjax.declare.text import parse
 from ddjax.errors import InputError
-from ddjax.settings import walk
-from ddjax.settings.declare import REQUIRED, kind_of
 from ddjax.settings.distill import Distill
 from ddjax.settings.experiment import Settings
 from ddjax.settings.labels import Labels
@@ -15,7 +15,6 @@ from ddjax.settings.network import named
 from ddjax.settings.select import Imported
 from ddjax.settings.student import Transfer
 from ddjax.settings.teacher import Teacher
-from ddjax.settings.text import parse
 
 
 def defaults() -> ml_collections.ConfigDict:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ddjax.settings.declare import PATH, Text, setting
+from ddjax.declare import PATH, Text, setting
 
 
 @dataclasses.dataclass(frozen=True)

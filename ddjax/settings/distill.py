@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from ddjax.settings.declare import Names, setting
+from ddjax.declare import Names, setting
+from ddjax.declare.walk import require
 from ddjax.settings.patches import Patches
 from ddjax.settings.recover import Recover
-from ddjax.settings.walk import require
 
 
 @dataclasses.dataclass(frozen=True)

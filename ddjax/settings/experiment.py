@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from ddjax.settings import walk
+from ddjax.declare import PATH, Names, Text, entries, setting, walk
+from ddjax.declare.walk import require
 from ddjax.settings.augment import Augment
 from ddjax.settings.data import Data
-from ddjax.settings.declare import PATH, Names, Text, entries, setting
 from ddjax.settings.distill import Distill
 from ddjax.settings.labels import REGIMES, Labels
 from ddjax.settings.observe import Observe
@@ -13,7 +13,6 @@ from ddjax.settings.protocol import Mesh, Protocol, Sweep
 from ddjax.settings.select import Select
 from ddjax.settings.student import Student, Transfer
 from ddjax.settings.teacher import Teacher
-from ddjax.settings.walk import require
 
 
 def _three_regimes() -> dict[str, Labels]:

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from ddjax.settings.declare import Names, Text, setting
-from ddjax.settings.walk import require
+from ddjax.declare import Names, Text, setting
+from ddjax.declare.walk import require
 
 REGIMES = ("hard", "soft", "soft_kd")
 LOSSES = ("kl", "mse_gt", "dkd", "nkd", "lskd", "dist", "crld")

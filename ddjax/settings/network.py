@@ -6,7 +6,7 @@ None is an option's default, which the network itself knows, see `ddjax.models`.
 import dataclasses
 from typing import Any
 
-from ddjax.settings.declare import Names, setting
+from ddjax.declare import Names, setting
 
 _NORMS = ("instance", "batch", "group", "none")
 _STEMS = ("auto", "small", "large")

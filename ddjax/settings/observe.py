@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ddjax.settings.declare import setting
+from ddjax.declare import setting
 
 
 @dataclasses.dataclass(frozen=True)

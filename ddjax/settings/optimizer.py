@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from ddjax.settings.declare import setting
+from ddjax.declare import setting
 
 SCHEDULES = ("constant", "step", "cosine")
 OPTIMIZERS = ("adamw", "sgd")

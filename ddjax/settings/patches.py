@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from ddjax.settings.declare import setting
-from ddjax.settings.walk import require
+from ddjax.declare import setting
+from ddjax.declare.walk import require
 
 KEEP = ("lowest", "highest")
 PATCHES = (*KEEP, "medium")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ddjax.settings.declare import Text, setting
+from ddjax.declare import Text, setting
 
 INITS = ("", "noise", "random", "rded")  # any other is a path
 CURRICULA = ("cosine", "linear", "step")

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from ddjax.settings.declare import PATH, Names, Text, entries, setting
-from ddjax.settings.walk import require
+from ddjax.declare import PATH, Names, Text, entries, setting
+from ddjax.declare.walk import require
 
 CAD_QUANTITIES = ("true_prob", "el2n")
 CAD_KEEP = ("highest", "lowest")

@@ -2,11 +2,11 @@
 
 import dataclasses
 
+from ddjax.declare import setting
+from ddjax.declare.walk import require
 from ddjax.settings.augment import Augment
-from ddjax.settings.declare import setting
 from ddjax.settings.network import Network
 from ddjax.settings.optimizer import Optimizer
-from ddjax.settings.walk import require
 
 _RATES = "[1e-8, 100]"
 

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from ddjax.settings.declare import PATH, Text, setting
+from ddjax.declare import PATH, Text, setting
+from ddjax.declare.walk import require
 from ddjax.settings.network import Network
 from ddjax.settings.optimizer import Optimizer
-from ddjax.settings.walk import require
 
 _WEIGHTS = (".safetensors", ".pth", ".pt", ".tar", ".bin")
 

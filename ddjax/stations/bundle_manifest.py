@@ -9,8 +9,8 @@ import numpy as np
 
 from ddjax import models
 from ddjax.artifacts import Artifact
+from ddjax.declare.walk import shown
 from ddjax.errors import InputError
-from ddjax.settings.walk import shown
 
 
 def check_manifest(artifact: Artifact) -> None:

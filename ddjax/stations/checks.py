@@ -7,12 +7,12 @@ import jax
 import numpy as np
 
 from ddjax import catalogue, distill, keys, mesh, select
+from ddjax.declare.walk import require
 from ddjax.errors import InputError, named
 from ddjax.labels import codecs
 from ddjax.models import Network
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Distill, Settings
-from ddjax.settings.walk import require
 from ddjax.stations.bundle import section_of
 from ddjax.stations.context import Context
 from ddjax.stations.images import READ, start_of

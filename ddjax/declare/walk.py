@@ -12,8 +12,7 @@ import typing
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from ddjax.errors import InputError
-from ddjax.settings.declare import (
+from ddjax.declare import (
     REQUIRED,
     Names,
     Text,
@@ -21,6 +20,7 @@ from ddjax.settings.declare import (
     declaration,
     kind_of,
 )
+from ddjax.errors import InputError
 
 _SHOWN = 80  # characters of a value in a message
 _LARGEST = 10**300  # of integers, those beyond have no float

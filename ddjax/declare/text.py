@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any
 
+from ddjax.declare import allowed_text, kind_of
+from ddjax.declare.walk import shown
 from ddjax.errors import InputError
-from ddjax.settings.declare import allowed_text, kind_of
-from ddjax.settings.walk import shown
 
 _BOOLS = {"true": True, "1": True, "yes": True}
 _BOOLS |= {"false": False, "0": False, "no": False}

@@ -10,7 +10,7 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 _KEY = "declaration"
@@ -184,3 +184,23 @@ def _count(counts: Interval) -> str:
     if low == high:
         return f"a tuple of {low}"
     return f"a tuple of {low} to {high}"
+
+
+def with_sections(base: type, options: Mapping[str, type]) -> Any:
+    """Returns a section with a section more for each class of options.
+
+    Args:
+      base: the dataclass of the section without them.
+      options: name of a section -> the frozen dataclass of a method's options.
+
+    Returns:
+      A frozen dataclass of the same name and documentation, derived from `base`.
+    """
+    inner = [
+        (name, kind, dataclasses.field(default=kind()))
+        for name, kind in options.items()
+    ]
+    namespace = {"__doc__": base.__doc__, "__module__": base.__module__}
+    return dataclasses.make_dataclass(
+        base.__name__, inner, bases=(base,), namespace=namespace, frozen=True
+    )
