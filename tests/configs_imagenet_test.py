@@ -11,6 +11,7 @@ import pytest
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations import estimate, memory, programs, storage, sweeps
+from ddjax.train import programs as train_programs
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs" / "imagenet"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -115,9 +116,9 @@ def test_subsets_are_held_and_the_pool_is_streamed():
 def test_small_variant_needs_no_stream_and_less_work():
     small, large = plan("cad_prune", "imagenet_small"), plan("cad_prune")
     assert not small.settings.data.stream
-    network = programs.native(small.student_network)
-    ratio = programs.forward_flops(programs.native(large.student_network))
-    ratio /= programs.forward_flops(network)
+    network = train_programs.native(small.student_network)
+    ratio = train_programs.forward_flops(train_programs.native(large.student_network))
+    ratio /= train_programs.forward_flops(network)
     assert 10 < ratio < 20
     patches = plan("ca2d", "imagenet_small").settings.distill["ca2d"].patches
     assert patches.factor == 1 and patches.candidates >= 100
@@ -136,7 +137,7 @@ def test_training_steps_have_the_right_shapes():
         programs.teacher_program(context, "teacher"),
         programs.student_program(context, "soft_kd"),
     ):
-        step = programs.training_step(program, 1000)
+        step = train_programs.training_step(program, 1000)
         state, pool, plan_of_step, _ = step.arguments
         assert pool.images.shape == (program.batch_size, 224, 224, 3)
         assert plan_of_step.positions.shape == (program.batch_size,)
@@ -148,7 +149,9 @@ def test_training_steps_have_the_right_shapes():
 
 def test_answers_lower():
     context = plan("cad_prune")  # of a teacher about views, and of students
-    traceable = programs.forward(programs.teacher_network(context, "teacher"), 256)
+    traceable = train_programs.forward(
+        programs.teacher_network(context, "teacher"), 256
+    )
     lowers(traceable, "convolution", "dot_general")
     logits, _ = traceable.shapes()
     assert logits.shape == (256, 1000) and logits.dtype == jnp.float32
@@ -165,9 +168,9 @@ def test_answers_lower():
 def test_student_steps_lower(regime):
     context = plan("cad_prune")
     program = programs.student_program(context, regime)
-    lowers(programs.training_step(program, 1000), "convolution", "dot_general")
+    lowers(train_programs.training_step(program, 1000), "convolution", "dot_general")
 
 
 def test_teacher_step_lowers():
     program = programs.teacher_program(plan("cad_prune"), "teacher")
-    lowers(programs.training_step(program, 1000), "convolution", "dot_general")
+    lowers(train_programs.training_step(program, 1000), "convolution", "dot_general")

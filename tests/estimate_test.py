@@ -15,6 +15,7 @@ from ddjax.labels import Objective
 from ddjax.settings import Distill, from_config
 from ddjax.settings.recover import Recover
 from ddjax.stations import estimate, memory, programs, storage, sweeps
+from ddjax.train import programs as train_programs
 from ddjax.train import student
 
 IPC = 2
@@ -73,7 +74,7 @@ def test_passes_are_those_that_a_run_books(source, tmp_path):
     context = estimate.open_plan(from_config(made))
     planned = {each.name: each.bytes for each in storage.storage(context)}
     runs_of_it = len(made.protocol.seeds)
-    network = programs.native(context.student_network)
+    network = train_programs.native(context.student_network)
     weights = runs_of_it * memory.variable_bytes(network)
     assert planned["trace, hard, IPC 2"] - weights == on_disk(tmp_path, "trace")
     assert planned["subsets, IPC 2"] == on_disk(tmp_path, "subsets")
@@ -148,18 +149,20 @@ def test_a_teacher_from_a_bundle_costs_nothing(source, tmp_path):
 
 
 def test_operations_are_those_of_native_convolutions():
-    network = programs.native(
+    network = train_programs.native(
         models.network("convnet_d1", 3, (8, 8, 1), width=32, norm="none")
     )
     # 3 x 3 products a pixel and channel, but for the border, and the last layer.
     products = 32 * (3 * 8 - 2) ** 2 + 16 * 32 * 3
-    found = programs.forward_flops(network)
+    found = train_programs.forward_flops(network)
     assert 2 * products <= found < 2.5 * products
 
 
 @pytest.mark.slow
 def test_an_iteration_counts_once_and_by_image():
-    network = programs.native(models.network("convnet_d1", 3, (8, 8, 1), norm="batch"))
+    network = train_programs.native(
+        models.network("convnet_d1", 3, (8, 8, 1), norm="batch")
+    )
 
     def found(method="sre2l", teachers=1, ipc=1, **changes):
         recover = Recover(**{"iterations": 2, "drawn": 0} | changes)
@@ -242,19 +245,21 @@ def test_a_run_s_trainings_are_its_students(source):
     ],
 )
 def test_memory_is_within_a_factor_of_two_of_the_compiler_s(name, shape, options):
-    network = programs.native(models.network(name, 3, shape, **options))
+    network = train_programs.native(models.network(name, 3, shape, **options))
     program = student.Program(network, Objective("hard"), Recipe(), batch_size=16)
-    step = programs.training_step(program, 3)
+    step = train_programs.training_step(program, 3)
     found = step.function.lower(*step.arguments).compile().memory_analysis()
     # Gradients, and what the backward pass waits for.
-    told = memory.variable_bytes(network) + 16 * programs.activation_bytes(network)
+    told = memory.variable_bytes(network) + 16 * train_programs.activation_bytes(
+        network
+    )
     assert 0.5 < told / found.temp_size_in_bytes < 2
     assert memory.state_bytes(program) == pytest.approx(found.output_size_in_bytes, 0.1)
 
 
 def test_weights_are_no_activations():
     network = models.network("mlp", 3, (8, 8, 1), hidden=(1000,))
-    pixels, found = 4 * 64, programs.activation_bytes(network)
+    pixels, found = 4 * 64, train_programs.activation_bytes(network)
     # The image, and the layer's output once and at most twice again for its ReLU.
     assert pixels + 4 * 1000 <= found < pixels + 3 * 4 * 1000
     assert memory.variable_bytes(network) > 10 * found

@@ -10,6 +10,7 @@ import pytest
 from ddjax import distill, presets
 from ddjax.settings import from_config
 from ddjax.stations import estimate, needs, programs
+from ddjax.train import programs as train_programs
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs" / "methods"
 METHODS = {path.stem for path in FOLDER.glob("*.py")}
@@ -82,7 +83,7 @@ def test_training_step_lowers(variant, regime):
     context = plan("rded", variant)
     program = programs.student_program(context, regime)
     assert len(program.objective.teachers) == (regime == "soft_kd")
-    step = programs.training_step(program, context.source.num_classes)
+    step = train_programs.training_step(program, context.source.num_classes)
     lowers(step, "convolution", "dot_general")
     state = jax.eval_shape(lambda: step.arguments[0])
     assert step.shapes() == state

@@ -13,10 +13,10 @@ import math
 import jax
 import numpy as np
 
-from ddjax.stations import programs
 from ddjax.stations.context import Context
 from ddjax.stations.sweeps import Sweep
 from ddjax.train import plans, student
+from ddjax.train import programs as train_programs
 from ddjax.train.sweep import Bound
 
 
@@ -67,14 +67,14 @@ def per_device(context: Context, sweep: Sweep, chips: int) -> Memory:
     weights = held * state_bytes(program) + teachers
     weights += at_once * variable_bytes(program.network)
     seen = batch * (1 + program.two_views)
-    each = programs.activation_bytes(program.network) + 4 * shown * pixels
+    each = train_programs.activation_bytes(program.network) + 4 * shown * pixels
     return Memory(images, weights, labels, at_once * seen * each)
 
 
 @functools.cache
 def variable_bytes(network) -> int:
     """Bytes of a network's variables."""
-    return nbytes(programs.variables_of(network))
+    return nbytes(train_programs.variables_of(network))
 
 
 @functools.cache

@@ -5,8 +5,6 @@ Letters: B images of a batch, n images, H W image, K channels, T iterations.
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,46 +17,12 @@ from ddjax.settings import Distill
 from ddjax.settings.patches import Patches
 from ddjax.stations.bundle import read_bundle, section_of
 from ddjax.stations.context import Context
-from ddjax.train import batches, order, student
-from ddjax.train.flops import flops
-from ddjax.train.supervision import Supervision
-from ddjax.train.sweep import Bound
+from ddjax.train import student
+from ddjax.train.programs import Traceable, native, variables_of
 
 _array = jax.ShapeDtypeStruct
 _number = _array((), jnp.float32)
 _integer = _array((), jnp.int32)
-
-
-class Traceable(NamedTuple):
-    """A function and what it is called with.
-
-    Attributes:
-      function: of `arguments`; jitted.
-      arguments: static ones, and pytrees of `jax.ShapeDtypeStruct`.
-    """
-
-    function: Callable
-    arguments: tuple[Any, ...]
-
-    def shapes(self) -> Any:
-        """Returns what the function would give, as `jax.ShapeDtypeStruct`."""
-        return self.function.eval_shape(*self.arguments)
-
-    def lower(self, platform: str) -> Any:
-        """Returns the lowered program.
-
-        Args:
-          platform: "cpu", "cuda" or "tpu"; need not be there.
-        """
-        traced = self.function.trace(*self.arguments)
-        return traced.lower(lowering_platforms=(platform,))
-
-
-def native(network: Network) -> Network:
-    """Returns a network that takes XLA's convolutions, as it does on accelerators."""
-    layers = dataclasses.replace(network.module.layers, lowering="direct")
-    module = network.module.clone(layers=layers)
-    return dataclasses.replace(network, module=module)
 
 
 def teacher_network(context: Context, name: str) -> Network:
@@ -108,56 +72,6 @@ def student_program(context: Context, regime: str) -> student.Program:
         tuple(teacher_network(context, name) for name in asked),
     )
     return dataclasses.replace(program, micro_batch=0)
-
-
-def variables_of(network: Network) -> Any:
-    """Returns the shapes of a network's variables."""
-    return jax.eval_shape(network.init, keys.key(0))
-
-
-def forward(network: Network, images: int) -> Traceable:
-    """A pass of a batch in evaluation mode."""
-    shown = _array((images, *network.image_shape), jnp.float32)
-    return Traceable(jax.jit(network.apply), (variables_of(network), shown))
-
-
-def training_step(
-    program: student.Program,
-    classes: int,
-    supervision: Supervision | None = None,
-    stored: bool = False,
-) -> Traceable:
-    """A step of one student.
-
-    Args:
-      program: what is compiled in; teachers of its objective are asked.
-      classes: number of classes.
-      supervision: of the labels.
-      stored: whether the teacher's answers are read from a store.
-    """
-    shape, size = program.network.image_shape, program.batch_size
-    objective, numbers = program.objective, _array((size,), jnp.int32)
-    teachers = tuple(map(variables_of, objective.teachers)) or None
-    logits = None
-    if objective.regime == "soft":
-        logits = _array((size, classes), jnp.float32)
-    channels = _array(shape[-1:], jnp.float32)
-    images = _array((size, *shape), jnp.uint8)
-    pool = batches.Pool(images, *[numbers] * 2, *[channels] * 2, logits, teachers)
-
-    def plan_of(seed, positions, ids):
-        shown = order.presentations(
-            seed, positions, ids, jnp.int32(0), size, supervision
-        )
-        return batches.make_plan(program.recipe, shape, ids, seed, shown, supervision)
-
-    plan = jax.eval_shape(plan_of, _integer, numbers, numbers)
-    if stored:
-        plan = plan._replace(targets=_array((size, classes), jnp.float32))
-    state = jax.eval_shape(Bound(student.init_student, program), _integer)
-    hparams = student.HParams(*[_number] * len(student.HParams._fields))
-    step = jax.jit(Bound(student.train_step, program))
-    return Traceable(step, (state, pool, plan, hparams))
 
 
 def synthesis(entry: Distill, networks: tuple[Network, ...], classes: int, ipc: int):
@@ -245,49 +159,7 @@ def asked(entry: Distill, networks: tuple[Network, ...]) -> int:
 
 
 @functools.cache
-def forward_flops(network: Network) -> float:
-    """Operations of one image's pass in evaluation mode."""
-    return _count(forward(network, 1))
-
-
-@functools.cache
-def step_flops(program, classes, supervision=None, stored=False) -> float:
-    """Operations of a training step; arguments of `training_step`."""
-    return _count(training_step(program, classes, supervision, stored))
-
-
-@functools.cache
-def activation_bytes(network: Network) -> int:
-    """Bytes that the backward pass of one image waits for.
-
-    What the linearised network keeps of two images minus what it keeps of one, so that
-    weights do not count.
-    """
-    one, two = (_kept(network, images) for images in (1, 2))
-    return two - one
-
-
-def _kept(network: Network, images: int) -> int:
-    variables, shown = forward(network, images).arguments
-
-    def linearised(variables, shown, key):
-        def logits(params):
-            mixed = variables | {"params": params}
-            return network.apply(mixed, shown, train=True, key=key)[0]
-
-        return jax.vjp(logits, variables["params"])[1]
-
-    key = jax.eval_shape(lambda: keys.key(0))
-    kept = jax.tree.leaves(jax.eval_shape(linearised, variables, shown, key))
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
-
-
-@functools.cache
 def synthesis_flops(entry, networks, classes, ipc) -> float:
     """Operations of an iteration on a whole image set; arguments of `synthesis`."""
     size = len(distill.METHODS[entry.method].batches(classes, ipc, entry.recover.batch))
-    return size * _count(synthesis(entry, networks, classes, ipc))
-
-
-def _count(traceable: Traceable) -> float:
-    return flops(traceable.function, *traceable.arguments)
+    return size * synthesis(entry, networks, classes, ipc).flops()

@@ -23,6 +23,7 @@ from ddjax.stations.needs import (
     scoring_regimes,
 )
 from ddjax.stations.trace import observe, run_seeds, snapshot_steps
+from ddjax.train import programs as train_programs
 from ddjax.train import student
 
 
@@ -135,12 +136,12 @@ def _records(context: Context, regime: str, ipc: int) -> int:
 
 def _fields(context: Context, regime: str) -> list[tuple[str, int]]:
     """Names and bytes of what a trace records of an image at a snapshot."""
-    network = programs.native(context.student_network)
+    network = train_programs.native(context.student_network)
     image = jax.ShapeDtypeStruct((1, *network.image_shape), np.float32)
     label = jax.ShapeDtypeStruct((1,), np.int32)
     seen = jax.eval_shape(
         functools.partial(observe, network),
-        programs.variables_of(network),
+        train_programs.variables_of(network),
         image,
         label,
     )
@@ -153,7 +154,7 @@ def _trace(context: Context, regime: str, ipc: int) -> Stored:
     runs, count = len(run_seeds(context)), len(context.pool)
     records, fields = _records(context, regime, ipc), _fields(context, regime)
     snapshots = records // (runs * count * sum(size for _, size in fields))
-    weights = runs * variable_bytes(programs.native(context.student_network))
+    weights = runs * variable_bytes(train_programs.native(context.student_network))
     return Stored(
         f"trace, {regime}, IPC {ipc}",
         f"fields {len(fields)} x [{runs},{snapshots},{count}], weights of the runs",
@@ -193,14 +194,14 @@ def _views_of_the_pool(context: Context, ipc: int) -> list[Stored]:
 
 def _features(context: Context, whose: str) -> int:
     """D, the length of a feature."""
-    network = programs.native(context.student_network)
+    network = train_programs.native(context.student_network)
     if whose == "teacher":
         network = programs.teacher_network(context, whose)
     image = jax.ShapeDtypeStruct((1, *network.image_shape), np.float32)
     layer = context.settings.select.layer
     seen = jax.eval_shape(
         lambda variables, image: network.features(variables, image, layer),
-        programs.variables_of(network),
+        train_programs.variables_of(network),
         image,
     )
     return seen.shape[-1]

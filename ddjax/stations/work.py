@@ -17,6 +17,7 @@ from ddjax.stations import programs, storage, sweeps
 from ddjax.stations.context import Context
 from ddjax.stations.needs import needs_of, scoring_regimes, teachers_of_set
 from ddjax.stations.trace import run_seeds, snapshot_steps
+from ddjax.train import programs as train_programs
 
 _LOOKS = 20  # at the validation split while a teacher trains, at most
 
@@ -46,26 +47,26 @@ def teacher(context: Context, name: str) -> Row:
     steps = math.ceil(settings.epochs * count / settings.batch_size)
     program = programs.teacher_program(context, name)
     forward = min(settings.epochs, _LOOKS) * len(context.validation)
-    step = programs.step_flops(program, context.source.num_classes)
+    step = train_programs.step_flops(program, context.source.num_classes)
     return Row(
         f"{name}, {settings.network.name}",
         forward,
         steps * program.passes,
-        steps * step + forward * programs.forward_flops(program.network),
+        steps * step + forward * train_programs.forward_flops(program.network),
     )
 
 
 def _trainings(context: Context, regime: str, ipc: int, count: int, seen: int) -> Row:
     """`count` students of a context's network, each judged on `seen` images."""
     program = programs.student_program(context, regime)
-    step = programs.step_flops(
+    step = train_programs.step_flops(
         program,
         context.source.num_classes,
         context.supervision(regime, ipc),
         stored=bool(context.labels(regime).codec),
     )
     steps = context.steps(ipc)
-    each = steps * step + seen * programs.forward_flops(program.network)
+    each = steps * step + seen * train_programs.forward_flops(program.network)
     return Row("", count * seen, count * steps * program.passes, count * each)
 
 
@@ -101,7 +102,7 @@ def scoring(context: Context, ipc: int) -> list[Row]:
     settings, count = context.settings.select, len(context.pool)
     rows, runs = [], len(run_seeds(context))
     seeds = len(context.settings.protocol.seeds)
-    network = programs.native(context.student_network)
+    network = train_programs.native(context.student_network)
     for regime in scoring_regimes(context):
         stops = snapshot_steps(
             context.steps(ipc),
@@ -116,13 +117,13 @@ def scoring(context: Context, ipc: int) -> list[Row]:
     forward = 0
     if "gradients" in needs or ("features" in needs and not by_teacher):
         forward = seeds * (count + len(context.validation))
-    flops = forward * programs.forward_flops(network)
+    flops = forward * train_programs.forward_flops(network)
     if "features" in needs and by_teacher:
         forward += count
         teacher = programs.teacher_network(context, "teacher")
-        flops += count * programs.forward_flops(teacher)
+        flops += count * train_programs.forward_flops(teacher)
     trained = runs * count if "grand" in needs else 0
-    flops += trained * 3 * programs.forward_flops(network)
+    flops += trained * 3 * train_programs.forward_flops(network)
     rows.append(Row(f"gradients and features, IPC {ipc}", forward, trained, flops))
     return rows
 
@@ -139,7 +140,7 @@ def made(context: Context, name: str, ipc: int) -> Row:
         patches = entry.patches
         shown = _candidates(context, entry, ipc) * patches.crops
         forward += shown
-        flops += shown * programs.forward_flops(networks[0])
+        flops += shown * train_programs.forward_flops(networks[0])
     if method.section == "recover":
         recover, looked = entry.recover, programs.looked_through(entry, networks)
         trained = recover.iterations * images * programs.asked(entry, networks)
@@ -148,10 +149,10 @@ def made(context: Context, name: str, ipc: int) -> Row:
         if entry.method == "dwa":  # the climb of the teacher's weights
             climbed = recover.ascent_steps * images
             trained += climbed
-            flops += climbed * 3 * programs.forward_flops(networks[0])
+            flops += climbed * 3 * train_programs.forward_flops(networks[0])
         if entry.method in ("lpld", "g_vbsm", "edc"):  # the statistics of real images
             forward += len(context.pool) * len(looked)
-            each = sum(map(programs.forward_flops, looked))
+            each = sum(map(train_programs.forward_flops, looked))
             flops += len(context.pool) * each
     sets, station = storage.image_sets(context, name), f"images, {name}, IPC {ipc}"
     return Row(station, sets * forward, sets * trained, sets * flops)
@@ -176,14 +177,14 @@ def labels(context: Context, regime: str, ipc: int, labelled: set) -> Row:
     networks = [programs.teacher_network(context, name) for name in asked]
     once = (asked, count) not in labelled  # other codecs copy these labels
     labelled.add((asked, count))
-    each = sum(map(programs.forward_flops, networks))
+    each = sum(map(train_programs.forward_flops, networks))
     return Row(station, once * count, 0, once * count * each)
 
 
 def fixed_labels(context: Context) -> Row:
     """One label of each image of the pool and of the made sets."""
     count = storage.fixed_labels(context)
-    each = programs.forward_flops(programs.teacher_network(context, "teacher"))
+    each = train_programs.forward_flops(programs.teacher_network(context, "teacher"))
     return Row("fixed labels", count, 0, count * each)
 
 
