@@ -40,8 +40,7 @@ def explain(name: str) -> str:
 
 
 def _config(name: str, path: pathlib.Path, variant: str) -> str:
-    from ddjax import cost
-    from ddjax.stations import estimate
+    from ddjax import cost, plan
 
     module = config_files.module(path)
     known = config_files.variants(module)
@@ -51,9 +50,8 @@ def _config(name: str, path: pathlib.Path, variant: str) -> str:
         lines.append(f"Variants: {', '.join(known)}")
     try:
         settings = from_config(config_files.load(name))
-        context = estimate.open_plan(settings)
-        table = estimate.table(estimate.estimate(context))
-        *_, flops = table["flops"]
+        work = plan.total(plan.open_plan(settings)).work
+        flops = sum(each.flops() for each in work)
         said = f"{flops:.1e} operations; {cost.here(flops)}"
     except InputError as error:
         said = f"unknown here: {error}"

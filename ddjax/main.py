@@ -105,14 +105,14 @@ def _show(name: str) -> None:
 
 def _plan(asked: Command, settings: Settings) -> None:
     del asked
-    from ddjax import experiment
+    from ddjax import plan
 
     _start_devices()
-    experiment.dry_run(settings)
+    plan.show(settings)
 
 
 def _run(asked: Command, settings: Settings) -> None:
-    from ddjax import experiment, mesh, preemption
+    from ddjax import mesh, pipeline, preemption
     from ddjax.errors import InputError
     from ddjax.joining import join
 
@@ -127,7 +127,7 @@ def _run(asked: Command, settings: Settings) -> None:
         export = asked.flags.get("export")
         if export is True:
             export = os.path.join(workdir, "export")
-        summary = experiment.run(settings, workdir, export)
+        summary = pipeline.run(settings, workdir, export)
         missing = summary.attrs.get("missing")
     except InputError as error:
         if not _several():

@@ -40,7 +40,7 @@ _FILES = {
     "metrics.jsonl",
     "report.html",
     "run.json",
-    "stations.csv",
+    "stages.csv",
     "subset.csv",
     "summary.csv",
 }
@@ -183,17 +183,17 @@ class Workdir:
                     f"{walk.shown(expected.get(key))}; choose another --workdir"
                 )
 
-    def station(
+    def artifact(
         self,
         kind: str,
         settings: dict[str, Any],
         parents: dict[str, str],
         make: Callable[[pathlib.Path], Draft],
     ) -> Artifact:
-        """Returns a station's artifact, from disk if it is there, else by making it.
+        """Returns an artifact, from disk if it is there, else by making it.
 
         Args:
-          kind: the station's name.
+          kind: of the artifact.
           settings: JSON values that determine the result.
           parents: name -> address (or digest) of what it is made from.
           make: writes extra files into the folder it is given, with `mesh.first` or

@@ -145,3 +145,20 @@ def _kept(network: Network, images: int) -> int:
     key = jax.eval_shape(lambda: keys.key(0))
     kept = jax.tree.leaves(jax.eval_shape(linearised, variables, shown, key))
     return sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
+
+
+@functools.cache
+def variable_bytes(network: Network) -> int:
+    """Bytes of a network's variables."""
+    return nbytes(variables_of(network))
+
+
+@functools.cache
+def state_bytes(program: student.Program) -> int:
+    """Bytes of one member: variables, moments, and what else is carried along."""
+    return nbytes(jax.eval_shape(Bound(student.init_student, program), _integer))
+
+
+def nbytes(shapes: Any) -> int:
+    """Bytes of a pytree of `jax.ShapeDtypeStruct`."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))

@@ -1,0 +1,263 @@
+"""The pipeline: an experiment as a list of stages, which is built once.
+
+`run` executes it, `ddjax.plan` adds its work up, and a run that resumes finds the
+artifacts of its stages in the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from ddjax import console, mesh, switches
+from ddjax.data import class_export
+from ddjax.errors import InputError
+from ddjax.observe import Profiler, require_tensorboard
+from ddjax.problem import Problem, open_problem
+from ddjax.run import Run
+from ddjax.settings import Settings
+from ddjax.stages import imports
+from ddjax.stages.checks import check, check_devices, check_names
+from ddjax.stages.comparison import sets_comparison, subsets_comparison
+from ddjax.stages.inputs import inputs_stages
+from ddjax.stages.labels import fixed_labels_stage
+from ddjax.stages.outputs import replacing
+from ddjax.stages.report import report_stage, teachers_report_stage
+from ddjax.stages.requirements import (
+    fixed_labels_required,
+    required_teachers,
+    selection_of,
+    trained_regimes,
+)
+from ddjax.stages.stage import Stage
+from ddjax.stages.students import students_stage
+from ddjax.stages.subsets import subsets_stage
+from ddjax.stages.synthetic import READ, number_of_sets, read_stage, synthetic_stage
+from ddjax.stages.teacher import teacher_stage
+from ddjax.stages.tuning import tuning_stage, windows_stage
+from ddjax.workdir import Workdir
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TELLING = 10.0  # seconds that are left, from which on a line says so
+
+
+def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Stage]:
+    """Returns the stages of an experiment, parents before children; the report last.
+
+    Args:
+      problem: the problem; its pixels are not read.
+      export: a folder that the images of the recommended subset are written to, as
+        class folders, see `ddjax.data.class_export`; None: none are.
+    """
+    stages: list[Stage] = []
+
+    def add(*more: Stage) -> Stage:
+        stages.extend(more)
+        return more[-1]
+
+    settings = problem.settings
+    teachers = {
+        name: add(teacher_stage(problem, name)) for name in required_teachers(problem)
+    }
+    if not settings.regimes:
+        add(teachers_report_stage(problem, teachers))
+        return stages
+    networks = problem.networks()
+
+    def students_of(pool: Stage | None, images: int) -> dict[str, Stage]:
+        """The students of every network on a pool, with the pool's fixed labels."""
+        labels = None
+        if fixed_labels_required(problem):
+            labels = add(fixed_labels_stage(problem, teachers["teacher"], pool, images))
+        return {
+            network: add(students_stage(of, pool, teachers, labels))
+            for network, of in networks.items()
+        }
+
+    students = {"": students_of(None, len(problem.pool))}
+    tunings, comparisons = {}, []
+    subsets, sets, inputs = {}, {}, {}
+    for ipc in settings.select.ipcs:
+        for regime in trained_regimes(problem):
+            stage = tuning_stage(problem, students[""][""], regime, ipc)
+            tunings["", regime, ipc] = add(stage)
+        of_budget = {name: tunings["", name, ipc] for name in trained_regimes(problem)}
+        labels = students[""][""].parents["fixed_labels"]
+        inputs[ipc] = add(
+            *inputs_stages(problem, students[""][""], teachers, of_budget, labels, ipc)
+        )
+        subsets[ipc] = add(subsets_stage(problem, inputs[ipc], ipc))
+        sets[ipc] = {
+            name: add(synthetic_stage(problem, name, ipc, inputs[ipc], teachers))
+            for name in settings.distill
+        }
+        if problem.images is not None:
+            sets[ipc][READ] = add(read_stage(problem, teachers))
+        for name, stage in sets[ipc].items():
+            count = 1 if name == READ else number_of_sets(problem, name)
+            students[name] = students_of(stage, count * ipc * problem.num_classes)
+        for regime in settings.regimes:
+            windows = {
+                name: add(
+                    windows_stage(
+                        problem,
+                        students[""][""],
+                        subsets[ipc],
+                        tunings["", regime, ipc],
+                        name,
+                        regime,
+                        ipc,
+                    )
+                )
+                for name in settings.select.methods
+                if selection_of(problem, name).searches
+            }
+            for network, of in networks.items():
+                if network:
+                    stage = tuning_stage(of, students[""][network], regime, ipc)
+                    tunings[network, regime, ipc] = add(stage)
+                tuning = tunings[network, regime, ipc]
+                comparison = subsets_comparison(
+                    of,
+                    students[""][network],
+                    tuning,
+                    inputs[ipc],
+                    subsets[ipc],
+                    windows,
+                    regime,
+                    ipc,
+                )
+                comparisons.append(add(comparison))
+                for name, found in sets[ipc].items():
+                    trained = students[name][network]
+                    comparison = sets_comparison(
+                        of, trained, tuning, found, name, regime, ipc
+                    )
+                    comparisons.append(add(comparison))
+    add(
+        report_stage(
+            problem, teachers, tunings, comparisons, subsets, sets, inputs, export
+        )
+    )
+    return stages
+
+
+def execute(run: Run, stages: list[Stage]) -> Any:
+    """Executes stages in order and returns the last one's result."""
+    results: dict[Stage, Any] = {}
+    counted = [stage for stage in stages if stage.counts]
+    weights = {stage: stage.plan().weight for stage in counted}
+    spent, done, begun = 0.0, 0.0, 0
+    for stage in stages:
+        if stage.counts:
+            begun += 1
+            left = sum(weights[each] for each in counted[begun:])
+            run.prefix = f"stage {begun} of {len(counted)}: "
+            run.suffix = _left(spent / done * left) if done else ""
+        start, artifacts = time.perf_counter(), len(run.costs)
+        results[stage] = stage.execute(run, results)
+        made = [row for row in run.costs[artifacts:] if not row["reused"]]
+        if made and stage.counts:
+            spent += time.perf_counter() - start
+            done += weights[stage]
+        run.prefix = run.suffix = ""
+    return results[stages[-1]]
+
+
+def _left(seconds: float) -> str:
+    """Returns in words how long what is left will take, "" where it is short."""
+    if seconds < _TELLING:
+        return ""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"; about {seconds / size:.0f} {unit} left"
+    return f"; about {seconds:.0f} s left"
+
+
+def run(
+    settings: Settings,
+    workdir: str | os.PathLike,
+    export: str | os.PathLike | None = None,
+) -> pd.DataFrame:
+    """Runs an experiment, or what is left of it, and writes its report.
+
+    Args:
+      settings: what to do.
+      workdir: the folder of artifacts and results; the same settings resume there.
+      export: see `build`.
+
+    Returns:
+      The summary that is also written as `summary.csv`. Its `attrs["missing"]` says
+      which parts of the report could not be written.
+
+    Raises:
+      InputError: the settings, the data or the folder are wrong; before compute.
+    """
+    switches.check()
+    check_names(settings)
+    if settings.observe.tensorboard:
+        require_tensorboard()
+    problem = open_problem(settings)
+    check(problem)
+    check_devices(problem)
+    if export is not None:
+        _check_export(problem, workdir, export)
+    identity = {"experiment": settings.name, "source": problem.source.digest}
+    identity |= switches.identity()
+    with Workdir(workdir, identity) as opened, console.kept():
+        folder = opened.path if mesh.primary() else None
+        profiler = Profiler(folder, settings.observe.profile_steps)
+        place = Run(opened, profiler, settings.observe.tensorboard)
+        with replacing(place):
+            place.say(describe(problem))
+            return execute(place, build(problem, export))
+
+
+def _check_export(
+    problem: Problem, workdir: str | os.PathLike, export: str | os.PathLike
+) -> None:
+    if not problem.settings.regimes:
+        raise InputError(
+            f"export: found {export}, but a run without regimes selects no images"
+        )
+    folder = pathlib.Path(export).expanduser().resolve()
+    if pathlib.Path(workdir).resolve().is_relative_to(folder):
+        raise InputError(
+            f"export: found {export}, allowed is a folder that does not hold the "
+            f"workdir {workdir}"
+        )
+    class_export.check(problem.source, folder)
+
+
+def describe(problem: Problem) -> str:
+    """Returns in words what is compared, on which images."""
+    settings, source = problem.settings, problem.source
+    remarks = (*source.remarks, *imports.remarks(problem), *settings.remarks)
+    images = "".join(f"{remark}\n" for remark in remarks) + (
+        f"{settings.name}: {source.name}, {len(problem.pool)} training, "
+        f"{len(problem.validation)} validation and {len(problem.test)} test images"
+    )
+    if not settings.regimes:
+        return f"{images}; teachers only: {', '.join(required_teachers(problem))}"
+    methods, ipcs = settings.select.methods, settings.select.ipcs
+    seeds, regimes = settings.protocol.seeds, settings.regimes
+    plain = sum(problem.labels(regime).plain for regime in regimes)
+    sets = len(settings.distill) + (problem.images is not None)
+    count = (len(methods) + sets) * len(regimes) + plain  # full data: plain ones only
+    networks = 1 + len(settings.transfer)
+    students = count * len(ipcs) * len(seeds) * networks
+    crossed = [
+        f"{len(methods)} selections",
+        f"IPC {', '.join(map(str, ipcs))}",
+        ", ".join(regimes),
+        f"{len(seeds)} seeds",
+    ]
+    if sets:
+        crossed[0] += f" and {sets} kinds of synthetic sets"
+    if networks > 1:
+        crossed.append(f"{networks} networks")
+    return f"{images}; {' x '.join(crossed)}: {students} students, full data included"

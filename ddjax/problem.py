@@ -1,0 +1,407 @@
+"""The problem of a run: settings, the splits of a source, networks. Pure values.
+
+Letters: C classes, M members.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+
+from ddjax import data, models
+from ddjax.artifacts import digest
+from ddjax.data import facts, likeness, streamed
+from ddjax.data.augment import Recipe
+from ddjax.data.image_set import ImageSet
+from ddjax.data.recipe import Dsa
+from ddjax.data.source import Examples, Source
+from ddjax.errors import InputError, named
+from ddjax.labels import Objective
+from ddjax.models import Network
+from ddjax.settings import Labels, Optimizer, Settings, Teacher
+from ddjax.train import student
+from ddjax.train.micro_batch import micro_batch_size
+from ddjax.train.schedule import Steps
+from ddjax.train.supervision import Supervision
+
+# Arguments of `data.load` -> the settings that they come from.
+_LOADING = {
+    name: f"data.{name}" for name in ("source", "data_dir", "image_size", "stream")
+}
+# Arguments of `data.read_image_set` that `images_NAME` gives.
+READING = ("mean", "std", "resize", "scale", "clip", "label_kind", "contradicting")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """What a run is about. Nothing here computes, writes or prints.
+
+    Attributes:
+      settings: the checked settings.
+      source: the loaded source.
+      pool, validation, test: its three splits; selections see the pool only.
+      images: the image set that was read, with the same number of images a class.
+      transfer: the entry of `transfer` whose network is trained; "": `student`'s.
+      synthetic: addresses of the synthetic sets that are its pool; (): the source's
+        images are.
+      soft_labels: [N,C] of the pool's images, which take the teacher's place where an
+        image has one fixed label; None: the teacher's do.
+    """
+
+    settings: Settings
+    source: Source
+    pool: Examples
+    validation: Examples
+    test: Examples
+    images: ImageSet | None = None
+    transfer: str = ""
+    synthetic: tuple[str, ...] = ()
+    soft_labels: np.ndarray | None = None
+
+    @functools.cached_property
+    def data_digest(self) -> str:
+        """Identifies the three splits."""
+        splits: dict[str, Any] = {
+            "source": self.source.digest,
+            "pool": digest(self.pool.ids),
+            "validation": digest(self.validation.ids),
+        }
+        if self.synthetic:
+            splits["synthetic"] = self.synthetic
+        return digest(splits)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.settings.protocol.seeds
+
+    @property
+    def num_classes(self) -> int:
+        return self.source.num_classes
+
+    @property
+    def streams(self) -> bool:
+        """Whether the pool's images stay on disk."""
+        return isinstance(self.pool.images, streamed.Images)
+
+    @functools.cached_property
+    def mean(self) -> np.ndarray:
+        return np.asarray(self.source.mean, np.float32)
+
+    @functools.cached_property
+    def std(self) -> np.ndarray:
+        return np.asarray(self.source.std, np.float32)
+
+    @functools.cached_property
+    def smallest_class(self) -> int:
+        """Images of the pool's smallest class."""
+        return int(np.bincount(self.pool.labels, minlength=self.num_classes).min())
+
+    @property
+    def student_section(self) -> str:
+        """The settings' section of the students' network and recipe."""
+        return f"transfer.{self.transfer}" if self.transfer else "student"
+
+    @functools.cached_property
+    def student_network(self) -> Network:
+        return self._network(self.student_section, self.settings.student.network)
+
+    def teacher_settings(self, name: str) -> Teacher:
+        """Returns the settings of `teacher` or of a member of the ensemble."""
+        if name == "teacher":
+            return self.settings.teacher
+        return self.settings.committee[name]
+
+    def teacher_network(self, name: str) -> Network:
+        settings = self.teacher_settings(name).network
+        return self._network(teacher_section(name), settings)
+
+    def _network(self, section: str, settings) -> Network:
+        try:
+            return models.network(
+                settings.name, self.num_classes, self.source.shape, **settings.options()
+            )
+        except InputError as error:
+            if str(error).startswith("image_size"):
+                why = f"{section}.network.name is {settings.name}"
+                raise InputError(f"data.{error} ({why})") from error
+            place = "" if str(error).startswith("dtype") else f"{settings.family}."
+            raise InputError(f"{section}.network.{place}{error}") from error
+
+    def with_student(self, name: str) -> Problem:
+        """Returns the same problem with the network of an entry of `transfer`.
+
+        Raises:
+          InputError: its views cannot be made of the source's images.
+        """
+        other, own = self.settings.transfer[name], self.settings.student
+        zeta = other.zeta or own.optimizer.zeta
+        own = dataclasses.replace(
+            own,
+            network=other.network,
+            learning_rates=other.learning_rates or own.learning_rates,
+            batch_size=other.batch_size or own.batch_size,
+            optimizer=dataclasses.replace(own.optimizer, zeta=zeta),
+        )
+        settings = dataclasses.replace(self.settings, student=own)
+        if not other.own_augment:
+            return dataclasses.replace(self, settings=settings, transfer=name)
+        settings = dataclasses.replace(settings, augment=other.augment)
+        changed = dataclasses.replace(self, settings=settings, transfer=name)
+        for regime in settings.regimes:
+            try:
+                changed.recipe(regime)
+            except InputError as error:
+                raise InputError(f"transfer.{name}.{error}") from error
+        return changed
+
+    def networks(self) -> dict[str, Problem]:
+        """Returns the problem for each network that is trained, by `transfer`."""
+        others = self.settings.transfer
+        return {"": self} | {name: self.with_student(name) for name in others}
+
+    def with_pool(
+        self,
+        pool: Examples,
+        synthetic: tuple[str, ...],
+        soft_labels: np.ndarray | None = None,
+    ) -> Problem:
+        """Returns the same problem with synthetic images to train on.
+
+        Args:
+          pool: the images.
+          synthetic: addresses of the artifacts that hold them.
+          soft_labels: [N,C] float32, rows that sum to 1, if they have labels of their
+            own that are to be used.
+        """
+        return dataclasses.replace(
+            self, pool=pool, synthetic=synthetic, soft_labels=soft_labels
+        )
+
+    def steps(self, ipc: int) -> int:
+        """Returns the optimisation steps of every student at a budget."""
+        recipe = self.settings.student
+        passes = recipe.passes or recipe.epochs * ipc * self.num_classes
+        return -(-passes // recipe.batch_size)
+
+    def epochs(self, ipc: int, images: int) -> int:
+        """Returns how often a student of a budget sees `images` images, rounded up."""
+        return -(-self.steps(ipc) * self.settings.student.batch_size // images)
+
+    def labels(self, regime: str) -> Labels:
+        """Returns the entry of `labels` that a regime names."""
+        return self.settings.labels[regime]
+
+    def labelled(self, regime: str) -> str:
+        """Returns which of the three kinds of labels a regime has."""
+        return self.labels(regime).regime
+
+    def teachers(self, regime: str) -> tuple[str, ...]:
+        """Returns the names of the teachers whose labels a regime has."""
+        labels = self.labels(regime)
+        if labels.regime == "hard":
+            return ()
+        return labels.committee or ("teacher",)
+
+    def supervision(self, regime: str, ipc: int) -> Supervision | None:
+        """Returns the label schedule and the pool of views of a subset's students."""
+        labels = self.labels(regime)
+        if labels.plain:
+            return None
+        epochs = self.epochs(ipc, ipc * self.num_classes)
+        return Supervision(
+            schedule=labels.schedule,
+            epochs=epochs,
+            soft_epochs=labels.soft_epochs or epochs // 2,
+            hard_weight=labels.hard_weight,
+            pool=labels.pool(ipc),
+            by_label=labels.pool_draw == "label",
+        )
+
+    def label_epochs(self, regime: str, ipc: int, images: int) -> int:
+        """Returns how many epochs of views of `images` images have labels."""
+        return self.labels(regime).pool(ipc) or self.epochs(ipc, images)
+
+    def recipe(self, regime: str) -> Recipe:
+        """Returns the augmentation of a regime."""
+        augment, regime = self.settings.augment, self.labelled(regime)
+        shuffles = regime in augment.patch_shuffle_regimes
+        dsa = None
+        if augment.dsa:
+            dsa = Dsa(augment.dsa, self.source.mean, self.source.std)
+        recipe = Recipe(
+            pad=augment.pad,
+            resized_crop=augment.resized_crop or None,
+            flip=augment.flip,
+            cutmix=augment.cutmix if regime in augment.cutmix_regimes else 0.0,
+            patch_shuffle=augment.patch_shuffle if shuffles else 0,
+            dsa=dsa,
+            color_jitter=augment.color_jitter or None,
+            lighting=augment.lighting,
+        )
+        recipe.check(*self.source.shape)
+        return recipe
+
+    def program(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        batch_size: int,
+        regime: str,
+        teachers: tuple[Network, ...] = (),
+    ) -> student.Program:
+        """Returns what is compiled to train a network under a regime.
+
+        Args:
+          network: what is trained.
+          optimizer: its recipe.
+          batch_size: images a step.
+          regime: its labels.
+          teachers: those that label views on the fly.
+        """
+        labels = self.labels(regime)
+        objective = Objective(
+            labels.regime,
+            teachers,
+            labels.committee_mean,
+            labels.committee_weights,
+            labels.loss,
+            self.settings.student.scale_by_t2,
+            labels.dynamic_temperature,
+            labels.calibrated_temperature,
+            labels.gt_weight,
+        )
+        whole = objective.needs_whole_batch
+        schedule: str | Steps = optimizer.schedule
+        if schedule == "step":
+            schedule = Steps(optimizer.step_at, optimizer.step_factor)
+        return student.Program(
+            network=network,
+            objective=objective,
+            recipe=self.recipe(regime),
+            batch_size=batch_size,
+            optimizer=optimizer.name,
+            schedule=schedule,
+            nesterov=optimizer.nesterov,
+            clip=optimizer.clip > 0,
+            ema=optimizer.ema > 0,
+            micro_batch=0 if whole else micro_batch_size(network, batch_size),
+            two_views=labels.views == 2,
+        )
+
+
+def teacher_section(name: str) -> str:
+    """Returns the settings' section of `teacher` or of a member of the ensemble."""
+    return name if name == "teacher" else f"committee.{name}"
+
+
+def hparams(
+    optimizer: Optimizer,
+    steps: int,
+    learning_rates: np.ndarray,
+    label_smoothing: float,
+    temperature: float,
+) -> student.HParams:
+    """Returns the hyperparameters of a group of members, arrays [M] float32."""
+
+    def full(value):
+        return np.full(len(learning_rates), value, np.float32)
+
+    return student.HParams(
+        learning_rate=np.asarray(learning_rates, np.float32),
+        total_steps=full(steps),
+        weight_decay=full(optimizer.weight_decay),
+        momentum=full(optimizer.momentum),
+        zeta=full(optimizer.zeta),
+        warmup=full(optimizer.warmup),
+        clip=full(optimizer.clip),
+        ema=full(optimizer.ema),
+        label_smoothing=full(label_smoothing),
+        temperature=full(temperature),
+    )
+
+
+def open_problem(settings: Settings) -> Problem:
+    """Loads the source and divides it; touches no disk but the source's.
+
+    Raises:
+      InputError: the source, or the image set that `images` names, is wrong.
+    """
+    chosen = settings.data
+    with named("", **_LOADING):
+        source = data.load(
+            chosen.source,
+            chosen.data_dir or None,
+            chosen.image_size or None,
+            chosen.stream,
+        )
+    train = source.train
+    if chosen.pool:
+        train = data.thin(train, chosen.pool, seed=0)
+    pool, validation = data.split_validation(train, chosen.validation, seed=0)
+    images = _read_images(settings, source) if settings.images else None
+    if images is not None:
+        budget = (len(images.labels) // source.num_classes,)
+        select = dataclasses.replace(settings.select, ipcs=budget)
+        settings = dataclasses.replace(settings, select=select)
+    return Problem(settings, source, pool, validation, source.test, images)
+
+
+def outline_problem(settings: Settings) -> Problem | None:
+    """Returns a problem without pixels, None where nothing is known of the source.
+
+    Args:
+      settings: what to do. Images that take no memory stand in for those of a source
+        of `data.facts`, and settings are not checked against them.
+
+    Raises:
+      InputError: the settings do not fit the source's shape.
+    """
+    chosen = settings.data
+    if facts.known(chosen.source) is None:
+        return None
+    with named("", **_LOADING):
+        source = facts.stand_in(chosen.source, chosen.image_size or None)
+    # Divided without pixels, which would have to be copied.
+    train = dataclasses.replace(source.train, images=facts.blank(len(source.train), ()))
+    if chosen.pool:
+        train = data.thin(train, chosen.pool, seed=0)
+    pool, validation = (
+        dataclasses.replace(split, images=facts.blank(len(split), source.shape))
+        for split in data.split_validation(train, chosen.validation, seed=0)
+    )
+    return Problem(settings, source, pool, validation, source.test)
+
+
+def _read_images(settings: Settings, source: Source) -> ImageSet:
+    keys = {name: f"images_{name}" for name in READING}
+    with named("images", **keys):
+        found = data.read_image_set(
+            settings.images,
+            source.classes,
+            source.shape,
+            settings.images_mean or None,
+            settings.images_std or None,
+            settings.images_resize,
+            settings.images_scale,
+            settings.images_clip,
+            settings.images_label_kind,
+            settings.images_contradicting,
+        )
+    if settings.images_labels and found.soft_labels is None:
+        raise InputError(
+            f"images_labels: found True, but {settings.images} has no soft labels"
+        )
+    counts = np.bincount(found.labels, minlength=source.num_classes)
+    if counts.min() < counts.max():
+        raise InputError(
+            f"images: {settings.images} has from {counts.min()} to {counts.max()} "
+            "images a class, allowed is the same number of each, which is the budget "
+            "of the selections beside it"
+        )
+    if (found.images == found.images[:1]).all():
+        raise InputError(f"images: all images of {settings.images} are the same")
+    notes = likeness.remarks(found.images, source.mean, source.std)
+    return dataclasses.replace(found, notes=found.notes + notes)

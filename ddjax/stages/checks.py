@@ -1,0 +1,254 @@
+"""What is checked before any compute: settings against names, data and the device."""
+
+import unicodedata
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from ddjax import catalogue, distill, keys, mesh, select
+from ddjax.declare.walk import require
+from ddjax.errors import InputError, named
+from ddjax.labels import codecs
+from ddjax.models import Network
+from ddjax.problem import Problem, teacher_section
+from ddjax.report.statistics import FULL, RANDOM
+from ddjax.settings import Distill, Settings
+from ddjax.stages.imports import imported_features, read_imported
+from ddjax.stages.requirements import (
+    required_teachers,
+    requirements,
+    scoring_regimes,
+)
+from ddjax.stages.synthetic import READ, start_of
+from ddjax.stages.teacher import check_teacher
+from ddjax.stages.trace import snapshots_of
+
+
+def check_names(settings: Settings) -> None:
+    """Checks every name that stands for a piece of code, or is an entry's own.
+
+    Raises:
+      InputError: an unknown source, network, method or regime; lists the known ones.
+    """
+    catalogue.check_names(settings)
+    if settings.student.network.name in settings.transfer:
+        raise InputError(
+            f"transfer.{settings.student.network.name}: found the name of the "
+            "students' network, by which results would be mixed up; choose another one"
+        )
+    for name in settings.distill:
+        taken = (*select.METHODS, *settings.select.imported, FULL, READ)
+        if name in taken:
+            raise InputError(
+                f"distill.{name}: found a name that is taken, allowed is none of a "
+                "selection's"
+            )
+    for name in settings.select.imported:
+        taken = (*select.METHODS, FULL, "ids")  # the last names an array of artifacts
+        if name in taken:
+            raise InputError(
+                f"select.imported.{name}: found a name that is taken, allowed is none "
+                "of a selection's"
+            )
+    if RANDOM not in settings.select.methods:
+        raise InputError(
+            f"select.methods: found {settings.select.methods}, which lacks "
+            f"{RANDOM!r}, the selection that all others are compared with"
+        )
+
+
+def check(problem: Problem) -> None:
+    """Checks the settings against the data and the device, before any compute.
+
+    Raises:
+      InputError: see the message; nothing has been written.
+    """
+    check_classes(problem.source.classes)
+    settings, names = problem.settings, required_teachers(problem)
+    networks = {name: check_teacher(problem, name) for name in names}
+    for name in dict.fromkeys(("teacher", *names)):
+        teacher, section = problem.teacher_settings(name), teacher_section(name)
+        if not teacher.path:
+            key = f"{section}.batch_size"
+            _check_batch(key, teacher.batch_size, len(problem.pool))
+    if not settings.regimes:
+        return
+    counts = np.bincount(problem.pool.labels, minlength=problem.num_classes)
+    smallest = int(counts.argmin())
+    for ipc in settings.select.ipcs:
+        if ipc > counts[smallest]:
+            raise InputError(
+                f"select.ipcs: found {ipc}, but class "
+                f"{problem.source.classes[smallest]!r} has {counts[smallest]} training "
+                "images after the validation split"
+            )
+    least = min(settings.select.ipcs) * problem.num_classes
+    _check_batch("student.batch_size", settings.student.batch_size, least)
+    for name, other in settings.transfer.items():
+        _check_batch(f"transfer.{name}.batch_size", other.batch_size, least)
+    _check_selections(problem, networks, int(counts.min()))
+    _check_image_sets(problem, networks, int(counts.min()))
+    for regime in settings.regimes:
+        problem.recipe(regime)
+        codec = problem.labels(regime).codec
+        if codec:
+            with named("", codec=f"labels.{regime}.codec"):
+                codecs.parse(codec).check(problem.num_classes)
+    for other in problem.networks().values():
+        jax.eval_shape(other.student_network.init, keys.key(0))
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """Checks that the names of classes can be shown and written.
+
+    Raises:
+      InputError: one is no text, or has characters that end lines or steer terminals.
+    """
+    for name in classes:
+        odd = [c for c in name if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
+        if odd or not name:
+            why = f"with {ascii(odd[0])}, which is no text" if odd else "of no letter"
+            raise InputError(
+                f"data.source: found the class {ascii(name)} {why}, allowed are names "
+                "of printable characters in UTF-8; rename it"
+            )
+
+
+def check_devices(problem: Problem) -> None:
+    """Checks the settings against the devices that are there.
+
+    Raises:
+      InputError: training images do not fit, or a batch cannot be shared as asked.
+    """
+    settings = problem.settings
+    if not problem.streams:
+        each = problem.pool.images.nbytes // max(1, settings.mesh.data)
+        mesh.check_memory(each, "data.pool")
+    teachers = map(problem.teacher_settings, required_teachers(problem))
+    sizes = [teacher.batch_size for teacher in teachers if not teacher.path]
+    if settings.regimes:
+        others = problem.networks().values()
+        sizes += [other.settings.student.batch_size for other in others]
+    for size in sizes:
+        mesh.grid(size, settings.mesh.data)
+
+
+def _check_batch(key: str, found: int, allowed: int) -> None:
+    if found > allowed:
+        raise InputError(
+            f"{key}: found {found}, allowed is at most the {allowed} images it "
+            "trains on"
+        )
+
+
+def _check_image_sets(
+    problem: Problem, networks: dict[str, Network], smallest: int
+) -> None:
+    """Checks what the entries of `distill` ask for.
+
+    Args:
+      problem: the problem.
+      networks: of the teachers that are required.
+      smallest: images of the smallest class.
+    """
+    for name, entry in problem.settings.distill.items():
+        method, start = distill.METHODS[entry.method], start_of(problem, name)
+        if start is not None:
+            _check_start(problem, f"distill.{name}.recover.init", entry, start)
+        if "patches" in method.sections(entry):
+            _check_patches(problem, f"distill.{name}.patches", entry, smallest)
+        for teacher in entry.teachers if method.section == "recover" else ():
+            variables = jax.eval_shape(networks[teacher].init, keys.key(0))
+            if "batch_stats" not in variables:
+                raise InputError(
+                    f"distill.{name}.teachers: found {teacher!r}, which has no batch "
+                    "norm, allowed are teachers with it, whose running statistics "
+                    f"{entry.method} matches"
+                )
+
+
+def _check_start(
+    problem: Problem, key: str, entry: Distill, start: distill.Distilled
+) -> None:
+    counts = np.bincount(start.labels)
+    for ipc in problem.settings.select.ipcs:
+        require(
+            (counts == ipc).all(),
+            key,
+            entry.recover.init,
+            f"a set of {ipc} images of every class, as select.ipcs asks for; it has "
+            f"{counts.min()} to {counts.max()}",
+        )
+
+
+def _check_patches(problem: Problem, key: str, entry: Distill, smallest: int) -> None:
+    settings, method = entry.patches, distill.METHODS[entry.method]
+    height, width, _ = problem.source.shape
+    if height != width:
+        raise InputError(
+            f"data.source: found images of {height} x {width} pixels, allowed for "
+            f"{entry.method} are square ones; --data.image_size=PIXELS makes them so"
+        )
+    allowed = f"at most the {height} pixels of an image's side"
+    require(settings.factor <= height, f"{key}.factor", settings.factor, allowed)
+    needed = max(problem.settings.select.ipcs) * settings.factor**2
+    require(
+        needed <= smallest,
+        f"{key}.factor",
+        settings.factor,
+        f"what takes at most the {smallest} images of the smallest class, not {needed}",
+    )
+    if method.asks_teacher:
+        names = ("candidates", "pool") if method.difficulty else ("candidates",)
+        for name in names:
+            found = getattr(settings, name)
+            fits = found >= needed or (name == "pool" and not found)
+            require(fits, f"{key}.{name}", found, f"at least the {needed} patches")
+
+
+def _check_selections(
+    problem: Problem, networks: dict[str, Network], smallest: int
+) -> None:
+    """Checks what selections ask for; arguments as of `_check_image_sets`."""
+    settings = problem.settings.select
+    for regime in scoring_regimes(problem):
+        labels = problem.settings.labels.get(regime)
+        if labels is None or labels.regime != regime:
+            raise InputError(
+                f"labels.{regime}: found {labels}, allowed is the plain regime, with "
+                "which scoring runs are trained"
+            )
+    if scoring_regimes(problem):
+        for ipc in settings.ipcs:
+            snapshots_of(problem, ipc)
+    kept = smallest - int(settings.drop_hardest * smallest)
+    if "d2" in settings.methods:
+        if settings.neighbors >= kept:
+            raise InputError(
+                f"select.neighbors: found {settings.neighbors}, allowed is less than "
+                f"the {kept} images that the smallest class keeps after "
+                "select.drop_hardest"
+            )
+        if max(settings.ipcs) > kept:
+            raise InputError(
+                f"select.drop_hardest: found {settings.drop_hardest}, which leaves "
+                f"{kept} images of the smallest class to d2, allowed is what leaves "
+                f"the {max(settings.ipcs)} of select.ipcs"
+            )
+    if "features" in requirements(problem):
+        network = problem.student_network
+        if settings.features == "teacher":
+            network = networks["teacher"]
+        if settings.layer and settings.layer not in network.layers:
+            raise InputError(
+                f"select.layer: found {settings.layer!r}, allowed is one of "
+                f"{', '.join(network.layers)}"
+            )
+    if settings.features.endswith(".npy"):
+        imported_features(problem)
+    for name in settings.methods:
+        if name in settings.imported:
+            for ipc in settings.ipcs:
+                for seed in problem.seeds:
+                    read_imported(problem, name, ipc, seed)

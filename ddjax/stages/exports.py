@@ -1,0 +1,177 @@
+"""Scores, subsets, images and the recommended subset as files for other programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ddjax import artifacts, data, mesh, report
+from ddjax.console import shown_path
+from ddjax.data import class_export
+from ddjax.data.source import Examples, Source
+from ddjax.stages.subsets import chosen_start, scores_of, subset_of
+
+if TYPE_CHECKING:
+    from ddjax.stages.report import Findings
+
+_FORMULA = ("=", "+", "-", "@")  # what one begins with
+
+
+def write_exports(found: Findings) -> None:
+    """Writes `scores/ipcI_seedS.csv` and `subsets/METHOD_ipcI_seedS.csv`.
+
+    Examples go by their id, the position in the source's training set; class, path and
+    digest stand beside it, as far as there are, by which a later run sees whether the
+    file is of its source. Of a method that searches, each regime has
+    its own choice: `METHOD_REGIME_ipcI_seedS.csv`.
+
+    Args:
+      found: what the run found.
+    """
+    if not mesh.primary():
+        return
+    problem, parts, folder = found.problem, found.parts, found.run.folder
+    settings, source, ids = problem.settings, problem.source, problem.pool.ids
+    count = len(source.train)
+    for kind in ("scores", "subsets"):
+        with parts.part(kind):
+            (folder / kind).mkdir(exist_ok=True)
+    for ipc, artifact in found.subsets.items():
+        for row, seed in enumerate(settings.protocol.seeds):
+            end = f"ipc{ipc}_seed{seed}.csv"
+            scores = scores_of(artifact, row)
+            if scores:
+                path = folder / "scores" / end
+                with parts.part(f"scores/{end}"):
+                    data.write_scores(path, ids, scores, count, texts_of(source, ids))
+            for name in settings.select.methods:
+                for regime, start in found.windows(name, ipc):
+                    positions = subset_of(artifact, name, row, start)
+                    stem = f"{name}_{regime}" if regime else name
+                    path = folder / "subsets" / f"{stem}_{end}"
+                    chosen = ids[positions]
+                    with parts.part(f"subsets/{path.name}"):
+                        data.write_subset(path, chosen, texts_of(source, chosen))
+
+
+def texts_of(source: Source, ids: np.ndarray) -> dict[str, list[str]]:
+    """Returns what files say of training images: class, path, digest.
+
+    Args:
+      source: whose images they are.
+      ids: [n] int.
+    """
+    found = data.texts(source, ids)
+    if "class" in found:
+        found["class"] = [_cell(name) for name in found["class"]]
+    return {name: texts for name, texts in found.items() if name != "label"}
+
+
+def _cell(text: str) -> str:
+    """Returns a text that a spreadsheet takes for a text, not for a formula."""
+    number = text[1:].replace(".", "", 1).isdigit()
+    return f"'{text}" if text[:1] in _FORMULA and not number else text
+
+
+def write_images(found: Findings) -> None:
+    """Writes each synthetic set as PNG: `images/NAME_ipcI_seedS/CLASS/*.png`."""
+    if not mesh.primary():
+        return
+    for ipc, entries in found.sets.items():
+        for name in found.problem.settings.distill:
+            sets, written = entries[name], set()
+            for seed, positions in sets.positions.items():
+                if positions[0] in written:  # a set that several seeds share
+                    continue
+                written.add(positions[0])
+                folder = found.run.folder / "images" / f"{name}_ipc{ipc}_seed{seed}"
+                with found.parts.part(f"images/{folder.name}"):
+                    folder.parent.mkdir(exist_ok=True)
+                    chosen = sets.problem.pool.take(positions)
+                    _write_folder(chosen, found.problem.source.classes, folder)
+
+
+def _write_folder(chosen: Examples, classes, folder: pathlib.Path) -> None:
+    """Writes images as PNG; files of others in the folder stay."""
+    new = folder.with_name(f".new-{folder.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    data.write_image_set(chosen.images, chosen.labels, classes, new)
+    for path in sorted(file for file in new.rglob("*") if file.is_file()):
+        place = folder / path.relative_to(new)
+        artifacts.tell(place, path.read_bytes())
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, place)
+    shutil.rmtree(new)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recommended:
+    """The recommended subset.
+
+    Attributes:
+      choice: method, regime, ipc and seed.
+      ids: [n] int, which training images, ascending.
+      text: what is said of it.
+    """
+
+    choice: dict[str, Any]
+    ids: np.ndarray
+    text: str
+
+
+def recommend(found: Findings) -> Recommended | None:
+    """Returns the subset that validation picks under the first regime.
+
+    It is that of the first seed, at the largest budget.
+
+    Returns:
+      The subset, None where all students of selections failed.
+    """
+    problem, settings = found.problem, found.problem.settings
+    methods, ipc = settings.select.methods, max(settings.select.ipcs)
+    row = report.recommended(found.summary, methods, settings.regimes[0], ipc)
+    if row is None:
+        return None
+    start = chosen_start(problem, found.members, row.method, row.regime, ipc)
+    positions = subset_of(found.subsets[ipc], row.method, 0, start)
+    seed = problem.seeds[0]
+    choice = {"method": row.method, "regime": row.regime, "ipc": ipc, "seed": seed}
+    text = report.recommendation(row, len(methods), seed)
+    return Recommended(choice, np.sort(problem.pool.ids[positions]), text)
+
+
+def write_recommended(
+    found: Findings, answer: Recommended | None, export: str | os.PathLike | None
+) -> list[str]:
+    """Writes `subset.csv`, and a class folder where one is wanted.
+
+    Args:
+      found: what the run found.
+      answer: of `recommend`.
+      export: the folder that the images are written to; None: to none.
+
+    Returns:
+      Where they are, a sentence each.
+    """
+    path, source = found.run.folder / "subset.csv", found.problem.source
+    if answer is None:
+        if mesh.primary():
+            path.unlink(missing_ok=True)  # of an earlier run
+        return ["no subset is recommended, since no student of a selection succeeded"]
+    if mesh.primary():
+        data.write_subset(path, answer.ids, texts_of(source, answer.ids))
+    lines = [
+        answer.text,
+        f"its {len(answer.ids)} images are listed in {shown_path(path)}",
+    ]
+    if export is not None:
+        described = answer.choice | {"text": answer.text}
+        if mesh.primary():
+            class_export.write(source, answer.ids, export, described)
+        lines.append(f"and written as class folders to {export}")
+    return lines

@@ -1,0 +1,204 @@
+"""The figures of a run, and in which order the report shows them."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ddjax import mesh, report, select
+from ddjax.problem import Problem
+from ddjax.report.statistics import RANDOM
+from ddjax.run import Run
+from ddjax.stages.embeddings import REAL, embed
+from ddjax.stages.outputs import Parts
+from ddjax.stages.subsets import scores_of, subset_of
+from ddjax.stages.synthetic import READ, SyntheticSets
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from ddjax.stages.report import Findings
+
+_SHOWN = 2  # images of a class that a contact sheet has
+_FEW = 12  # up to so many selections can be told apart in one panel
+_MANY = 5  # from so many on they are compared with each other, not with random only
+
+
+# A figure that is not drawn yet: caption, function, file's name.
+Planned = tuple[str, Callable[[], "Figure"], str]
+
+
+def draw(
+    found: Findings, tables: dict[tuple[str, int], pd.DataFrame]
+) -> list[tuple[str, pathlib.Path]]:
+    """Writes figures/*.png.
+
+    Args:
+      found: what the run found.
+      tables: of `dcs_tables`.
+
+    Returns:
+      (caption, path) in the order to show.
+    """
+    problem, parts, summary = found.problem, found.parts, found.summary
+    styles = report.method_styles(summary["method"].unique())
+    drawn: list[Planned] = []
+    with parts.part("figures of the results"):
+        drawn += _of_results(problem, summary, styles)
+    if tables:
+        caption = "Correlation of scores and losses with the test loss (DCS)"
+        drawn.append((caption, partial(report.dcs_figure, tables), "dcs"))
+    for ipc in found.subsets:
+        if problem.settings.protocol.curves:
+            of_ipc = found.members[found.members["ipc"] == ipc]
+            figure = partial(report.dynamics_figure, of_ipc, styles)
+            drawn.append(
+                (f"How students learn, IPC {ipc}", figure, f"dynamics_ipc{ipc}")
+            )
+        with parts.part(f"figures of the subsets, IPC {ipc}"):
+            positions = _first_subsets(found, ipc)
+            drawn += _of_subsets(found, ipc, positions, styles)
+        if found.sets[ipc] and "teacher" in found.teachers:
+            with parts.part(f"figures of the sets, IPC {ipc}"):
+                drawn += _of_sets(found, ipc, positions, styles)
+    return write_figures(found.run, parts, drawn)
+
+
+def write_figures(
+    run: Run, parts: Parts, drawn: list[Planned]
+) -> list[tuple[str, pathlib.Path]]:
+    """Draws and writes figures; returns (caption, path) of those that succeed."""
+    folder, figures = run.folder / "figures", []
+    for caption, make, name in drawn:
+        path = folder / f"{name}.png"
+        with parts.part(f"figures/{name}.png"):
+            if mesh.primary():  # no other may take away what it writes
+                path.unlink(missing_ok=True)  # of an earlier run
+            folder.mkdir(exist_ok=True)
+            report.save_png(make(), path)
+            figures.append((caption, path))
+    return figures
+
+
+def _of_results(problem, summary, styles) -> list[Planned]:
+    """Results of the students."""
+    if report.compares_labels(summary):
+        figure = partial(report.labels_figure, summary)
+        drawn: list[Planned] = [("Random subsets by labels", figure, "labels")]
+        if summary["label_bytes"].notna().any():
+            figure = partial(report.bytes_figure, summary)
+            drawn.append(("Accuracy against bytes of labels", figure, "bytes"))
+        return drawn
+    accuracy = partial(report.accuracy_figure, summary, styles)
+    drawn = [("Accuracy against images per class", accuracy, "accuracy")]
+    methods = (*problem.settings.select.methods, *problem.settings.distill)
+    if len(methods) <= _FEW:
+        gaps = partial(report.gap_figure, summary, styles)
+        drawn.append(("Quality gap to random", gaps, "gap"))
+    if len(methods) >= _MANY:
+        matrix = partial(report.matrix_figure, summary)
+        drawn.insert(0, ("Quality gap of every selection", matrix, "matrix"))
+    # What a set that was read cost to make is not known.
+    known = summary[summary["method"] != READ]
+    compared = known["gap"].notna() & known["method"].isin(methods)
+    if (len(methods) >= _MANY or problem.settings.distill) and compared.any():
+        cost = partial(report.cost_figure, known, styles)
+        drawn.append(("What a set costs and gains", cost, "cost"))
+    return drawn
+
+
+def _first_subsets(found: Findings, ipc: int) -> dict[str, np.ndarray]:
+    """The first seed's positions of every selection of a budget."""
+    positions = {}
+    for name in found.problem.settings.select.methods:
+        _, start = next(iter(found.windows(name, ipc)))
+        positions[name] = subset_of(found.subsets[ipc], name, 0, start)
+    return positions
+
+
+def _of_subsets(found: Findings, ipc: int, positions, styles) -> list[Planned]:
+    """The subsets of the selections of a budget, and the synthetic sets beside them."""
+    drawn: list[Planned] = []
+    sheet = partial(_sheet, found.problem, positions, found.sets[ipc])
+    which = "Selected and synthetic" if found.sets[ipc] else "Selected"
+    shown = (f"{which} images, IPC {ipc}, first seed", sheet, f"images_ipc{ipc}")
+    scores = scores_of(found.subsets[ipc], 0)
+    if "traces" in found.inputs[ipc].found and "el2n" not in scores:
+        inputs = found.inputs[ipc].inputs(0)
+        scores = {"el2n": select.SCORES["el2n"].of(inputs)} | scores
+    if "el2n" in scores:
+        figure = partial(
+            report.difficulty_figure, scores["el2n"], "EL2N", positions, styles
+        )
+        caption = f"Difficulty of the selected images, IPC {ipc}, first seed"
+        drawn.append((caption, figure, f"difficulty_ipc{ipc}"))
+    if len(scores) > 1:
+        figure = partial(report.correlation_figure, scores)
+        caption = f"Rank correlation of the scores, IPC {ipc}, first seed"
+        drawn.append((caption, figure, f"correlation_ipc{ipc}"))
+    if len(positions) >= _MANY:
+        figure = partial(report.overlap_figure, positions, len(found.problem.pool))
+        caption = f"Images that selections share, IPC {ipc}, first seed"
+        drawn.append((caption, figure, f"overlap_ipc{ipc}"))
+    return [*drawn, shown]
+
+
+def _sheet(problem: Problem, positions, sets: dict[str, SyntheticSets]) -> Figure:
+    """The images of every method's first subset or set."""
+    images, labels, shown, first = [], [], {}, 0
+
+    def add(name, chosen):
+        nonlocal first
+        images.append(chosen.images)
+        labels.append(chosen.labels)
+        shown[name] = first + np.arange(len(chosen))
+        first += len(chosen)
+
+    for name, chosen in positions.items():
+        few = _first_of_classes(chosen, problem.pool.labels)
+        add(name, problem.pool.take(few))
+    for name, found in sets.items():
+        add(name, found.problem.pool.take(found.positions[problem.seeds[0]]))
+    return report.contact_sheet(
+        np.concatenate(images), np.concatenate(labels), shown, problem.source.classes
+    )
+
+
+def _first_of_classes(positions, labels) -> np.ndarray:
+    """Returns the first few positions of each class."""
+    ordered = np.sort(positions)
+    own = labels[ordered]
+    found = [ordered[own == label][:_SHOWN] for label in np.unique(own)]
+    return np.sort(np.concatenate(found))
+
+
+def _of_sets(found: Findings, ipc: int, positions, styles) -> list[Planned]:
+    """The sets of a budget in the teacher's features, and their EL2N."""
+    problem, seed = found.problem, found.problem.seeds[0]
+    chosen = [RANDOM] * (RANDOM in positions)
+    chosen += [name for name in positions if name != RANDOM][:1]
+    shown = {name: problem.pool.take(positions[name]) for name in chosen}
+    shown |= {
+        name: sets.problem.pool.take(sets.positions[seed])
+        for name, sets in found.sets[ipc].items()
+    }
+    embedded = embed(found.run, problem, ipc, found.teachers["teacher"], shown)
+    names, arrays = embedded.info["sets"], embedded.arrays
+    hard = {
+        name: arrays["el2n"][arrays["set"] == row] for row, name in enumerate(names)
+    }
+    real = hard.pop(REAL)
+    difficulty = partial(report.set_difficulty_figure, real, hard, styles)
+    points, labels, rows = (arrays[name] for name in ("points", "labels", "set"))
+    classes = problem.source.classes
+    places = partial(report.tsne_figure, points, labels, rows, names, classes)
+    end = f"IPC {ipc}, first seed"
+    return [
+        (f"EL2N of the teacher, {end}", difficulty, f"set_difficulty_ipc{ipc}"),
+        (f"Sets among the real images, {end}", places, f"tsne_ipc{ipc}"),
+    ]

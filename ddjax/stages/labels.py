@@ -1,0 +1,370 @@
+"""Teachers' labels on disk: fixed ones of images, and stores of views' labels.
+
+Letters: N images of the pool, n of a subset, L labels, C classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import pathlib
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ddjax import keys, mesh
+from ddjax.artifacts import Artifact, Cost, Draft, digest, seal, unseal, write_json
+from ddjax.errors import DAMAGED, InputError
+from ddjax.labels import LabelStore, codecs, labeller, teacher_logits
+from ddjax.problem import Problem
+from ddjax.run import Run, pool_of, progress_bar
+from ddjax.stages.bundle import Teacher
+from ddjax.stages.stage import Plan, Stage, Stored, Work
+from ddjax.stages.teacher import planned_network
+from ddjax.train.programs import forward_flops
+
+_LEAST = 1e-8  # probability, so that its logarithm is finite
+_FIT_LABELS = 20_000  # labels that a codec with parameters is fitted to
+_FINEST = "fp32"
+
+
+def fixed_labels_stage(
+    problem: Problem, teacher: Stage, pool: Stage | None, images: int
+) -> Stage:
+    """The stage of fixed labels: a teacher's logits [N,C] of the images as they are.
+
+    Where the images have labels of their own, `logits` are their logarithms, whose
+    softmax at temperature 1 they are.
+
+    Args:
+      problem: the problem.
+      teacher: whose labels.
+      pool: of the synthetic sets; None: the source's images.
+      images: how many they are.
+    """
+    label = f"fixed labels, {pool.name}" if pool else "fixed labels"
+
+    def make(run: Run, teacher: Teacher, pool: Any) -> Artifact:
+        own = problem if pool is None else pool.problem
+        if own.soft_labels is not None:
+            return _own_labels(run, own, label)
+        return _predicted_labels(run, own, teacher, label)
+
+    def plan() -> Plan:
+        network = planned_network(problem, "teacher")
+        work = Work(
+            "fixed labels", images, flops=lambda: images * forward_flops(network)
+        )
+        classes = problem.num_classes
+        stored = Stored("fixed labels", f"[{{}},{classes}]", images, 4.0 * classes)
+        return Plan((work,), stored=(stored,))
+
+    return Stage(label, {"teacher": teacher, "pool": pool}, make, plan)
+
+
+def _predicted_labels(
+    run: Run, problem: Problem, teacher: Teacher, label: str
+) -> Artifact:
+    def make(folder: pathlib.Path) -> Draft:
+        del folder
+        start = time.perf_counter()
+        logits = teacher_logits(
+            teacher.network,
+            teacher.variables,
+            problem.pool.images,
+            problem.mean,
+            problem.std,
+        )
+        return Draft(
+            arrays={"logits": logits, "ids": problem.pool.ids},
+            info={"classes": list(problem.source.classes), "precision": "highest"},
+            cost=Cost(
+                seconds=time.perf_counter() - start, forward_passes=len(problem.pool)
+            ),
+        )
+
+    parents = {"data": problem.data_digest, "teacher": teacher.address}
+    return run.artifact("labels", label, {}, parents, make)
+
+
+def _own_labels(run: Run, problem: Problem, label: str) -> Artifact:
+    def make(folder: pathlib.Path) -> Draft:
+        del folder
+        logits = np.log(np.maximum(problem.soft_labels, _LEAST), dtype=np.float32)
+        arrays = {"logits": logits, "ids": problem.pool.ids}
+        return Draft(arrays, {"classes": list(problem.source.classes)}, Cost())
+
+    settings = {"labels": digest(problem.soft_labels)}
+    parents = {"data": problem.data_digest}
+    return run.artifact("labels", label, settings, parents, make)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Labelled:
+    """A subset's stored labels.
+
+    Attributes:
+      artifact: the folder and its manifest.
+      store: opened for reading.
+      ids: [N] int32, the pool's stable example ids.
+    """
+
+    artifact: Artifact
+    store: LabelStore
+    ids: np.ndarray
+
+    def targets_of(self, held: np.ndarray | None = None) -> Callable:
+        """Returns a function of `Members.targets`.
+
+        Args:
+          held: positions in the pool that positions are counted in; None: the pool.
+        """
+        ids = self.ids if held is None else self.ids[held]
+        return lambda epochs, positions: self.store.read(epochs, ids[positions])
+
+    @property
+    def bytes(self) -> tuple[float, float]:
+        """Bytes by the format's formula, and on disk."""
+        return self.artifact.info["formula_bytes"], self.artifact.info["disk_bytes"]
+
+
+class Stores:
+    """Makes and opens the stores of a run."""
+
+    def __init__(self, run: Run, problem: Problem, teachers: dict[str, Teacher]):
+        self.run = run
+        self.problem = problem
+        self.teachers = teachers
+        self._opened: dict[str, Labelled] = {}
+
+    @staticmethod
+    def plan(problem: Problem, regime: str, ipc: int, stores: int) -> Plan:
+        """Returns what the stores of some subsets and seeds will cost.
+
+        Args:
+          problem: the network.
+          regime: whose labels; without a codec they cost nothing.
+          ipc: the budget.
+          stores: subsets and seeds, one store each.
+        """
+        codec, classes = problem.labels(regime).codec, problem.num_classes
+        if not codec or not stores:
+            return Plan()
+        images, names = ipc * classes, problem.teachers(regime)
+        count = stores * problem.label_epochs(regime, ipc, images) * images
+        networks = [planned_network(problem, name) for name in names]
+        # The stores of other codecs with the same labels are made from the first one's.
+        same = [
+            name
+            for name in problem.settings.regimes
+            if problem.labels(name).codec
+            and problem.teachers(name) == names
+            and problem.label_epochs(name, ipc, images) * images * stores == count
+        ]
+        first = same[0] == regime
+        once = count * first
+        row = f"stored labels, {regime}, IPC {ipc}"
+        work = Work(row, once, flops=lambda: once * sum(map(forward_flops, networks)))
+        found = []
+        used = _codecs(problem, regime)
+        if first and len(used) > 1 and _FINEST not in used:
+            finest = f"labels, uncompressed, IPC {ipc}"
+            holds = f"{{}} labels, {_FINEST}"
+            found.append(Stored(finest, holds, count, 4.0 * classes))
+        each = codecs.parse(codec).bits_per_label(classes) / 8
+        found.append(Stored(row, f"{{}} labels, {codec}", count, each))
+        return Plan((work,), stored=tuple(found))
+
+    def open(self, regime: str, ipc: int, seed: int, positions: np.ndarray) -> Labelled:
+        """Returns the labels of a subset's views, made now or earlier.
+
+        Args:
+          regime: whose labels; its codec is not empty.
+          ipc: the budget, which says how many epochs there are.
+          seed: of the views.
+          positions: [n] int32, the subset as positions in the pool.
+        """
+        views = self._views(regime, ipc, seed, positions)
+        codec = self.problem.labels(regime).codec
+        key = digest([views, codec])
+        if key not in self._opened:
+            label = f"labels, {regime}, IPC {ipc}, seed {seed}"
+            artifact = self._store(regime, views, seed, positions, codec, label)
+            store = LabelStore.open(artifact.path / "store")
+            self._opened[key] = Labelled(artifact, store, self.problem.pool.ids)
+        return self._opened[key]
+
+    def _views(self, regime, ipc, seed, positions) -> dict[str, Any]:
+        """Returns what determines a subset's labels before they are encoded."""
+        problem, labels = self.problem, self.problem.labels(regime)
+        recipe = problem.recipe(regime).used()
+        views = {
+            "epochs": problem.label_epochs(regime, ipc, len(positions)),
+            "subset": digest(problem.pool.ids[positions]),
+            "source": problem.source.digest,
+            "classes": list(problem.source.classes),
+            "teachers": {
+                name: self.teachers[name].address for name in problem.teachers(regime)
+            },
+            "recipe": recipe,
+            "recipe_digest": digest(recipe),
+            "seed": int(seed),
+            "precision": "highest",
+            "batch_norm": labels.batch_norm,
+            "committee": [labels.committee_mean, list(labels.committee_weights)],
+        }
+        if labels.batch_norm == "batch" or labels.committee_mean == "frobenius":
+            views["block"] = problem.settings.student.batch_size
+        return views
+
+    def _store(self, regime, views, seed, positions, codec, label) -> Artifact:
+        """Labels by the teachers; from a finer store where other codecs want one."""
+        problem = self.problem
+        finest = None
+        if codec != _FINEST and _codecs(problem, regime) != {codec}:
+            finest = self._store(
+                regime, views, seed, positions, _FINEST, f"{label}, uncompressed"
+            )
+        settings = {"views": views, "codec": codec}
+        parents = {"data": problem.data_digest} | views["teachers"]
+        if finest is not None:
+            parents["uncompressed"] = finest.address
+        pace = problem.settings.sweep.checkpoint_seconds
+        partial = self.run.workdir.partial_folder("store", settings, parents)
+        ids = problem.pool.ids[positions]
+
+        def make(folder: pathlib.Path) -> Draft:
+            clock = _Clock(partial / "spent.json", self.run, pace)
+            fine = finest and LabelStore.open(finest.path / "store")
+            relabel = None
+            if fine is None:
+                relabel = self._labeller(regime, views, seed, positions)
+            path, fitted = partial / "store", codecs.parse(codec)
+            some = labeller.sample(views["epochs"], len(ids), _FIT_LABELS)
+            begun = mesh.first(lambda: _begun(path, views))
+            if isinstance(begun, str):
+                self.run.say(f"{label}: what is there cannot go on: {begun}")
+            if begun is not True:
+                if fitted.LEARNS:
+                    if fine is None:
+                        rows = [
+                            labels for _, _, labels in relabel.labels(some, own=False)
+                        ]
+                    else:
+                        rows = [fine.read(epoch, ids) for epoch in some]
+                    rows = np.concatenate(rows)[:_FIT_LABELS]
+                    fitted = fitted.fit(keys.key(0), rows)
+                create = functools.partial(
+                    LabelStore.create,
+                    path,
+                    epochs=views["epochs"],
+                    example_ids=ids,
+                    num_classes=problem.num_classes,
+                    codec=fitted,
+                    identity=views,
+                )
+                mesh.first(lambda: bool(create()))
+            store = LabelStore.open(path, views)
+            with progress_bar(label, views["epochs"] * len(ids), "label") as bar:
+
+                def progress(labels: int) -> None:
+                    bar.update(labels)
+                    clock.keep()
+
+                if fine is not None:
+                    labeller.copy_labels(fine, store, progress)
+                else:
+                    labeller.write_labels(store, relabel, progress)
+            mesh.wait()
+            mesh.first(store.finish)
+            info = mesh.first(store.info)
+            mesh.first(lambda: str(shutil.move(path, folder / "store")))
+            # All views, in however many tries, and those that a codec was fitted to.
+            labelled = views["epochs"] + len(some) * fitted.LEARNS
+            seen = 0 if fine is not None else labelled * len(ids)
+            cost = Cost(seconds=clock.seconds(), forward_passes=seen)
+            return Draft({"example_ids": ids}, info, cost)
+
+        return self.run.artifact("store", label, settings, parents, make)
+
+    def _labeller(self, regime, views, seed, positions) -> labeller.Labeller:
+        problem, labels = self.problem, self.problem.labels(regime)
+        teachers = [self.teachers[name] for name in problem.teachers(regime)]
+        pool = pool_of(problem)
+        if problem.streams:
+            pool = pool_of(problem, positions)
+            positions = np.arange(len(positions), dtype=np.int32)
+        return labeller.Labeller(
+            tuple(teacher.network for teacher in teachers),
+            tuple(teacher.variables for teacher in teachers),
+            pool,
+            problem.recipe(regime),
+            seed,
+            positions,
+            labels.batch_norm,
+            labels.committee_mean,
+            labels.committee_weights,
+            views.get("block"),
+        )
+
+
+def _codecs(problem: Problem, regime: str) -> set[str]:
+    """Returns the codecs of all regimes that have the same teachers."""
+    entries = [
+        problem.labels(name)
+        for name in problem.settings.regimes
+        if problem.teachers(name) == problem.teachers(regime)
+    ]
+    return {labels.codec for labels in entries if labels.codec}
+
+
+def _begun(path: pathlib.Path, identity: dict[str, Any]) -> bool | str:
+    """Returns whether a store was begun, or what is wrong with it; then it is deleted.
+
+    Args:
+      path: its folder.
+      identity: what it must be of.
+    """
+    if not path.exists():
+        return False
+    try:
+        wrong = LabelStore.open(path, identity).verify(complete=False)
+    except (InputError, *DAMAGED) as error:
+        wrong = [str(error)]
+    if not wrong:
+        return True
+    shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)  # it was no folder
+    return f"{wrong[0]}; all labels are computed afresh"
+
+
+class _Clock:
+    """Seconds that something takes, together with those of earlier tries."""
+
+    def __init__(self, path: pathlib.Path, run: Run, pace: float):
+        self._path, self._say, self._pace = path, run.say, pace
+        self._kept = self._start = time.perf_counter()
+        self._earlier = mesh.first(self._read)
+
+    def seconds(self) -> float:
+        """Returns how many they are so far."""
+        return self._earlier + time.perf_counter() - self._start
+
+    def keep(self) -> None:
+        """Notes them, once in a while, for a later try; called by any process."""
+        if mesh.primary() and time.perf_counter() - self._kept > self._pace:
+            write_json(self._path, seal({"seconds": self.seconds()}))
+            self._kept = time.perf_counter()
+
+    def _read(self) -> float:
+        if not self._path.exists():
+            return 0.0
+        try:
+            return unseal(json.loads(self._path.read_text()))["seconds"]
+        except (OSError, ValueError) as error:
+            self._say(f"{self._path}: is damaged ({error}); seconds count afresh")
+            return 0.0

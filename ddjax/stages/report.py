@@ -1,0 +1,477 @@
+"""The report: everything that a run leaves for its reader."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import pathlib
+import platform
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from ddjax import artifacts, mesh, report, switches
+from ddjax.artifacts import Artifact
+from ddjax.console import shown_path
+from ddjax.problem import Problem
+from ddjax.report.statistics import FULL
+from ddjax.run import Run
+from ddjax.stages.bundle import Teacher
+from ddjax.stages.comparison import Rows
+from ddjax.stages.dcs import dcs_tables
+from ddjax.stages.exports import (
+    recommend,
+    write_exports,
+    write_images,
+    write_recommended,
+)
+from ddjax.stages.figures import draw, write_figures
+from ddjax.stages.imports import remarks
+from ddjax.stages.inputs import SelectionInputs
+from ddjax.stages.outputs import Parts
+from ddjax.stages.requirements import selection_of
+from ddjax.stages.stage import Stage
+from ddjax.stages.subsets import chosen_start
+from ddjax.stages.synthetic import SyntheticSets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FAILURE = ["network", "method", "ipc", "regime", "seed", "learning_rate"]
+_LONGEST = 5  # stages that the console shows
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Findings:
+    """What a run found, for its report.
+
+    Attributes:
+      run: where it ran.
+      problem: the problem.
+      parts: takes note of what cannot be written.
+      teachers: by name.
+      everyone: one row a student, of all networks.
+      members: those of the first network.
+      summary: of `members`.
+      subsets: budget -> artifact.
+      sets: budget -> entry of `distill` -> its synthetic sets.
+      inputs: budget -> the inputs of the selections.
+    """
+
+    run: Run
+    problem: Problem
+    parts: Parts
+    teachers: dict[str, Teacher]
+    everyone: pd.DataFrame
+    members: pd.DataFrame
+    summary: pd.DataFrame
+    subsets: dict[int, Artifact]
+    sets: dict[int, dict[str, SyntheticSets]]
+    inputs: dict[int, SelectionInputs]
+
+    def windows(self, method: str, ipc: int) -> Iterator[tuple[str, float | None]]:
+        """Yields (regime, start) of a selection's windows; ("", None) without any."""
+        if not selection_of(self.problem, method).searches:
+            yield "", None
+            return
+        for regime in self.problem.settings.regimes:
+            start = chosen_start(self.problem, self.members, method, regime, ipc)
+            yield regime, start
+
+
+def report_stage(
+    problem: Problem,
+    teachers: dict[str, Stage],
+    tunings: dict[tuple[str, str, int], Stage],
+    comparisons: list[Stage],
+    subsets: dict[int, Stage],
+    sets: dict[int, dict[str, Stage]],
+    inputs: dict[int, Stage],
+    export: str | os.PathLike | None = None,
+) -> Stage:
+    """The stage of the report: the summary, whose `attrs["missing"]` lists failures.
+
+    It writes members.jsonl, summary.csv, stages.csv, dcs.csv, scores/*.csv,
+    subsets/*.csv, subset.csv, figures/*.png, manifest.json and report.html, and with
+    `transfer` architectures.csv, which has the students of all networks; all else but
+    members.jsonl is about the first network.
+
+    Args:
+      problem: the problem.
+      teachers: by name.
+      tunings: (entry of `transfer`, regime, budget) -> learning rates.
+      comparisons: of all networks, regimes and budgets.
+      subsets: by budget.
+      sets: budget -> entry of `distill` -> synthetic sets.
+      inputs: of the selections, by budget.
+      export: folder for the images of the recommended subset; None: none.
+    """
+
+    def make(run, teachers, tunings, comparisons, subsets, sets, inputs):
+        import pandas as pd
+
+        rows = sum(comparisons, [])
+        everyone = pd.DataFrame(rows)
+        members = everyone[everyone["network"] == rows[0]["network"]]
+        summary = report.with_label_effect(report.summarise(members), members)
+        found = Findings(
+            run,
+            problem,
+            Parts(),
+            teachers,
+            everyone,
+            members,
+            summary,
+            subsets,
+            sets,
+            inputs,
+        )
+        notes = _notes(problem, teachers, tunings)
+        read = (of.notes for by_name in sets.values() for of in by_name.values())
+        return _write(found, rows, [*notes, *sum(read, ())], export)
+
+    parents = {
+        "teachers": teachers,
+        "tunings": tunings,
+        "comparisons": comparisons,
+        "subsets": subsets,
+        "sets": sets,
+        "inputs": inputs,
+    }
+    return Stage("report", parents, make)
+
+
+def _notes(problem: Problem, teachers: dict[str, Teacher], tunings) -> list[str]:
+    """Returns remarks on the validity of the results."""
+    settings = problem.settings
+    notes = [*problem.source.remarks, *remarks(problem)]
+    notes += [note for teacher in teachers.values() for note in teacher.notes]
+    for (network, regime, ipc), rates in tunings.items():
+        grid = problem.networks()[network].settings.student.learning_rates
+        notes += learning_rate_notes(rates, grid, network, regime, ipc)
+    if settings.protocol.select_on == "test":
+        notes.append("Learning rates and windows were chosen on the test split.")
+    return notes
+
+
+def learning_rate_notes(
+    rates: dict[str, float],
+    grid: tuple[float, ...],
+    network: str,
+    regime: str,
+    ipc: int,
+) -> list[str]:
+    """Returns remarks on rates at the edge of the grid that they were chosen from."""
+    if len(grid) < 2:
+        return []
+    who = f"with {network} " if network else ""
+    return [
+        f"The learning rate {rate:g} chosen for "
+        f"{'the full data' if method == FULL else 'subsets'} under {regime} labels "
+        f"{who}at IPC {ipc} lies at the edge of the grid; a wider grid may do better."
+        for method, rate in rates.items()
+        if rate in (min(grid), max(grid))
+    ]
+
+
+def _write(
+    found: Findings,
+    rows: Rows,
+    notes: list[str],
+    export: str | os.PathLike | None,
+) -> pd.DataFrame:
+    problem, run, parts, summary = found.problem, found.run, found.parts, found.summary
+    folder = run.folder
+    with parts.part("members.jsonl"):
+        lines = [json.dumps(finite(row), allow_nan=False) + "\n" for row in rows]
+        artifacts.write_file(folder / "members.jsonl", "".join(lines).encode())
+    with parts.part("summary.csv"):
+        report.write_csv(summary, folder / "summary.csv")
+    write_exports(found)
+    write_images(found)
+    answer, tables, published = None, {}, None
+    with parts.part("the recommended subset"):
+        answer = recommend(found)
+    with parts.part("dcs.csv"):
+        tables = _write_dcs(found)
+    figures = draw(found, tables)
+    if problem.settings.transfer:
+        with parts.part("architectures.csv"):
+            networks = report.by_architecture(found.everyone)
+            report.write_csv(networks, folder / "architectures.csv")
+            make = functools.partial(report.architectures_figure, networks)
+            drawn = [("Every network", make, "architectures")]
+            figures = write_figures(run, parts, drawn) + figures
+    figures += learning_curves(run, parts, found.teachers)
+    with parts.part("the comparison with published numbers"):
+        source = problem.source
+        published = report.beside(
+            problem.settings, source.shape, source.num_classes, summary
+        )
+    told = [answer.text] if answer else []
+    with parts.part("subset.csv or the export"):
+        told = write_recommended(found, answer, export)
+    everyone = found.everyone
+    failures = everyone[everyone["status"] == "failed"]
+    _write_report(
+        run,
+        problem,
+        parts,
+        notes,
+        report.write_html,
+        summary=summary,
+        figures=figures,
+        failures=failures[_FAILURE].to_dict("records"),
+        published=published,
+        recommended=answer.text if answer else "",
+    )
+    print()
+    with parts.part("the table on the console"):
+        print(report.console_table(summary))
+        if published is not None and len(published):
+            print(f"\nPublished numbers. {report.EXPLANATION}")
+            print(published.to_string(index=False))
+    _end(run, parts, notes, told)
+    summary.attrs["missing"] = parts.missing
+    return summary
+
+
+def _write_dcs(found: Findings) -> dict[tuple[str, int], pd.DataFrame]:
+    """Writes dcs.csv, if there is anything in it, and returns its tables."""
+    import pandas as pd
+
+    tables = dcs_tables(found)
+    if tables:
+        table = pd.concat(tables, names=["regime", "ipc"]).reset_index([0, 1])
+        text = table.round(4).to_csv(index=False)
+        artifacts.write_file(found.run.folder / "dcs.csv", text.encode())
+    return tables
+
+
+def _write_report(
+    run: Run,
+    problem: Problem,
+    parts: Parts,
+    notes: list[str],
+    write_html: Callable[..., None],
+    **shown: Any,
+) -> None:
+    """Writes report.html and manifest.json, which say what else is missing.
+
+    Args:
+      run: where it ran.
+      problem: the problem.
+      parts: those that failed so far.
+      notes: remarks on the validity of the results.
+      write_html: of `report`.
+      **shown: what the report shows besides what the manifest says.
+    """
+    folder = run.folder
+    manifest = manifest_of(run, problem, notes + parts.missing)
+    with parts.part("report.html"):
+        if mesh.primary():
+            write_html(
+                folder / "report.html",
+                title=f"{problem.settings.name} on {problem.source.name}",
+                settings=manifest["settings"],
+                costs=run.costs,
+                environment=manifest["environment"] | {"source": manifest["source"]},
+                notes=notes + parts.missing,
+                **shown,
+            )
+    with parts.part("stages.csv"):
+        table = stage_table(run.costs)
+        text = table.round({"seconds": 3, "compile_seconds": 3, "share": 4}).to_csv(
+            index=False, float_format="%.6g"
+        )
+        artifacts.write_file(folder / "stages.csv", text.encode())
+    with parts.part("manifest.json"):
+        manifest["notes"] = notes + parts.missing
+        artifacts.write_json(folder / "manifest.json", finite(manifest))
+
+
+def _end(run: Run, parts: Parts, notes: list[str], told: list[str]) -> None:
+    """Prints what stands below the table of results."""
+    for note in notes + parts.missing:
+        print(f"Note: {note}")
+    with parts.part("the table of stages on the console"):
+        _print_stages(run)
+    print()
+    for line in told:
+        run.say(line)
+    path = run.folder / "report.html"
+    there = path.is_file()
+    run.say(f"report: {shown_path(path)}" if there else "there is no report.html")
+
+
+def teachers_report_stage(problem: Problem, teachers: dict[str, Stage]) -> Stage:
+    """The stage of the report of a run that only trains teachers: the summary.
+
+    It writes summary.csv with a row a teacher and snapshot, stages.csv,
+    figures/teachers.png, manifest.json and report.html. The summary has teacher,
+    network, parameters, epoch, validation and test accuracy in percent, and the
+    bundle's folder; `attrs` as of `report_stage`.
+
+    Args:
+      problem: the problem.
+      teachers: by name.
+    """
+
+    def make(run: Run, teachers: dict[str, Teacher]) -> pd.DataFrame:
+        return _write_teachers(run, problem, teachers)
+
+    return Stage("report", {"teachers": teachers}, make)
+
+
+def _write_teachers(
+    run: Run, problem: Problem, teachers: dict[str, Teacher]
+) -> pd.DataFrame:
+    import pandas as pd
+
+    folder, parts, rows = run.folder, Parts(), []
+    notes = _notes(problem, teachers, {})
+    for name, teacher in teachers.items():
+        artifact = teacher.artifact
+        described, info = artifact.manifest["settings"], artifact.info
+        last = str(described.get("recipe", {}).get("epochs", ""))
+        seen = info.get("snapshots", {}) | {last: info["accuracy"]}
+        rows += [
+            {
+                "teacher": name,
+                "network": described["network"],
+                "parameters": info["parameters"],
+                "epoch": epoch,
+                "validation_accuracy": accuracy["validation"],
+                "test_accuracy": accuracy["test"],
+                "bundle": shown_path(artifact.path),
+            }
+            for epoch, accuracy in seen.items()
+        ]
+    summary = pd.DataFrame(rows)
+    with parts.part("summary.csv"):
+        text = summary.to_csv(index=False)
+        artifacts.write_file(folder / "summary.csv", text.encode())
+    figures = learning_curves(run, parts, teachers)
+    make = report.write_teachers_html
+    _write_report(run, problem, parts, notes, make, table=summary, figures=figures)
+    print()
+    print(summary.to_string(index=False, float_format="%.2f"))
+    _end(run, parts, notes, [])
+    summary.attrs["missing"] = parts.missing
+    return summary
+
+
+def stage_table(costs: list[dict[str, Any]]) -> pd.DataFrame:
+    """Returns what each stage of a run took.
+
+    Args:
+      costs: of `Run`.
+
+    Returns:
+      A row a stage, in the order in which they were reached: stage, reused,
+      seconds without and compile_seconds with the compiler, forward_passes,
+      train_passes, flops, images_per_second of the passes and seconds (missing where
+      there is nothing to divide) and share, the part of all stages' time that it and
+      its compilation took. A reused stage counts with what it took when it was made.
+    """
+    import pandas as pd
+
+    names = ["stage", "reused", "seconds", "compile_seconds"]
+    names += ["forward_passes", "train_passes", "flops"]
+    table = pd.DataFrame(costs, columns=names)
+    seconds = table["seconds"].astype(float)
+    passes = table["forward_passes"] + table["train_passes"]
+    rate = passes / seconds.where(seconds > 0)
+    table["images_per_second"] = rate.where(passes > 0).astype(float)
+    total = seconds + table["compile_seconds"]
+    table["share"] = total / total.sum() if total.sum() > 0 else 0.0
+    return table
+
+
+def _print_stages(run: Run) -> None:
+    """Prints the most expensive stages."""
+    import pandas as pd
+
+    table = stage_table(run.costs)
+    longest = table.nlargest(_LONGEST, "share")
+    shown = pd.DataFrame(
+        {
+            "stage": longest["stage"],
+            "seconds": longest["seconds"].map("{:.1f}".format),
+            "compiling": longest["compile_seconds"].map("{:.1f}".format),
+            "share": longest["share"].map("{:.0%}".format),
+            "images/s": longest["images_per_second"].map("{:,.0f}".format, "ignore"),
+            "": longest["reused"].map({True: "reused", False: ""}),
+        }
+    )
+    print(f"\nThe most expensive of {len(table)} stages; all are in stages.csv")
+    print(shown.to_string(index=False, na_rep="–"))
+
+
+def learning_curves(
+    run: Run, parts: Parts, teachers: dict[str, Teacher]
+) -> list[tuple[str, pathlib.Path]]:
+    """Writes figures/teachers.png for the teachers that were trained, if any."""
+    trainings = {
+        name: teacher.artifact.arrays
+        for name, teacher in teachers.items()
+        if "validation" in teacher.artifact.arrays
+    }
+    if not trainings:
+        return []
+    make = functools.partial(report.learning_curve_figure, trainings)
+    drawn = [("Learning curves of the teachers", make, "teachers")]
+    return write_figures(run, parts, drawn)
+
+
+def manifest_of(run: Run, problem: Problem, notes: list[str]) -> dict[str, Any]:
+    """Returns manifest.json: settings, source, environment, costs.
+
+    Args:
+      run: where it ran.
+      problem: the problem.
+      notes: remarks on the validity of the results.
+    """
+    return {
+        "settings": dataclasses.asdict(problem.settings),
+        "source": {
+            "name": problem.source.name,
+            "digest": problem.source.digest,
+            "classes": list(problem.source.classes),
+            "shape": list(problem.source.shape),
+            "remarks": list(problem.source.remarks),
+            "pool": len(problem.pool),
+            "validation": len(problem.validation),
+            "test": len(problem.test),
+        },
+        "environment": environment(),
+        "notes": notes,
+        "costs": run.costs,
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Returns the versions and devices that computed the numbers."""
+    return {
+        "versions": artifacts.versions(),
+        "backend": jax.default_backend(),
+        "devices": [str(device.device_kind) for device in jax.local_devices()],
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "switches": switches.found(),
+    }
+
+
+def finite(value: Any) -> Any:
+    """Returns a JSON value with None for numbers that JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

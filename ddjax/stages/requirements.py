@@ -1,0 +1,72 @@
+"""What the settings require: scoring runs, teachers, features, gradients."""
+
+from ddjax import distill, select
+from ddjax.problem import Problem
+from ddjax.settings import Distill
+
+
+def selection_of(problem: Problem, name: str) -> select.Method:
+    """Returns a selection of the settings by its name."""
+    if name in problem.settings.select.imported:
+        return select.imported(name, problem.settings.select)
+    return select.METHODS[name]
+
+
+def requirements(problem: Problem) -> set[str]:
+    """Returns what any selection or synthetic set of the settings requires.
+
+    Returns:
+      Keys of `select.NEEDS`.
+    """
+    names, entries = problem.settings.select.methods, problem.settings.distill
+    found = {need for name in names for need in selection_of(problem, name).needs}
+    return found | {need for entry in entries.values() for need in needs_of_set(entry)}
+
+
+def score_of_set(entry: Distill) -> str:
+    """Returns the score by which a synthetic set's method orders the pool; "": none."""
+    own = distill.METHODS[entry.method].difficulty
+    return own and (entry.difficulty or own)
+
+
+def needs_of_set(entry: Distill) -> tuple[str, ...]:
+    """Returns the keys of `select.NEEDS` that a synthetic set's method requires."""
+    score = score_of_set(entry)
+    return select.SCORES[score].needs if score else ()
+
+
+def teachers_of_set(entry: Distill) -> tuple[str, ...]:
+    """Returns the teachers that a synthetic set's method uses."""
+    return entry.teachers if distill.METHODS[entry.method].asks_teacher else ()
+
+
+def scoring_regimes(problem: Problem) -> tuple[str, ...]:
+    """Returns the label regimes of the scoring runs that are required."""
+    found, settings = requirements(problem), problem.settings.select
+    hard = found & {"traces", "gradients", "grand"}
+    if "features" in found and settings.features == "trace":
+        hard |= {"features"}
+    return ("hard",) * bool(hard) + ("soft",) * ("soft_traces" in found)
+
+
+def trained_regimes(problem: Problem) -> tuple[str, ...]:
+    """Returns the regimes that anything is trained under."""
+    return tuple(dict.fromkeys((*problem.settings.regimes, *scoring_regimes(problem))))
+
+
+def fixed_labels_required(problem: Problem) -> bool:
+    """Returns whether anything is trained with one fixed label an image."""
+    return "soft" in {problem.labelled(name) for name in trained_regimes(problem)}
+
+
+def required_teachers(problem: Problem) -> tuple[str, ...]:
+    """Returns the teachers that anything uses; all of them without students."""
+    settings, found = problem.settings, requirements(problem)
+    if not settings.regimes:
+        return ("teacher", *settings.committee)
+    names = [name for regime in settings.regimes for name in problem.teachers(regime)]
+    by_teacher = "features" in found and settings.select.features == "teacher"
+    names += ["teacher"] * ("soft_traces" in found or by_teacher)
+    for entry in settings.distill.values():
+        names += teachers_of_set(entry)
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,223 @@
+"""Synthetic sets: what a distillation method synthesises of the pool at a budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import pathlib
+
+import jax
+import numpy as np
+
+from ddjax import data, distill, select
+from ddjax.artifacts import Artifact, Cost, Draft, digest
+from ddjax.data.source import Examples
+from ddjax.errors import named
+from ddjax.problem import READING, Problem
+from ddjax.run import Run, progress_bar
+from ddjax.settings.recover import INITS
+from ddjax.stages.alignment import check_images
+from ddjax.stages.bundle import Teacher
+from ddjax.stages.inputs import SelectionInputs, subset_key
+from ddjax.stages.requirements import needs_of_set, score_of_set, teachers_of_set
+from ddjax.stages.stage import Plan, Stage, Stored
+
+READ = "images"  # the name of the image set that `images` names
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SyntheticSets:
+    """The synthetic sets of one entry of `distill` at one budget.
+
+    Attributes:
+      problem: with the images of all sets for a pool.
+      positions: seed -> int32 positions in that pool.
+      cost: of one set, its share of the scoring runs and the training of its teachers
+        included.
+      notes: remarks on what they are worth.
+    """
+
+    problem: Problem
+    positions: dict[int, np.ndarray]
+    cost: Cost
+    notes: tuple[str, ...] = ()
+
+
+def synthetic_stage(
+    problem: Problem, name: str, ipc: int, inputs: Stage, teachers: dict[str, Stage]
+) -> Stage:
+    """The stage of an entry's synthetic sets: `SyntheticSets`, an artifact a set.
+
+    The artifacts have the arrays `images`, `labels` and `sources` of
+    `distill.SyntheticSet`.
+
+    Args:
+      problem: the problem.
+      name: of the entry of `distill`.
+      ipc: the budget.
+      inputs: of the selections of the budget.
+      teachers: by name.
+    """
+    names = teachers_of_set(problem.settings.distill[name])
+
+    def make(run: Run, inputs: SelectionInputs, teachers: dict) -> SyntheticSets:
+        return _synthesise(run, name, inputs, teachers)
+
+    parents = {"inputs": inputs, "teachers": {who: teachers[who] for who in names}}
+    plan = functools.partial(_plan, problem, name, ipc)
+    return Stage(f"synthetic sets, {name}, IPC {ipc}", parents, make, plan)
+
+
+def number_of_sets(problem: Problem, name: str) -> int:
+    """Returns how many sets an entry synthesises at a budget: one a seed at most."""
+    return min(
+        problem.settings.distill[name].sets or len(problem.seeds), len(problem.seeds)
+    )
+
+
+def _plan(problem: Problem, name: str, ipc: int) -> Plan:
+    sets, images = number_of_sets(problem, name), ipc * problem.num_classes
+    shape = "x".join(map(str, problem.source.shape))
+    row = f"synthetic sets, {name}, IPC {ipc}"
+    each = images * math.prod(problem.source.shape)
+    stored = Stored(row, f"{{}} x {images} of {shape}", sets, each)
+    return Plan(stored=(stored,))
+
+
+def _synthesise(
+    run: Run, name: str, inputs: SelectionInputs, teachers: dict[str, Teacher]
+) -> SyntheticSets:
+    problem = inputs.problem
+    entry, seeds = problem.settings.distill[name], problem.seeds
+    start = start_of(problem, name)
+    made = [
+        _synthetic_set(run, name, inputs, teachers, row, start)
+        for row in range(number_of_sets(problem, name))
+    ]
+    images, labels = (
+        np.concatenate([artifact.arrays[key] for artifact in made])
+        for key in ("images", "labels")
+    )
+    pool = Examples(images, labels, np.arange(len(labels), dtype=np.int32))
+    size = len(labels) // len(made)
+    whole = np.arange(size, dtype=np.int32)
+    positions = {
+        seed: whole + size * (row % len(made)) for row, seed in enumerate(seeds)
+    }
+    spent = sum((artifact.cost for artifact in made), start=Cost())
+    trained = (teacher.artifact.cost.share(1) for teacher in teachers.values())
+    cost = spent.share(len(made)) + inputs.cost(needs_of_set(entry))
+    return SyntheticSets(
+        problem.with_pool(pool, tuple(artifact.address for artifact in made)),
+        positions,
+        sum(trained, start=cost),
+    )
+
+
+def read_stage(problem: Problem, teachers: dict[str, Stage]) -> Stage:
+    """The stage of the image set that `images` names, the same for every seed.
+
+    Args:
+      problem: the problem.
+      teachers: by name, one of which the set's labels are compared with.
+    """
+
+    def make(run: Run, teachers: dict[str, Teacher]) -> SyntheticSets:
+        warnings = check_images(problem, teachers)
+        for line in warnings:
+            run.say(line)
+        found = problem.images
+        places = np.arange(len(found.labels), dtype=np.int32)
+        pool = Examples(found.images, found.labels, places)
+        addresses = (digest(found.images), digest(found.labels))
+        positions = dict.fromkeys(problem.seeds, places)
+        own = found.soft_labels if problem.settings.images_labels else None
+        notes = (
+            *(f"{problem.settings.images}: {note}" for note in found.notes),
+            *warnings,
+        )
+        own_pool = problem.with_pool(pool, addresses, own)
+        return SyntheticSets(own_pool, positions, Cost(), notes)
+
+    return Stage(READ, {"teachers": teachers}, make, counts=False)
+
+
+def _synthetic_set(
+    run: Run,
+    name: str,
+    inputs: SelectionInputs,
+    teachers: dict[str, Teacher],
+    row: int,
+    start: distill.Distilled | None,
+) -> Artifact:
+    """Returns the set that the seed in a row of `protocol.seeds` draws."""
+    problem, ipc = inputs.problem, inputs.ipc
+    entry = problem.settings.distill[name]
+    method = distill.METHODS[entry.method]
+    seed = problem.seeds[row]
+    score = score_of_set(entry)
+    settings = {
+        "method": entry.method,
+        "difficulty": score,
+        "ipc": ipc,
+        "seed": int(seed),
+    }
+    for section in method.sections(entry):
+        settings[section] = dataclasses.asdict(getattr(entry, section))
+    parents = {"data": problem.data_digest}
+    parents |= {who: teacher.address for who, teacher in teachers.items()}
+    parents |= {need: inputs.found[need].address for need in needs_of_set(entry)}
+    if start is not None:
+        settings["start"] = digest(start.images)
+    partial = run.workdir.partial_folder("synthetic", settings, parents)
+    label = f"synthetic set, {name}, IPC {ipc}, seed {seed}"
+
+    def make(folder: pathlib.Path) -> Draft:
+        del folder
+        with progress_bar(label, 0) as bar:
+            task = distill.Task(
+                images=problem.pool.images,
+                labels=problem.pool.labels,
+                ids=problem.pool.ids,
+                num_classes=problem.num_classes,
+                mean=np.asarray(problem.mean),
+                std=np.asarray(problem.std),
+                teachers=tuple(
+                    distill.Teacher(
+                        who,
+                        teacher.network,
+                        jax.tree.map(np.asarray, teacher.variables),
+                    )
+                    for who, teacher in teachers.items()
+                ),
+                ipc=ipc,
+                key=subset_key(seed, ipc),
+                difficulty=(
+                    select.SCORES[score].of(inputs.inputs(row)) if score else None
+                ),
+                folder=partial,
+                progress=bar.update,
+                say=lambda line: run.say(f"{label}: {line}"),
+            )
+            done = method.make(task, entry, start)
+        arrays = {"images": done.images, "labels": done.labels, "sources": done.sources}
+        return Draft(arrays, {"name": name, **done.info}, done.cost)
+
+    return run.artifact("synthetic", label, settings, parents, make)
+
+
+def start_of(problem: Problem, name: str) -> distill.Distilled | None:
+    """Returns the images that an entry of `distill` reads to start from, if it does.
+
+    Raises:
+      InputError: they cannot be read, see `read_image_set`.
+    """
+    entry, source = problem.settings.distill[name], problem.source
+    path = entry.recover.init
+    if distill.METHODS[entry.method].section != "recover" or path in INITS:
+        return None
+    with named(f"distill.{name}.recover.init", **dict.fromkeys(READING, "")):
+        found = data.read_image_set(path, source.classes, source.shape, None, None)
+    nothing = np.zeros((len(found.labels), 0), np.int32)
+    return distill.Distilled(found.images, found.labels, nothing, Cost())
