@@ -8,10 +8,10 @@ import pytest
 import runs
 import tiny
 
-from ddjax import data, experiment, models
+from ddjax import data, pipeline, models
 from ddjax.errors import InputError
 from ddjax.settings import from_config
-from ddjax.stations.alignment import check_images
+from ddjax.stages.alignment import check_images
 from ddjax.stations.teacher import load_teacher, teacher_station
 
 NUMBERS = tuple(map(str, range(12)))
@@ -60,7 +60,7 @@ def run(source, folder, capsys=None, **changes):
     """Runs, and returns the notes of the report and what was printed."""
     if capsys:
         capsys.readouterr()
-    experiment.run(from_config(tiny.config(source, **GOOD | changes)), folder)
+    pipeline.run(from_config(tiny.config(source, **GOOD | changes)), folder)
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
     text = html.unescape((folder / "report.html").read_text())
     assert all(note in text for note in warnings(notes))
@@ -84,7 +84,7 @@ def told(source, tmp_path_factory):
 
     def make(**changes):
         changes = GOOD | changes
-        return experiment.open_context(from_config(tiny.config(source, **changes)))
+        return open_problem(from_config(tiny.config(source, **changes)))
 
     with runs.opening(tmp_path_factory.mktemp("runs") / "run", make) as opened:
         teacher = teacher_station(opened())
@@ -153,7 +153,7 @@ def taught(source, tmp_path_factory):
 def weights(taught, source, tmp_path):
     """A file of the teacher's weights, for settings."""
     changes = GOOD | {"teacher__path": str(taught)}
-    context = experiment.open_context(from_config(tiny.config(source, **changes)))
+    context = open_problem(from_config(tiny.config(source, **changes)))
     teacher = load_teacher(context)
     models.save_safetensors(tmp_path / "w.safetensors", "mlp", teacher.variables)
 

@@ -10,12 +10,12 @@ import tiny
 from runs import sharing_executables
 from safetensors.numpy import load_file, save_file
 
-from ddjax import experiment, models
+from ddjax import pipeline, models
 from ddjax.artifacts import seal, unseal
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations.fixed_labels import labels_station
-from ddjax.stations.students import Students
+from ddjax.stages.students import Students
 from ddjax.stations.teacher import load_teacher, teacher_station
 
 NAMES = ("right", "left", "middle")  # of another source, in its order
@@ -59,7 +59,7 @@ def opened(sources, tmp_path_factory):
 
     def make(source="own", **changes):
         config = tiny.config(sources[source], **GOOD | changes)
-        return experiment.open_context(from_config(config))
+        return open_problem(from_config(config))
 
     with runs.opening(folder, make) as place:
         yield place
@@ -352,7 +352,7 @@ def test_files_that_do_not_fit_are_refused_before_compute(
     changes = named(weights, regimes=()) | changes
     with pytest.raises(InputError, match=message):
         settings = from_config(tiny.config(sources["own"], **changes))
-        experiment.run(settings, tmp_path / "w")
+        pipeline.run(settings, tmp_path / "w")
     assert not (tmp_path / "w").exists()
 
 
@@ -363,7 +363,7 @@ def notes_of(folder):
 def test_a_run_remarks_on_an_untrained_head(sources, teacher, weights):
     def run(name):
         config = tiny.config(sources["own"], **named(weights, regimes=()))
-        summary = experiment.run(from_config(config), weights / name)
+        summary = pipeline.run(from_config(config), weights / name)
         (row,) = summary.to_dict("records")
         assert row["epoch"] == "" and row["network"] == "mlp"
         assert not (weights / name / "figures").exists()
@@ -381,7 +381,7 @@ def test_a_run_remarks_on_an_untrained_head(sources, teacher, weights):
 
 def test_a_run_remarks_on_accuracies_from_elsewhere(sources, path, tmp_path):
     config = tiny.config(sources["dim"], regimes=(), teacher__path=path)
-    experiment.run(from_config(config), tmp_path / "w")
+    pipeline.run(from_config(config), tmp_path / "w")
     (note,) = notes_of(tmp_path / "w")
     assert "accuracies were measured on" in note and "own.npz" in note
 
@@ -396,5 +396,5 @@ def test_features_of_a_file_are_asked_before_compute(sources, weights, tmp_path)
     config = tiny.config(sources["own"], **named(weights, **changes))
     message = "select.layer: found 'conv7', allowed is one of fc_1, fc_2"
     with pytest.raises(InputError, match=message):
-        experiment.run(from_config(config), tmp_path / "w")
+        pipeline.run(from_config(config), tmp_path / "w")
     assert not (tmp_path / "w").exists()

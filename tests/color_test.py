@@ -13,7 +13,7 @@ from ddjax.data.augment import Draw, Recipe
 from ddjax.data.color import ColorDraw, apply_color, draw_color
 from ddjax.errors import InputError
 from ddjax.settings import from_config
-from ddjax.stations.opening import open_context
+from ddjax.problem import open_problem
 
 HEIGHT, WIDTH = 4, 5
 IDS = jnp.arange(20000) + 50
@@ -197,11 +197,11 @@ def test_later_fields_are_told_only_where_they_are_on():
 def test_settings_reach_the_recipe(tmp_path):
     source = tiny.write(tmp_path / "tiny.npz")
     config = tiny.config(source, augment__color_jitter=(0.4, 0.3, 0.2))
-    context = open_context(from_config(config))
+    context = open_problem(from_config(config))
     assert context.recipe("hard") == JITTER
     assert context.recipe("soft_kd").color_jitter == JITTER.color_jitter
     config.augment.lighting = 0.1  # the source is grey
-    context = open_context(from_config(config))
+    context = open_problem(from_config(config))
     with pytest.raises(InputError, match="augment.lighting: found 0.1"):
         context.recipe("hard")
     config.augment.color_jitter = (0.4,)

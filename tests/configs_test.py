@@ -7,7 +7,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from ddjax import config_files, experiment, presets
+from ddjax import config_files, pipeline, presets
 from ddjax.settings import REQUIRED, from_config
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"

@@ -9,7 +9,7 @@ import scipy.stats
 import tiny
 from runs import rows_of, sharing_executables
 
-from ddjax import experiment
+from ddjax import pipeline
 from ddjax.settings import from_config
 
 METHODS = ("random", "el2n_easy", "ccs", "herding", "glister", "grand_hard")
@@ -24,7 +24,7 @@ def done(tmp_path_factory):
         source, regimes=REGIMES, select__methods=METHODS, select__ipcs=IPCS
     )
     with sharing_executables():
-        experiment.run(from_config(config), folder / "run")
+        pipeline.run(from_config(config), folder / "run")
     return folder / "run"
 
 

@@ -11,14 +11,14 @@ import tiny
 from killing import differences, results_of
 from wrong_files import damage
 
-from ddjax import artifacts, experiment, settings
+from ddjax import artifacts, pipeline, settings
 from ddjax.artifacts import digest
 from ddjax.distill import synthesis
 from ddjax.errors import InputError
 from ddjax.labels import LabelStore, labeller
 from ddjax.settings import from_config
 from ddjax.settings.config import add_labels
-from ddjax.stations import results
+from ddjax.stages import report
 from ddjax.train import checkpoint
 
 # Which write of an unfinished state a run stops at, so that all kinds are unfinished.
@@ -56,12 +56,12 @@ def world(tmp_path_factory):
         patch.setattr(labeller, "_WRITE_SECONDS", 0.0)
         patch.setattr(labeller, "_VIEWS", 1)
         patch.setattr(synthesis, "SEGMENT", 2)
-        experiment.run(chosen, folder / "whole")
+        pipeline.run(chosen, folder / "whole")
         unfinished = {}
         for kind, count in STOPS.items():
             unfinished[kind] = folder / kind
             with stopping(kind, count), contextlib.suppress(Stopped):
-                experiment.run(chosen, unfinished[kind])
+                pipeline.run(chosen, unfinished[kind])
             assert list(unfinished[kind].glob(f"partial/{kind}-*/*")), kind
         yield chosen, folder / "whole", unfinished
 
@@ -101,7 +101,7 @@ def outcome(chosen, folder, whole, capsys):
     """Runs once more; returns ("found" or "made again", what was said)."""
     capsys.readouterr()
     try:
-        experiment.run(chosen, folder)
+        pipeline.run(chosen, folder)
     except InputError as error:
         return "found", str(error)
     assert differences(results_of(folder), results_of(whole)) == []

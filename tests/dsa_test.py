@@ -14,7 +14,7 @@ from ddjax.data.dsa import DsaDraw, apply_dsa, draw_dsa
 from ddjax.data.recipe import DSA_OPERATIONS, Dsa
 from ddjax.errors import InputError
 from ddjax.settings import from_config
-from ddjax.stations.opening import open_context
+from ddjax.problem import open_problem
 
 HEIGHT, WIDTH = 9, 12  # an odd and an even side of the box that is cut out
 MEAN, STD = (0.4, 0.5, 0.3), (0.2, 0.3, 0.25)
@@ -258,9 +258,9 @@ def test_recipe_refuses_dsa_beside_other_augmentation(other):
 def test_settings_give_dsa_the_source_s_moments(tmp_path):
     source = tiny.write(tmp_path / "tiny.npz")
     names = ["flip", "color"]
-    context = open_context(from_config(tiny.config(source, augment__dsa=names)))
+    context = open_problem(from_config(tiny.config(source, augment__dsa=names)))
     dsa = Dsa(("flip", "color"), context.source.mean, context.source.std)
     for regime in ("hard", "soft", "soft_kd"):
         assert context.recipe(regime) == Recipe(dsa=dsa)
-    context = open_context(from_config(tiny.config(source)))
+    context = open_problem(from_config(tiny.config(source)))
     assert context.recipe("hard").dsa is None

@@ -12,9 +12,9 @@ from ddjax import models
 from ddjax.artifacts import Cost
 from ddjax.report import method_styles
 from ddjax.settings import from_config
-from ddjax.stations import embeddings, figures
+from ddjax.stages import embeddings, figures
 from ddjax.stations.images import ImageSets
-from ddjax.stations.opening import open_context
+from ddjax.problem import open_problem
 
 IPC = 2
 _MAP = embeddings._map
@@ -31,7 +31,7 @@ class Teacher:
 def station(tmp_path_factory):
     """(a function of sets that gives the artifact, the context, the teacher)."""
     source = tiny.write(tmp_path_factory.mktemp("source") / "tiny.npz")
-    context = open_context(from_config(tiny.config(source)))
+    context = open_problem(from_config(tiny.config(source)))
     network = models.network("mlp", 3, (8, 8, 1), hidden=(8,))
     teacher = Teacher(network, network.init(jax.random.key(0)))
     folder = tmp_path_factory.mktemp("run") / "run"

@@ -11,7 +11,7 @@ import pytest
 import tiny
 from runs import created, numbers_of, rows_of, sharing_executables
 
-from ddjax import experiment
+from ddjax import pipeline
 from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
@@ -47,7 +47,7 @@ def all_of_it(source, **changes):
 def done(source, tmp_path_factory):
     """The folder of a whole run, and what `run` returned."""
     folder = tmp_path_factory.mktemp("done") / "run"
-    return folder, experiment.run(all_of_it(source), folder)
+    return folder, pipeline.run(all_of_it(source), folder)
 
 
 def costs_of(folder):
@@ -67,7 +67,7 @@ def test_run_leaves_its_files_and_nothing_else(done):
         "report.html",
         "run.json",
         "scores",
-        "stations.csv",
+        "stages.csv",
         "subset.csv",
         "subsets",
         "summary.csv",
@@ -214,7 +214,7 @@ def test_rerun_reuses_everything(source, done):
     folder, _ = done
     summary, before = (folder / "summary.csv").read_bytes(), created(folder)
     members = (folder / "members.jsonl").read_bytes()
-    experiment.run(all_of_it(source), folder)
+    pipeline.run(all_of_it(source), folder)
     assert created(folder) == before
     assert all(row["reused"] for row in costs_of(folder))
     assert (folder / "summary.csv").read_bytes() == summary
@@ -229,22 +229,22 @@ def copied(folder, tmp_path):
 def test_changed_temperature_recomputes_soft_students_only(source, done, tmp_path):
     folder, changes = done[0], {"student__temperature": 4.0, "select__ipcs": (2,)}
     copy = copied(folder, tmp_path)
-    experiment.run(all_of_it(source, **changes), copy)
+    pipeline.run(all_of_it(source, **changes), copy)
     costs = costs_of(copy)
     for row in costs:
-        soft = ", soft" in row["station"]
-        assert row["reused"] != soft, row["station"]
-    assert sum(", soft" in row["station"] for row in costs) == 2 * (1 + 1 + 2)
+        soft = ", soft" in row["stage"]
+        assert row["reused"] != soft, row["stage"]
+    assert sum(", soft" in row["stage"] for row in costs) == 2 * (1 + 1 + 2)
 
 
 def test_changed_teacher_recomputes_what_hangs_on_it(source, done, tmp_path):
     folder, changes = done[0], {"teacher__epochs": 4, "select__ipcs": (2,)}
     copy = copied(folder, tmp_path)
-    experiment.run(all_of_it(source, **changes), copy)
+    pipeline.run(all_of_it(source, **changes), copy)
     for row in costs_of(copy):
-        hangs = row["station"] in ("teacher", "fixed labels")
-        hangs = hangs or ", soft" in row["station"]
-        assert row["reused"] != hangs, row["station"]
+        hangs = row["stage"] in ("teacher", "fixed labels")
+        hangs = hangs or ", soft" in row["stage"]
+        assert row["reused"] != hangs, row["stage"]
 
 
 @pytest.mark.parametrize("kind", ["teacher", "labels", "trace", "subsets", "students"])
@@ -256,7 +256,7 @@ def test_damaged_artifact_is_refused_by_name(source, done, tmp_path, kind):
     with pytest.raises(
         InputError, match=f"{path.parent.name}/arrays.npz: sha256 .*del"
     ):
-        experiment.run(all_of_it(source), copy)
+        pipeline.run(all_of_it(source), copy)
     assert created(copy) == before
 
 
@@ -268,7 +268,7 @@ def test_deleted_artifact_is_made_again(source, done, tmp_path):
         if "students, soft," in (path / "manifest.json").read_text()
     )
     shutil.rmtree(victim)
-    experiment.run(all_of_it(source), copy)
+    pipeline.run(all_of_it(source), copy)
     made = [row["artifact"] for row in costs_of(copy) if not row["reused"]]
     assert made == [victim.name]
     assert numbers_of(copy) == numbers_of(done[0])
@@ -278,7 +278,7 @@ def test_workdir_of_another_source_is_refused(done, tmp_path):
     other = tiny.write(tmp_path / "other.npz", **tiny.arrays(seed=1))
     before = created(done[0])
     with pytest.raises(InputError, match="holds a run with source"):
-        experiment.run(all_of_it(other), done[0])
+        pipeline.run(all_of_it(other), done[0])
     assert created(done[0]) == before
 
 
@@ -289,7 +289,7 @@ def small(source, tmp_path_factory):
     def run(**changes):
         folder = tmp_path_factory.mktemp("small")
         settings = from_config(tiny.config(source, **SMALL | changes))
-        experiment.run(settings, folder)
+        pipeline.run(settings, folder)
         return folder
 
     return run
@@ -327,16 +327,16 @@ def test_groups_change_nothing(small, reference):
 def test_added_budget_reuses_the_others(source, reference, tmp_path):
     copy = copied(reference, tmp_path)
     more = tiny.config(source, **SMALL | {"select__ipcs": (2, 4)})
-    experiment.run(from_config(more), copy)
+    pipeline.run(from_config(more), copy)
     for row in costs_of(copy):
-        assert row["reused"] == ("IPC 4" not in row["station"]), row["station"]
+        assert row["reused"] == ("IPC 4" not in row["stage"]), row["stage"]
 
 
 def test_failed_students_are_told_apart(small, reference, monkeypatch):
     # Rates are tuned so that this happens by bad luck only; here it is arranged.
     rates = {RANDOM: 0.01, FULL: 1e30}  # beyond what settings allow
     healthy = rows_of(reference)
-    monkeypatch.setattr(experiment, "tune", lambda *arguments: rates)
+    monkeypatch.setattr(pipeline, "tune", lambda *arguments: rates)
     folder = small()
     for row, expected in zip(rows_of(folder), healthy, strict=True):
         if row["method"] == FULL:

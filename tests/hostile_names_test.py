@@ -15,16 +15,16 @@ import pytest
 import tiny
 from runs import numbers_of
 
-from ddjax import experiment, mesh, report
+from ddjax import pipeline, mesh, report
 from ddjax.errors import InputError
 from ddjax.preemption import Preempted
 from ddjax.report import html as report_html
 from ddjax.report import sheet
 from ddjax.settings import Distill, Labels, Settings, from_config
-from ddjax.stations import exports
-from ddjax.stations.checks import check_classes
-from ddjax.stations.figures import write_figures
-from ddjax.stations.parts import Parts
+from ddjax.stages import exports
+from ddjax.stages.checks import check_classes
+from ddjax.stages.figures import write_figures
+from ddjax.stages.outputs import Parts
 
 HOSTILE = (
     "$_$",
@@ -53,7 +53,7 @@ def test_a_class_that_is_no_text_is_refused_before_compute(tmp_path):
     names = np.array(["left", "mid\ndle", "right"])
     source = tiny.write(tmp_path / "tiny.npz", class_names=names)
     with pytest.raises(InputError, match=r"found the class 'mid\\ndle' with '\\n'"):
-        experiment.run(from_config(tiny.config(source)), tmp_path / "w")
+        pipeline.run(from_config(tiny.config(source)), tmp_path / "w")
     assert not (tmp_path / "w").exists()
 
 
@@ -168,7 +168,7 @@ def hostile(tmp_path_factory):
 
 def test_a_run_on_such_names_ends_well(hostile):
     folder, settings = hostile
-    summary = experiment.run(settings, folder / "w", folder / "export")
+    summary = pipeline.run(settings, folder / "w", folder / "export")
     assert summary.attrs["missing"] == []
     page = (folder / "w" / "report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page and "&lt;script&gt;alert" in page
@@ -190,11 +190,11 @@ def failing(monkeypatch):
 
 def test_a_part_that_fails_costs_no_other(hostile, failing, capsys):
     folder, settings = hostile
-    experiment.run(settings, folder / "whole")
+    pipeline.run(settings, folder / "whole")
     failing("labels_figure", ValueError("ParseException: Expected end\nof text"))
     failing("write_csv", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     failing("console_table", UnicodeEncodeError("ascii", "–", 0, 1, "no dash"))
-    summary = experiment.run(settings, folder / "part")
+    summary = pipeline.run(settings, folder / "part")
     notes = summary.attrs["missing"]
     assert len(notes) == 3 and len(summary) == 2
     assert notes[0] == (
@@ -227,13 +227,13 @@ def test_the_same_command_writes_what_was_missing(hostile, monkeypatch):
         patch.setattr(exports.data, "write_subset", refuse)
         patch.setattr(report, "write_csv", refuse)
         patch.setattr(report, "write_html", refuse)
-        summary = experiment.run(settings, folder / "again")
+        summary = pipeline.run(settings, folder / "again")
     (note,) = summary.attrs["missing"]
     assert re.match(
         "Missing in the report: summary.csv, subsets/.* and 2 more; N", note
     )
     assert not (folder / "again" / "report.html").exists()
-    summary = experiment.run(settings, folder / "again")
+    summary = pipeline.run(settings, folder / "again")
     assert summary.attrs["missing"] == []
     with open(folder / "again" / "summary.csv", newline="") as file:
         assert list(csv.DictReader(file).fieldnames) == list(summary.columns)

@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 import tiny
 
-from ddjax import data, experiment
+from ddjax import data, pipeline
 from ddjax.errors import InputError
 from ddjax.settings import add_selection, from_config
 from ddjax.stations.evidence import gather
 from ddjax.stations.exports import write_exports
-from ddjax.stations.imports import file_digests, imported_path, remarks
-from ddjax.stations.opening import open_context
-from ddjax.stations.parts import Parts
-from ddjax.stations.students import Students
-from ddjax.stations.subsets import scores_of, subset_of, subsets_station
+from ddjax.stages.imports import file_digests, imported_path, remarks
+from ddjax.problem import open_problem
+from ddjax.stages.outputs import Parts
+from ddjax.stages.students import Students
+from ddjax.stages.subsets import scores_of, subset_of, subsets_station
 from ddjax.workdir import Workdir
 
 METHODS = ("random", "el2n_best_window", "cad_prune")
@@ -31,7 +31,7 @@ def open_run(source, selections=None, **changes):
     config = tiny.config(source, **changes)
     for name, fields in (selections or {}).items():
         add_selection(config, name, **fields)
-    context = open_context(from_config(config))
+    context = open_problem(from_config(config))
     context.compiled = COMPILED
     return context
 

@@ -23,10 +23,10 @@ import json, os, signal, sys, traceback
 import matplotlib.figure, pandas, scipy.special, tqdm
 from orbax.checkpoint import v1
 import matplotlib.backends.backend_agg
-from ddjax import artifacts, experiment, main, observe
+from ddjax import artifacts, pipeline, main, observe
 from ddjax.distill import synthesis
 from ddjax.labels import labeller
-from ddjax.stations import results
+from ddjax.stages import report
 from ddjax.train import sweep
 
 # A checkpoint after every call, calls of few steps, stores written in many parts.
@@ -113,7 +113,7 @@ def results_of(folder):
       name -> a value: the members, the tables, the exported files, and the costs and
       files of every artifact.
     """
-    stations = pd.read_csv(folder / "stations.csv")
+    stations = pd.read_csv(folder / "stages.csv")
     summary = pd.read_csv(folder / "summary.csv")
     clocks = [name for name in summary if "seconds" in name]
     names = ["station", "forward_passes", "train_passes", "flops"]

@@ -16,8 +16,8 @@ from PIL import Image
 
 from ddjax.settings import from_config
 from ddjax.stations.evidence import Evidence
-from ddjax.stations.opening import open_context
-from ddjax.stations.subsets import subsets_station
+from ddjax.problem import open_problem
+from ddjax.stages.subsets import subsets_station
 from ddjax.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -28,7 +28,7 @@ ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 # modules apart at the end.
 SERVER = """
 import json, os, sys, traceback
-from ddjax import experiment, explain, main
+from ddjax import pipeline, explain, main
 for line in sys.stdin:
     arguments, out, err = json.loads(line)
     child = os.fork()
@@ -343,7 +343,7 @@ def test_workdir_of_other_things_is_refused(refused, tmp_path):
 
 @pytest.mark.parametrize("key", ["experiment", "source"])
 def test_workdir_of_another_run_is_refused(refused, tmp_path, source, key):
-    digest = open_context(from_config(tiny.config(source))).source.digest
+    digest = open_problem(from_config(tiny.config(source))).source.digest
     identity = {"experiment": "tiny", "source": digest} | {key: "another"}
     Workdir(tmp_path / "other", identity).close()
     before = sorted(tmp_path.rglob("*"))
@@ -366,7 +366,7 @@ def test_workdir_that_cannot_be_made_is_refused(refused, place):
 
 def test_damaged_artifact_is_refused(ddjax, config, source, tmp_path):
     changes = {"regimes": ("hard",), "select__methods": ("random",)}
-    context = open_context(from_config(tiny.config(source, **changes)))
+    context = open_problem(from_config(tiny.config(source, **changes)))
     identity = {"experiment": "tiny", "source": context.source.digest}
     with Workdir(tmp_path / "w", identity) as context.workdir:
         artifact = subsets_station(context, Evidence(context, 2, {}, {}))

@@ -9,11 +9,11 @@ import pytest
 import runs
 import tiny
 
-from ddjax import experiment
+from ddjax import pipeline
 from ddjax.artifacts import seal
 from ddjax.errors import InputError
 from ddjax.settings import from_config
-from ddjax.stations.teacher import teacher_station
+from ddjax.stages.teacher import teacher_stage
 from ddjax.train import checkpoint
 
 
@@ -28,7 +28,7 @@ def bundle(source, tmp_path_factory):
 
     def make(**changes):
         changes |= {"teacher__epochs": 2, "teacher__snapshots": (1,)}
-        return experiment.open_context(from_config(tiny.config(source, **changes)))
+        return open_problem(from_config(tiny.config(source, **changes)))
 
     with (
         runs.sharing_executables(),
@@ -116,7 +116,7 @@ def rewrite(path, key, value):
 def refused(source, path, folder, **changes):
     changes = {"teacher__path": str(path), "regimes": ("soft",)} | changes
     with pytest.raises(InputError) as caught:
-        experiment.run(from_config(tiny.config(source, **changes)), folder)
+        pipeline.run(from_config(tiny.config(source, **changes)), folder)
     assert not folder.exists()
     return str(caught.value)
 

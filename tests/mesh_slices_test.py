@@ -266,8 +266,8 @@ from ddjax import joining, mesh
 joining.join("on" if "JAX_PROCESS_ID" in os.environ else "off")
 mesh.slice_of = lambda device: device.process_index
 import streaming_run_test as streaming
-from ddjax import experiment
-from ddjax.stations import embeddings
+from ddjax import pipeline
+from ddjax.stages import embeddings
 
 embeddings._map = lambda features: features[:, :2]
 stream, source, folder = json.loads(sys.argv[1])
@@ -279,7 +279,7 @@ changes = {
     "sweep__driver": "loop" if stream else "mesh",
 }
 entries = ("rded",) if stream else ("sre2l",)
-experiment.run(streaming.config(source, entries, stream, **changes), folder)
+pipeline.run(streaming.config(source, entries, stream, **changes), folder)
 """
 
 

@@ -20,8 +20,8 @@ from ddjax import observe
 from ddjax.errors import InputError
 from ddjax.settings import Settings, from_config
 from ddjax.settings.observe import Observe
-from ddjax.stations import results
-from ddjax.stations.opening import open_context
+from ddjax.stages import report
+from ddjax.problem import open_problem
 from ddjax.workdir import Workdir
 
 
@@ -47,7 +47,7 @@ def test_a_line_has_time_station_step_and_numbers(tmp_path):
     time = line.pop("time")
     assert 1.7e9 < time < 1e11
     assert line == {
-        "station": "teacher",
+        "stage": "teacher",
         "step": 3,
         "loss": 0.5,
         "passes": 12,
@@ -70,7 +70,7 @@ def test_a_vector_is_refused_and_nothing_written(tmp_path):
     assert not (tmp_path / "metrics.jsonl").read_text()
 
 
-LINE = '{"time": 1.5, "station": "a", "step": %d, "loss": 2.0}'
+LINE = '{"time": 1.5, "stage": "a", "step": %d, "loss": 2.0}'
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ LINE = '{"time": 1.5, "station": "a", "step": %d, "loss": 2.0}'
         ("{", [1, 2]),
         ("\0" * 50, [1, 2]),
         (LINE % 3, [1, 2, 3]),  # only the end of the line was lost
-        ('{"station": "' + "a" * 200_000, [1, 2]),  # longer than a block
+        ('{"stage": "' + "a" * 200_000, [1, 2]),  # longer than a block
     ],
 )
 def test_a_resumed_run_appends_after_the_last_whole_line(tmp_path, torn, kept):
@@ -271,16 +271,16 @@ def test_settings_name_a_wrong_number_of_steps():
 
 
 COSTS = [
-    {"station": "teacher", "reused": True, "seconds": 6.0, "compile_seconds": 2.0}
+    {"stage": "teacher", "reused": True, "seconds": 6.0, "compile_seconds": 2.0}
     | {"forward_passes": 100, "train_passes": 500, "flops": 1e9, "artifact": "x"},
-    {"station": "subsets", "reused": False, "seconds": 2.0, "compile_seconds": 0.0}
+    {"stage": "subsets", "reused": False, "seconds": 2.0, "compile_seconds": 0.0}
     | {"forward_passes": 0, "train_passes": 0, "flops": 0.0, "artifact": "y"},
 ]
 
 
 def test_station_table_by_hand():
-    table = results.station_table(COSTS)
-    assert table["station"].tolist() == ["teacher", "subsets"]
+    table = report.stage_table(COSTS)
+    assert table["stage"].tolist() == ["teacher", "subsets"]
     assert table["share"].tolist() == [0.8, 0.2]
     assert table["images_per_second"][0] == 100.0
     assert math.isnan(table["images_per_second"][1])
@@ -289,25 +289,25 @@ def test_station_table_by_hand():
 
 def test_station_table_of_no_time_and_of_no_stations():
     nothing = [COSTS[1] | {"seconds": 0.0}]
-    assert results.station_table(nothing)["share"].tolist() == [0.0]
-    assert len(results.station_table([])) == 0
+    assert report.stage_table(nothing)["share"].tolist() == [0.0]
+    assert len(report.stage_table([])) == 0
 
 
 def test_a_run_of_teachers_leaves_stations_csv(tmp_path, capsys):
     source = tiny.write(tmp_path / "tiny.npz")
-    context = open_context(from_config(tiny.config(source, regimes=())))
+    context = open_problem(from_config(tiny.config(source, regimes=())))
     names = [f"room {index}" for index in range(7)]
     context.costs += [
-        COSTS[0] | {"station": name, "seconds": float(index)}
+        COSTS[0] | {"stage": name, "seconds": float(index)}
         for index, name in enumerate(names)
     ]
     with Workdir(tmp_path / "run", {"experiment": "observe"}) as context.workdir:
         results.write_teachers(context, {}, [])
-    written = pd.read_csv(tmp_path / "run" / "stations.csv")
-    assert written["station"].tolist() == names
+    written = pd.read_csv(tmp_path / "run" / "stages.csv")
+    assert written["stage"].tolist() == names
     assert written["reused"].all()
     assert written["share"].sum() == pytest.approx(1, abs=1e-3)
-    printed = capsys.readouterr().out.split("dearest of 7 stations")[1]
+    printed = capsys.readouterr().out.split("most expensive of 7 stages")[1]
     rows = [line.strip() for line in printed.splitlines()]
     order = [row for row in rows if row.startswith("room")]
     assert [line.split()[1] for line in order] == ["6", "5", "4", "3", "2"]

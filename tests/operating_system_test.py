@@ -16,7 +16,7 @@ import pytest
 import tiny
 from runs import numbers_of
 
-from ddjax import artifacts, console, errors, exit_codes, experiment, observe
+from ddjax import artifacts, console, errors, exit_codes, pipeline, observe
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.workdir import Workdir
@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_no_halves_and_the_run_resumes(
     source = config.with_name("tiny.npz")
     changes = {"regimes": ("hard",), "select__methods": ("random",)}
     settings = from_config(tiny.config(source, **changes))
-    whole = experiment.run(settings, tmp_path / "whole")
+    whole = pipeline.run(settings, tmp_path / "whole")
     counter, before = itertools.count(), artifacts.np.savez
 
     def savez(file, **arrays):
@@ -212,10 +212,10 @@ def test_a_full_disk_leaves_no_halves_and_the_run_resumes(
 
     monkeypatch.setattr(artifacts.np, "savez", savez)
     with pytest.raises(OSError, match=r"No space left on device: '.*full'"):
-        experiment.run(settings, tmp_path / "full")
+        pipeline.run(settings, tmp_path / "full")
     left = sorted(path.name for path in (tmp_path / "full" / "artifacts").iterdir())
     assert len(left) == 1 and not any(name.startswith(".") for name in left)
-    resumed = experiment.run(settings, tmp_path / "full")
+    resumed = pipeline.run(settings, tmp_path / "full")
     assert numbers_of(tmp_path / "full") == numbers_of(tmp_path / "whole")
     assert list(resumed.columns) == list(whole.columns)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddjax import data, experiment, mesh
+from ddjax import data, pipeline, mesh
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 
@@ -48,7 +48,7 @@ def done(pictures, tmp_path_factory):
     """The workdir and the export of the smoke variant."""
     place = tmp_path_factory.mktemp("run")
     settings = from_config(get_config("smoke", data=str(pictures)))
-    experiment.run(settings, place / "run", place / "chosen")
+    pipeline.run(settings, place / "run", place / "chosen")
     return place / "run", place / "chosen"
 
 
@@ -118,7 +118,7 @@ def test_the_run_says_what_was_derived_and_left_out(done, pictures):
 def test_the_plan_says_so_too(pictures, capsys):
     config = get_config("smoke", data=str(pictures))
     config.remarks = get_config(data=str(pictures)).remarks
-    experiment.dry_run(from_config(config))
+    plan.show(from_config(config))
     printed = capsys.readouterr().out
     for remark in config.remarks:
         assert remark in printed
@@ -130,7 +130,7 @@ def test_remarks_are_no_part_of_what_is_made(done, pictures, capsys):
     folder, _ = done
     config = get_config("smoke", data=str(pictures))
     config.remarks = ("Another remark.",)
-    experiment.run(from_config(config), folder)
+    pipeline.run(from_config(config), folder)
     printed = capsys.readouterr().out
     assert "Another remark." in printed and "reused" in printed
     assert "done in" not in printed
@@ -164,11 +164,11 @@ def test_an_export_is_refused_before_anything_is_written(pictures, tmp_path):
         (tmp_path, "does not hold the workdir"),
     ):
         with pytest.raises(InputError, match=message):
-            experiment.run(settings, tmp_path / "run", target)
+            pipeline.run(settings, tmp_path / "run", target)
     config = get_config("smoke", data=str(pictures))
     config.regimes = ()
     with pytest.raises(InputError, match="a run without regimes selects no images"):
-        experiment.run(from_config(config), tmp_path / "run", tmp_path / "new")
+        pipeline.run(from_config(config), tmp_path / "run", tmp_path / "new")
     assert not (tmp_path / "run").exists()
 
 
@@ -183,7 +183,7 @@ def test_arrays_go_the_same_road(tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "mine.npz", x=x, y=np.arange(60) % 2)
     config = get_config("smoke", data=str(tmp_path / "mine.npz"))
-    experiment.run(from_config(config), tmp_path / "run", tmp_path / "chosen")
+    pipeline.run(from_config(config), tmp_path / "run", tmp_path / "chosen")
     rows = rows_of(tmp_path / "run" / "subset.csv")
     assert list(rows[0]) == ["id", "class", "digest"]
     source = data.load(config.data.source)

@@ -13,7 +13,7 @@ from ddjax.data.augment import Draw, Recipe
 from ddjax.data.patch_shuffle import Strips, destination, draw_strips
 from ddjax.errors import InputError
 from ddjax.settings import from_config
-from ddjax.stations.opening import open_context
+from ddjax.problem import open_problem
 
 HEIGHT, WIDTH = 8, 11  # three strips leave remainders of both
 IDS = jnp.arange(6000) + 50
@@ -144,19 +144,19 @@ def test_draw_refuses_more_strips_than_pixels():
 
 def test_settings_name_the_regimes_that_are_shuffled(tmp_path):
     source = tiny.write(tmp_path / "tiny.npz")
-    context = open_context(from_config(tiny.config(source, augment__patch_shuffle=2)))
+    context = open_problem(from_config(tiny.config(source, augment__patch_shuffle=2)))
     assert context.recipe("soft_kd") == Recipe(patch_shuffle=2)
     assert context.recipe("hard") == Recipe()
     regimes = ("hard", "soft")
     config = tiny.config(
         source, augment__patch_shuffle=2, augment__patch_shuffle_regimes=regimes
     )
-    context = open_context(from_config(config))
+    context = open_problem(from_config(config))
     assert context.recipe("hard") == Recipe(patch_shuffle=2)
     assert context.recipe("soft_kd") == Recipe()
     config = tiny.config(source, augment__patch_shuffle_regimes=("kd",))
     with pytest.raises(InputError, match="augment.patch_shuffle_regimes: found 'kd'"):
         from_config(config)
-    context = open_context(from_config(tiny.config(source, augment__patch_shuffle=99)))
+    context = open_problem(from_config(tiny.config(source, augment__patch_shuffle=99)))
     with pytest.raises(InputError, match="augment.patch_shuffle: found 99"):
         context.recipe("soft_kd")

@@ -14,11 +14,11 @@ import pytest
 import tiny
 from runs import numbers_of
 
-from ddjax import experiment, keys, models, switches
+from ddjax import pipeline, keys, models, switches
 from ddjax.errors import InputError
 from ddjax.labels import Objective
 from ddjax.settings import from_config
-from ddjax.stations.evidence import subset_key
+from ddjax.stages.inputs import subset_key
 from ddjax.train import student
 from ddjax.train.order import presentations
 from ddjax.train.supervision import Supervision
@@ -124,7 +124,7 @@ def test_a_program_that_uses_the_library_is_told(tmp_path):
         (jax.disable_jit(), "jax_disable_jit"),
     ):
         with switched, pytest.raises(InputError, match=f"^{name}: found "):
-            experiment.run(settings, tmp_path / "w")
+            pipeline.run(settings, tmp_path / "w")
     assert not (tmp_path / "w").exists()
 
 
@@ -172,12 +172,12 @@ def test_compiler_options_make_another_run(monkeypatch, tmp_path):
             teacher__epochs=1,
         )
     )
-    experiment.run(settings, tmp_path / "w")
+    pipeline.run(settings, tmp_path / "w")
     monkeypatch.setenv("XLA_FLAGS", f"{neutral} --xla_backend_optimization_level=0")
     with pytest.raises(InputError, match="holds a run with switches .*another --work"):
-        experiment.run(settings, tmp_path / "w")
+        pipeline.run(settings, tmp_path / "w")
     monkeypatch.setenv("XLA_FLAGS", neutral)
-    experiment.run(settings, tmp_path / "w")
+    pipeline.run(settings, tmp_path / "w")
     found = json.loads((tmp_path / "w" / "manifest.json").read_text())["environment"]
     assert found["switches"]["variables"]["XLA_FLAGS"] == neutral
     assert found["switches"]["jax"]["jax_enable_x64"] is False

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from ddjax.settings import from_config
-from ddjax.stations.opening import open_context
+from ddjax.problem import open_problem
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 
@@ -23,7 +23,7 @@ def config(name, variant):
 
 @pytest.fixture(scope="module")
 def judges():
-    first = open_context(config("protocol_steps.py", "digits"))
+    first = open_problem(config("protocol_steps.py", "digits"))
     return [first, *map(first.with_student, first.settings.transfer)]
 
 
@@ -56,7 +56,7 @@ def test_all_steps_see_as_many_images(judges):
 
 
 def test_the_last_step_is_rd3s_protocol(judges):
-    rd3 = open_context(config("protocols/rd3_resnet18.py", "digits"))
+    rd3 = open_problem(config("protocols/rd3_resnet18.py", "digits"))
     last, expected = flat(judges[-1]), flat(rd3)
     assert last.pop("network") != expected.pop("network")  # ours has batch norm
     assert last == expected

@@ -10,8 +10,8 @@ from ddjax import data, report, settings
 from ddjax.settings import from_config
 from ddjax.stations import recommended, results
 from ddjax.stations.evidence import Evidence
-from ddjax.stations.opening import open_context
-from ddjax.stations.subsets import subsets_station
+from ddjax.problem import open_problem
+from ddjax.stages.subsets import subsets_station
 from ddjax.workdir import Workdir
 
 
@@ -22,11 +22,11 @@ def run(tmp_path_factory):
     source = tiny.write(place / "tiny.npz")
     changes = {"regimes": ("hard",), "select__methods": ("random",)}
     config = tiny.config(source, **changes)
-    pool = open_context(from_config(config)).pool
+    pool = open_problem(from_config(config)).pool
     mine = [pool.ids[pool.labels == label][-2:] for label in range(3)]
     data.write_subset(place / "mine.csv", np.concatenate(mine))
     settings.add_selection(config, "mine", subset=str(place / "mine.csv"))
-    context = open_context(from_config(config))
+    context = open_problem(from_config(config))
     with Workdir(place / "run", {"experiment": "recommended"}) as context.workdir:
         found = {2: subsets_station(context, Evidence(context, 2, {}, {}))}
         yield context, found, np.sort(np.concatenate(mine))

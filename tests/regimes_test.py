@@ -14,7 +14,7 @@ from ddjax.labels.temperature import calibrated_temperature, dynamic_temperature
 from ddjax.models import network
 from ddjax.settings import from_config
 from ddjax.settings import labels as label_settings
-from ddjax.stations.opening import open_context
+from ddjax.problem import open_problem
 from ddjax.train.batches import Batch, Pool
 from ddjax.train.student import HParams
 
@@ -196,7 +196,7 @@ def test_mse_gt_has_the_weight_of_the_class_that_it_is_told():
 def test_the_weight_in_the_settings_reaches_the_objective(tmp_path):
     config = tiny.config(tiny.write(tmp_path / "tiny.npz"))
     config.labels.soft_kd.loss, config.labels.soft_kd.gt_weight = "mse_gt", 0.1
-    context = open_context(from_config(config))
+    context = open_problem(from_config(config))
     optimizer = context.settings.student.optimizer
     program = context.program(context.student_network, optimizer, 6, "soft_kd")
     assert program.objective == Objective("soft_kd", loss="mse_gt", gt_weight=0.1)

@@ -11,7 +11,7 @@ from PIL import Image
 from ddjax import data, regular
 from ddjax.data import cifar, exchange, fashion_mnist, idx, npz, scan
 from ddjax.errors import InputError
-from ddjax.stations import imports
+from ddjax.stages import imports
 
 POOL = np.arange(4)
 READERS = {

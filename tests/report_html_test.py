@@ -80,9 +80,9 @@ def report(tmp_path):
         "figures": [('The gap "by eye" <script>', figure)],
         "settings": {"data": {"name": "<img src=x>", "ipc": [10, 50]}, "seed": 7},
         "costs": [
-            {"station": "teacher", "seconds": 200.0, "flops": 3.2e15, "reused": True},
+            {"stage": "teacher", "seconds": 200.0, "flops": 3.2e15, "reused": True},
             {
-                "station": "students",
+                "stage": "students",
                 "seconds": 26.0,
                 "compile_seconds": 4.0,
                 "train_passes": 64000,

@@ -85,8 +85,8 @@ def page(tmp_path):
             "figures": [("Learning curves", tmp_path / "teachers.png")],
             "settings": {"teacher": {"epochs": 8}},
             "costs": [
-                {"station": "teacher", "seconds": 90.0, "compile_seconds": 2.0},
-                {"station": "small", "seconds": 7.0, "reused": True},
+                {"stage": "teacher", "seconds": 90.0, "compile_seconds": 2.0},
+                {"stage": "small", "seconds": 7.0, "reused": True},
             ],
             "environment": {"backend": "cpu"},
             "notes": ["Its classes may be in another order."],

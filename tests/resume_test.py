@@ -13,7 +13,7 @@ import tiny
 from killing import campaign, killer
 from runs import created, numbers_of
 
-from ddjax import experiment
+from ddjax import pipeline
 from ddjax.settings import from_config
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -107,7 +107,7 @@ def test_interrupted_and_killed_runs_resume_to_the_same_numbers(
     source, start, tmp_path
 ):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    experiment.run(from_config(tiny.config(source, **LONG)), whole)
+    pipeline.run(from_config(tiny.config(source, **LONG)), whole)
 
     process = start(parts)
     wait_for(process, parts, "artifacts/.tmp-trace-*")

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from ddjax.settings import from_config
-from ddjax.stations.opening import open_context
+from ddjax.problem import open_problem
 from ddjax.train.schedule import Steps, schedule_factor
 
 
@@ -80,7 +80,7 @@ def test_settings_reach_the_program(tmp_path, changes):
     config = tiny.config(tiny.write(tmp_path / "tiny.npz"))
     config.student.optimizer.schedule = "step"
     config.student.optimizer.update(changes)
-    context = open_context(from_config(config))
+    context = open_problem(from_config(config))
     optimizer = context.settings.student.optimizer
     program = context.program(context.student_network, optimizer, 6, "hard")
     assert program.schedule == Steps(*changes.values())

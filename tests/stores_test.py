@@ -7,7 +7,7 @@ import pytest
 import tiny
 from runs import created, rows_of, sharing_executables
 
-from ddjax import experiment
+from ddjax import pipeline
 from ddjax.errors import InputError
 from ddjax.labels import LabelStore, labeller
 from ddjax.settings import add_labels, add_teacher, from_config
@@ -49,7 +49,7 @@ def config(source, regimes=("soft_kd",), formats=FORMATS, **changes):
 @pytest.fixture(scope="module")
 def done(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("done") / "run"
-    experiment.run(from_config(config(source)), folder)
+    pipeline.run(from_config(config(source)), folder)
     return folder
 
 
@@ -129,7 +129,7 @@ def test_stores_say_what_they_depend_on(done):
 
 def test_rerun_reuses_the_stores(source, done):
     before = created(done)
-    experiment.run(from_config(config(source)), done)
+    pipeline.run(from_config(config(source)), done)
     assert created(done) == before
 
 
@@ -146,7 +146,7 @@ def test_interrupted_writing_is_completed(source, done, tmp_path, monkeypatch):
         patch.setattr(LabelStore, "write_payload", write)
         patch.setattr(labeller, "_WRITE_SECONDS", 0.0)
         with pytest.raises(KeyboardInterrupt):
-            experiment.run(settings, tmp_path / "run")
+            pipeline.run(settings, tmp_path / "run")
     asked = []
     labels = labeller.Labeller.labels
     monkeypatch.setattr(
@@ -154,7 +154,7 @@ def test_interrupted_writing_is_completed(source, done, tmp_path, monkeypatch):
         "labels",
         lambda self, epochs, codec: asked.append(epochs) or labels(self, epochs, codec),
     )
-    experiment.run(settings, tmp_path / "run")
+    pipeline.run(settings, tmp_path / "run")
     # The first seed's epochs before the seventh are there; the second seed's are not.
     assert asked == [list(range(7, 20)), list(range(20))]
     for mine, whole in zip(
@@ -175,7 +175,7 @@ def test_committee_asks_several_teachers(source, tmp_path):
     add_labels(made, "asked", **both)
     add_labels(made, "stored", **both, codec="fp32")
     made.protocol.seeds = (0,)
-    experiment.run(from_config(made), tmp_path / "run")
+    pipeline.run(from_config(made), tmp_path / "run")
     assert len(list((tmp_path / "run").glob("artifacts/teacher-*"))) == 2
     (_, manifest), *others = stores(tmp_path / "run", "fp32")
     assert set(manifest["settings"]["views"]["teachers"]) == {"teacher", "linear"}
@@ -196,7 +196,7 @@ def test_committee_asks_several_teachers(source, tmp_path):
 def test_bad_labels_end_before_anything_is_written(source, tmp_path, fields, message):
     with pytest.raises(InputError, match=message):
         made = config(source, (), {"mine": fields})
-        experiment.run(from_config(made), tmp_path / "run")
+        pipeline.run(from_config(made), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -204,7 +204,7 @@ def test_codec_that_learns_is_fitted_once_a_store(source, tmp_path):
     spec = "vq:codes=4,groups=1,steps=3"
     made = config(source, (), {"mine": {"codec": spec, "pool_epochs": 2}})
     made.protocol.seeds = (0,)
-    experiment.run(from_config(made), tmp_path / "run")
+    pipeline.run(from_config(made), tmp_path / "run")
     ((path, manifest),) = stores(tmp_path / "run", spec)
     # Straight from the teacher, and once more to fit the codec.
     assert manifest["cost"]["forward_passes"] == 2 * 12

@@ -9,9 +9,9 @@ import runs
 import tiny
 from PIL import Image
 
-from ddjax import distill, experiment, settings
+from ddjax import distill, pipeline, settings
 from ddjax.settings import from_config
-from ddjax.stations import embeddings
+from ddjax.stages import embeddings
 
 SIDE, IPC = 8, 2
 FEW = ("rded", "ca2d", "pca", "sre2l", "g_vbsm")
@@ -67,11 +67,11 @@ def both(source, folder, entries, **changes):
         # t-SNE takes seconds; it sees arrays, however they came into memory.
         patch.setattr(embeddings, "_map", lambda features: features[:, :2])
         chosen = config(source, entries, True, **changes)
-        experiment.run(chosen, folder / "stream")
+        pipeline.run(chosen, folder / "stream")
         (teacher,) = (folder / "stream" / "artifacts").glob("teacher-*")
         changes |= {"teacher__path": str(teacher)}
         chosen = config(source, entries, False, **changes)
-        experiment.run(chosen, folder / "memory")
+        pipeline.run(chosen, folder / "memory")
     return folder / "stream", folder / "memory"
 
 
@@ -130,7 +130,7 @@ def test_embeddings_see_the_same_images(few):
 
 
 def test_a_streamed_run_is_reused(few, source, capsys):
-    experiment.run(config(source, FEW, True, regimes=("hard",)), few[0])
+    pipeline.run(config(source, FEW, True, regimes=("hard",)), few[0])
     told = capsys.readouterr().out
     assert "reused, was" in told and ": done in" not in told
 
@@ -147,7 +147,7 @@ def test_a_read_set_is_judged_beside_a_stream(few, source, tmp_path):
     )
     with runs.sharing_executables(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(embeddings, "_map", lambda features: features[:, :2])
-        summary = experiment.run(chosen, tmp_path / "run", tmp_path / "chosen")
+        summary = pipeline.run(chosen, tmp_path / "run", tmp_path / "chosen")
     assert {*summary["method"]} == {"random", "images", "full"}
     assert len(list((tmp_path / "chosen").rglob("*.jpg"))) == IPC * 3
 
@@ -206,5 +206,5 @@ def test_teacher_features_and_other_students_can_be_streamed(source, tmp_path):
         select__features="teacher",
         regimes=("hard", "soft"),
     )
-    summary = experiment.run(chosen, tmp_path / "run")
+    summary = pipeline.run(chosen, tmp_path / "run")
     assert np.isfinite(summary[summary["method"] != "selection_gain"].accuracy).all()

@@ -10,8 +10,8 @@ from ddjax.artifacts import Cost
 from ddjax.errors import InputError
 from ddjax.report import dynamics, plots
 from ddjax.settings import from_config
-from ddjax.stations import results, students
-from ddjax.stations.opening import open_context
+from ddjax.stages import report, students
+from ddjax.problem import open_problem
 from ddjax.train import checkpoint, evaluate
 
 IPC = 2
@@ -33,7 +33,7 @@ def train(source, tmp_path):
 
     def make(**changes):
         changes = {"regimes": ("hard",), "protocol__curves": 3} | changes
-        context = open_context(from_config(tiny.config(source, **changes)))
+        context = open_problem(from_config(tiny.config(source, **changes)))
         context.compiled = COMPILED
         return context
 
@@ -111,7 +111,7 @@ def test_an_interrupted_group_ends_with_the_same_curves(train, monkeypatch):
 
 
 def test_every_student_is_judged_by_its_own_images(source):
-    context = open_context(from_config(tiny.config(source)))
+    context = open_problem(from_config(tiny.config(source)))
     right = np.array([4, 7, 50])  # positions that every student has right
 
     class Runner:

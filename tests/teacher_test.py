@@ -11,11 +11,11 @@ import runs
 import tiny
 from runs import created, sharing_executables
 
-from ddjax import experiment, settings
+from ddjax import pipeline, settings
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations.fixed_labels import labels_station
-from ddjax.stations.teacher import teacher_station
+from ddjax.stages.teacher import teacher_stage
 from ddjax.train import checkpoint
 from ddjax.workdir import Workdir
 
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 
 def open_run(source, **changes):
     config = tiny.config(source, **CHANGES | changes)
-    return experiment.open_context(from_config(config))  # shares what is compiled
+    return open_problem(from_config(config))  # shares what is compiled
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_an_epoch_that_was_not_kept_is_refused(source, teacher, tmp_path):
     path = str(teacher.artifact.path)
     config = tiny.config(source, teacher__path=path, teacher__epoch=7)
     with pytest.raises(InputError, match=message):
-        experiment.run(from_config(config), tmp_path / "w")
+        pipeline.run(from_config(config), tmp_path / "w")
     assert not (tmp_path / "w").exists()
 
 
@@ -231,7 +231,7 @@ def only_teachers(source, **changes):
 def taught(source, tmp_path_factory):
     """The folder of a run without regimes, and what it returned."""
     folder = tmp_path_factory.mktemp("taught") / "run"
-    return folder, experiment.run(only_teachers(source), folder)
+    return folder, pipeline.run(only_teachers(source), folder)
 
 
 def test_a_run_without_regimes_leaves_teachers_and_their_report(taught):
@@ -239,7 +239,7 @@ def test_a_run_without_regimes_leaves_teachers_and_their_report(taught):
     assert {path.name for path in folder.iterdir()} == {
         *(".lock", "run.json", "artifacts", "partial"),
         *("figures", "manifest.json", "metrics.jsonl", "report.html"),
-        *("stations.csv", "summary.csv"),
+        *("stages.csv", "summary.csv"),
     }
     kinds = [path.name.split("-")[0] for path in (folder / "artifacts").iterdir()]
     assert kinds == ["teacher", "teacher"]
@@ -271,9 +271,9 @@ def test_the_summary_has_the_accuracies_of_the_bundles(taught):
 def test_a_run_without_regimes_reuses_its_teachers(source, taught):
     folder, _ = taught
     before, summary = created(folder), (folder / "summary.csv").read_bytes()
-    experiment.run(only_teachers(source), folder)
+    pipeline.run(only_teachers(source), folder)
     assert created(folder) == before
     assert (folder / "summary.csv").read_bytes() == summary
     costs = json.loads((folder / "manifest.json").read_text())["costs"]
-    assert [row["station"] for row in costs] == ["teacher", "small"]
+    assert [row["stage"] for row in costs] == ["teacher", "small"]
     assert all(row["reused"] for row in costs)

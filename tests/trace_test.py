@@ -2,23 +2,21 @@
 
 import numpy as np
 import pytest
+import runs
 import tiny
 
 from ddjax import scores
 from ddjax.errors import InputError
+from ddjax.problem import open_problem
+from ddjax.report.statistics import FULL
 from ddjax.settings import from_config
-from ddjax.stations.fixed_labels import labels_station
-from ddjax.stations.opening import open_context
-from ddjax.stations.students import Students
-from ddjax.stations.teacher import teacher_station
-from ddjax.stations.trace import (
+from ddjax.stages.trace import (
     run_seeds,
     snapshot_steps,
     trace_of,
-    trace_station,
+    trace_stage,
     trace_weights,
 )
-from ddjax.workdir import Workdir
 
 FIELDS = (
     "true_prob",
@@ -34,18 +32,21 @@ IPC, RATE = 2, 0.01
 COMPILED = {}
 
 
+def trace_of_regime(run, problem, regime):
+    rates = runs.known({FULL: RATE})
+    stage = trace_stage(problem, runs.students_of(problem), rates, regime, IPC)
+    return runs.result(run, stage)
+
+
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory):
     """Makes the tiny source's trace in a new folder, with changed settings."""
     source = tiny.write(tmp_path_factory.mktemp("source") / "tiny.npz")
 
     def make(**changes):
-        context = open_context(from_config(tiny.config(source, **changes)))
-        context.compiled = COMPILED
-        folder = tmp_path_factory.mktemp("run")
-        with Workdir(folder, {"experiment": "trace"}) as context.workdir:
-            students = Students(context, {})
-            return context, trace_station(context, students, IPC, RATE, "hard")
+        problem = open_problem(from_config(tiny.config(source, **changes)))
+        with runs.running(tmp_path_factory.mktemp("run"), COMPILED) as run:
+            return problem, trace_of_regime(run, problem, "hard")
 
     return make
 
@@ -100,9 +101,9 @@ def test_snapshot_steps_refuses_a_run_shorter_than_its_snapshots():
         snapshot_steps(8, 6, 900, 9)
 
 
-def test_trace_station_records_every_snapshot_of_every_example(two_seeds):
-    context, artifact = two_seeds
-    count = len(context.pool)
+def test_trace_records_every_snapshot_of_every_example(two_seeds):
+    problem, artifact = two_seeds
+    count = len(problem.pool)
     stops = snapshot_steps(20, 6, count, 9)
     assert artifact.manifest["settings"]["stops"] == list(stops)
     for name in FIELDS:
@@ -111,20 +112,20 @@ def test_trace_station_records_every_snapshot_of_every_example(two_seeds):
     assert set(artifact.arrays) == set(FIELDS)
 
 
-def test_trace_station_keeps_the_weights_that_gave_the_last_snapshot(two_seeds):
-    context, artifact = two_seeds
-    source = context.source
-    shown = context.pool.images / np.float32(255) - np.float32(source.mean)
+def test_trace_keeps_the_weights_that_gave_the_last_snapshot(two_seeds):
+    problem, artifact = two_seeds
+    source = problem.source
+    shown = problem.pool.images / np.float32(255) - np.float32(source.mean)
     shown /= np.float32(source.std)
     for run in range(2):
-        weights = trace_weights(context, artifact, run)
-        logits, _ = context.student_network.apply(weights, shown)
-        last = scores.snapshot(logits, context.pool.labels)
+        weights = trace_weights(problem, artifact, run)
+        logits, _ = problem.student_network.apply(weights, shown)
+        last = scores.snapshot(logits, problem.pool.labels)
         found = trace_of(artifact, run)
         np.testing.assert_allclose(found.margin[-1], last["margin"], atol=1e-4)
 
 
-def test_trace_station_records_the_change_between_snapshots(trace, two_seeds):
+def test_trace_records_the_change_between_snapshots(trace, two_seeds):
     _, artifact = two_seeds
     changes = artifact.arrays["step_kl"]
     assert (changes[:, 0] == 0).all() and (changes[:, 1:] > 0).any(axis=-1).all()
@@ -135,10 +136,10 @@ def test_trace_station_records_the_change_between_snapshots(trace, two_seeds):
     assert (changes[:, 1:] >= part - 1e-5).all()
 
 
-def test_trace_station_averages_nothing_but_trains_as_many_runs_as_asked(trace):
-    context, artifact = trace(select__runs=2, protocol__seeds=(0,))
-    assert artifact.manifest["settings"]["seeds"] == run_seeds(context)
-    assert len(set(run_seeds(context))) == 2 and run_seeds(context)[0] == 0
+def test_trace_averages_nothing_but_trains_as_many_runs_as_asked(trace):
+    problem, artifact = trace(select__runs=2, protocol__seeds=(0,))
+    assert artifact.manifest["settings"]["seeds"] == run_seeds(problem)
+    assert len(set(run_seeds(problem))) == 2 and run_seeds(problem)[0] == 0
     assert artifact.arrays["true_prob"].shape[0] == 2
     assert not np.array_equal(*artifact.arrays["true_prob"])
     assert artifact.cost.train_passes == 2 * 20 * 6
@@ -146,21 +147,18 @@ def test_trace_station_averages_nothing_but_trains_as_many_runs_as_asked(trace):
 
 def test_soft_trace_measures_the_distance_to_the_teachers_labels(tmp_path):
     source = tiny.write(tmp_path / "tiny.npz")
-    context = open_context(from_config(tiny.config(source)))
-    context.compiled = COMPILED
-    with Workdir(tmp_path / "run", {"experiment": "trace"}) as context.workdir:
-        teacher = teacher_station(context)
-        labels = labels_station(context, teacher)
-        students = Students(context, {"teacher": teacher}, labels)
-        artifact = trace_station(context, students, IPC, RATE, "soft")
-        weights = trace_weights(context, artifact, 1)
-    images = context.pool.images / np.float32(255) - np.float32(context.source.mean)
-    images /= np.float32(context.source.std)
-    logits = np.asarray(context.student_network.apply(weights, images)[0], np.float64)
+    problem = open_problem(from_config(tiny.config(source)))
+    with runs.running(tmp_path / "run", COMPILED) as run:
+        labels = runs.labels_of(run, problem, runs.teacher_of(run, problem))
+        artifact = trace_of_regime(run, problem, "soft")
+        weights = trace_weights(problem, artifact, 1)
+    images = problem.pool.images / np.float32(255) - np.float32(problem.source.mean)
+    images /= np.float32(problem.source.std)
+    logits = np.asarray(problem.student_network.apply(weights, images)[0], np.float64)
     teacher_logits = labels.arrays["logits"].astype(np.float64)
     expected = []
-    for row, told in zip(logits, teacher_logits, strict=True):
-        p, q = np.exp(row) / np.exp(row).sum(), np.exp(told) / np.exp(told).sum()
+    for row, label in zip(logits, teacher_logits, strict=True):
+        p, q = np.exp(row) / np.exp(row).sum(), np.exp(label) / np.exp(label).sum()
         expected.append(sum((p - q) ** 2) ** 0.5)
     found = trace_of(artifact, 1)
     np.testing.assert_allclose(found.el2n_sl[-1], expected, rtol=1e-3, atol=1e-5)
@@ -168,21 +166,21 @@ def test_soft_trace_measures_the_distance_to_the_teachers_labels(tmp_path):
     assert found.el2n_sl[-1].mean() < found.el2n_sl[0].mean()
 
 
-def test_trace_station_spends_the_students_budget(two_seeds):
-    context, artifact = two_seeds
-    assert artifact.info["epochs"] == 20 * 6 / len(context.pool)
+def test_trace_spends_the_students_budget(two_seeds):
+    problem, artifact = two_seeds
+    assert artifact.info["epochs"] == 20 * 6 / len(problem.pool)
     assert artifact.cost.train_passes == 2 * 20 * 6
-    assert artifact.cost.forward_passes == 2 * 9 * len(context.pool)
+    assert artifact.cost.forward_passes == 2 * 9 * len(problem.pool)
 
 
-def test_trace_station_sees_the_network_learn(two_seeds):
+def test_trace_sees_the_network_learn(two_seeds):
     _, artifact = two_seeds
     correct = artifact.arrays["correct"].mean(axis=-1)
     assert (correct[:, -1] > correct[:, 0]).all()
     assert not np.array_equal(*artifact.arrays["true_prob"])
 
 
-def test_trace_station_is_deterministic(trace, two_seeds):
+def test_trace_is_deterministic(trace, two_seeds):
     _, again = trace()
     assert not again.reused
     for name, array in two_seeds[1].arrays.items():
@@ -190,13 +188,13 @@ def test_trace_station_is_deterministic(trace, two_seeds):
 
 
 @pytest.mark.parametrize("row, seed", [(0, 0), (1, 1)])
-def test_trace_station_row_is_the_seeds_solo_run(trace, two_seeds, row, seed):
+def test_trace_row_is_the_seeds_solo_run(trace, two_seeds, row, seed):
     _, solo = trace(protocol__seeds=(seed,))
     for name, array in two_seeds[1].arrays.items():
         np.testing.assert_array_equal(solo.arrays[name][0], array[row], err_msg=name)
 
 
-def test_trace_station_batched_rows_are_the_solo_runs(trace, two_seeds):
+def test_trace_batched_rows_are_the_solo_runs(trace, two_seeds):
     _, batched = trace(sweep__driver="vmap", protocol__seeds=(1, 5, 0))
     for row, expected in ((0, 1), (2, 0)):
         for name in ("true_prob", "margin"):
@@ -220,7 +218,7 @@ def test_trace_of_gives_one_run(two_seeds):
             )
 
 
-def test_trace_station_refuses_a_scoring_run_that_diverged(trace, monkeypatch):
+def test_trace_refuses_a_scoring_run_that_diverged(trace, monkeypatch):
     monkeypatch.setattr("trace_test.RATE", 1e30)
     with pytest.raises(InputError, match="student.learning_rates: with 1e.30"):
         trace()

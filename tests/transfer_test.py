@@ -9,12 +9,12 @@ import pytest
 import tiny
 from runs import created, rows_of, sharing_executables
 
-from ddjax import experiment, settings
+from ddjax import pipeline, settings
 from ddjax.data.recipe import Recipe
 from ddjax.errors import InputError
 from ddjax.report.statistics import FULL
 from ddjax.settings import from_config
-from ddjax.stations.opening import open_context
+from ddjax.problem import open_problem
 
 REGIMES, RATES = ("hard",), (0.003, 0.03)
 CHANGES = {
@@ -54,7 +54,7 @@ def asked(source, **changes):
 def folder(source, tmp_path_factory):
     """The folder of a run that is judged with three networks."""
     folder = tmp_path_factory.mktemp("transfer") / "run"
-    experiment.run(from_config(asked(source)), folder)
+    pipeline.run(from_config(asked(source)), folder)
     return folder
 
 
@@ -137,12 +137,12 @@ def test_learning_rates_are_chosen_by_each_network(source, tmp_path, monkeypatch
         seen.append((student.network.mlp.hidden, student.learning_rates, regime, found))
         return found
 
-    monkeypatch.setattr(experiment, "tune", remember)
+    monkeypatch.setattr(pipeline, "tune", remember)
     folder = tmp_path / "run"
     config = asked(source, regimes=("soft_kd",))
     with config.unlocked():
         del config.transfer["patient"]
-    experiment.run(from_config(config), folder)
+    pipeline.run(from_config(config), folder)
     assert [(hidden, rates) for hidden, rates, _, _ in seen] == [
         ((8,), RATES),
         ((), RATES),
@@ -161,7 +161,7 @@ def test_a_transfer_student_is_the_student_of_its_network(
     # trains the same students.
     config = tiny.config(source, **CHANGES)
     config.student.network.mlp.hidden = ()
-    experiment.run(from_config(config), tmp_path / "run")
+    pipeline.run(from_config(config), tmp_path / "run")
     direct = of(pd.DataFrame(rows_of(tmp_path / "run")), "mlp")
     transferred = of(rows, "linear").loc[direct.index]
     for column in ("accuracy", "val_accuracy", "learning_rate", "subset", "steps"):
@@ -170,7 +170,7 @@ def test_a_transfer_student_is_the_student_of_its_network(
 
 
 def test_zeta_bends_the_schedule_of_its_network_alone(source):
-    context = open_context(from_config(asked(source)))
+    context = open_problem(from_config(asked(source)))
     patient, linear = context.with_student("patient"), context.with_student("linear")
     assert patient.settings.student.optimizer.zeta == 2.0
     assert linear.settings.student.optimizer.zeta == 1.0
@@ -191,7 +191,7 @@ def judged_with(source, **changes):
 
 def test_a_judges_own_views_take_the_place_of_the_runs(source):
     changes = {"augment__flip": True, "regimes": ("hard", "soft_kd")}
-    context = open_context(from_config(judged_with(source, **changes)))
+    context = open_problem(from_config(judged_with(source, **changes)))
     judge = context.with_student("shuffled")
     assert judge.recipe("soft_kd") == Recipe(patch_shuffle=2)
     assert judge.recipe("hard") == Recipe()
@@ -210,7 +210,7 @@ def test_judges_with_the_same_views_share_stores_and_others_do_not(source, tmp_p
     settings.add_labels(config, "stored", codec="fp16", pool_epochs=2)
     settings.add_transfer(config, "linear", name="mlp", hidden=())
     config.student.learning_rates = (0.01,)
-    frame = experiment.run(from_config(config), tmp_path / "run")
+    frame = pipeline.run(from_config(config), tmp_path / "run")
     assert (frame["failed"] == 0).all()
     manifests = [
         json.loads(path.read_text())
@@ -253,7 +253,7 @@ def test_views_that_cannot_be_are_refused_before_compute(
         {name.replace("__", "."): value for name, value in changes.items()}
     )
     with pytest.raises(InputError, match=message):
-        experiment.run(from_config(config), tmp_path / "w")
+        pipeline.run(from_config(config), tmp_path / "w")
     assert not (tmp_path / "w").exists()
 
 
@@ -261,7 +261,7 @@ def test_a_network_left_out_leaves_the_others_as_they_were(source, folder, rows)
     before, config = created(folder), asked(source)
     with config.unlocked():
         del config.transfer["linear"]
-    experiment.run(from_config(config), folder)
+    pipeline.run(from_config(config), folder)
     assert created(folder) == before
     again = pd.DataFrame(rows_of(folder))
     assert list(dict.fromkeys(again["network"])) == ["mlp", "patient"]
@@ -319,5 +319,5 @@ def test_transfer_that_cannot_be_is_refused_before_compute(
     for name, value in changes.items():
         config.transfer[entry][name] = value
     with pytest.raises(InputError, match=message):
-        experiment.run(from_config(config), tmp_path / "w")
+        pipeline.run(from_config(config), tmp_path / "w")
     assert not (tmp_path / "w").exists()

@@ -8,9 +8,9 @@ import pytest
 import runs
 import tiny
 
-from ddjax import artifacts, experiment, settings
+from ddjax import artifacts, pipeline, settings
 from ddjax.settings import from_config
-from ddjax.stations import results
+from ddjax.stages import report
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def first(source, tmp_path_factory):
     """The folder of a run with selections, curves and an image set."""
     folder = tmp_path_factory.mktemp("first") / "run"
     with runs.sharing_executables():
-        experiment.run(config(source, True), folder)
+        pipeline.run(config(source, True), folder)
         yield folder
 
 
@@ -69,8 +69,8 @@ def test_the_manifest_lists_what_was_written(folder):
 
 
 def test_fewer_methods_leave_the_files_of_a_new_run(source, folder, tmp_path):
-    experiment.run(config(source, False), folder)
-    experiment.run(config(source, False), tmp_path / "new")
+    pipeline.run(config(source, False), folder)
+    pipeline.run(config(source, False), tmp_path / "new")
     assert files_of(folder) == files_of(tmp_path / "new") == listed(folder).keys()
     assert not (folder / "images").exists()
 
@@ -86,7 +86,7 @@ def test_files_of_others_stay(source, folder, capsys):
     changed = folder / "subsets" / "cad_prune_ipc2_seed0.csv"
     edited = changed.read_text() + "# checked by hand\n"
     changed.write_text(edited)
-    experiment.run(config(source, False), folder)
+    pipeline.run(config(source, False), folder)
     assert [path.read_text() for path in mine] == ["mine"] * 3
     assert changed.read_text() == edited
     assert f"{changed}: was changed since ddjax wrote it, and is kept" in (
@@ -101,7 +101,7 @@ def test_a_made_set_that_is_written_again_leaves_others_files(source, folder):
     mine = next((folder / "images").iterdir()) / "left" / "mine.png"
     mine.write_text("mine")
     before = files_of(folder)
-    experiment.run(config(source, True), folder)
+    pipeline.run(config(source, True), folder)
     assert mine.read_text() == "mine" and files_of(folder) == before
 
 
@@ -124,10 +124,10 @@ def test_a_report_that_stopped_is_tidied_by_the_next(
         patch.setattr(results, stage, stop)
         for _ in range(2):
             with pytest.raises(Stopped):
-                experiment.run(config(source, True), folder)
+                pipeline.run(config(source, True), folder)
     assert "figures/gap.png" in files_of(folder)
-    experiment.run(config(source, False), folder)
-    experiment.run(config(source, False), tmp_path / "new")
+    pipeline.run(config(source, False), folder)
+    pipeline.run(config(source, False), tmp_path / "new")
     assert files_of(folder) == files_of(tmp_path / "new")
 
 
@@ -135,7 +135,7 @@ def test_a_failed_run_removes_nothing(source, folder, monkeypatch):
     before = files_of(folder)
     monkeypatch.setattr(results, "write", lambda *everything: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        experiment.run(config(source, False), folder)
+        pipeline.run(config(source, False), folder)
     assert before <= files_of(folder)
 
 
@@ -143,7 +143,7 @@ def test_a_damaged_list_removes_nothing_and_is_told(source, folder, capsys):
     before, path = files_of(folder), folder / "manifest.json"
     text = path.read_text()
     path.write_text(text.replace('"subsets/', '"subset_/', 1))
-    experiment.run(config(source, False), folder)
+    pipeline.run(config(source, False), folder)
     assert f"{path}: is damaged (does not match its checksum)" in (
         capsys.readouterr().out
     )
@@ -160,6 +160,6 @@ def test_a_list_cannot_name_files_elsewhere(source, folder, tmp_path):
     for name in (str(other), "../thesis.tex", "figures/link/thesis.tex"):
         manifest["files"][name] = same
     path.write_text(json.dumps(artifacts.seal(manifest)))
-    experiment.run(config(source, False), folder)
+    pipeline.run(config(source, False), folder)
     assert other.read_text() == "thesis"
     assert os.path.lexists(folder / "figures" / "link")

@@ -10,11 +10,11 @@ from ddjax import artifacts
 from ddjax.artifacts import Cost
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
-from ddjax.stations import results
+from ddjax.stages import report
 from ddjax.stations.evidence import Evidence
-from ddjax.stations.opening import open_context
-from ddjax.stations.students import Member, Outcome
-from ddjax.stations.subsets import subsets_station
+from ddjax.problem import open_problem
+from ddjax.stages.students import Member, Outcome
+from ddjax.stages.subsets import subsets_station
 from ddjax.workdir import Workdir
 
 FOUND = Cost(seconds=2.0, compile_seconds=9.0, forward_passes=30, train_passes=12)
@@ -24,7 +24,7 @@ FOUND = Cost(seconds=2.0, compile_seconds=9.0, forward_passes=30, train_passes=1
 def context(tmp_path_factory):
     source = tiny.write(tmp_path_factory.mktemp("source") / "tiny.npz")
     changes = {"regimes": ("hard",), "select__methods": ("random",)}
-    return open_context(from_config(tiny.config(source, **changes)))
+    return open_problem(from_config(tiny.config(source, **changes)))
 
 
 def outcome(method=RANDOM, seed=0, accuracy=50.0, curve=(1.0, 0.5), **changes):
@@ -148,7 +148,7 @@ def test_write_keeps_notes_costs_and_environment(context, written):
     folder, _ = written
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["notes"] == ["A remark."]
-    assert [row["station"] for row in manifest["costs"]] == ["subsets, IPC 2"]
+    assert [row["stage"] for row in manifest["costs"]] == ["subsets, IPC 2"]
     assert manifest["environment"]["backend"] == "cpu"
     assert manifest["environment"]["versions"]["jax"]
     assert manifest["settings"]["name"] == "tiny"

@@ -11,13 +11,13 @@ import pytest
 import runs
 import tiny
 
-from ddjax import data, distill, experiment, settings
+from ddjax import data, distill, pipeline, settings
 from ddjax.artifacts import Cost
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.stations import images
 from ddjax.stations.evidence import Evidence
-from ddjax.stations.opening import open_context
+from ddjax.problem import open_problem
 from ddjax.workdir import Workdir
 
 IPC = 2
@@ -52,7 +52,7 @@ def run(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     chosen = config(source, "ca2d", "sre2l", distill__sre2l__sets=1, protocol__curves=2)
     with runs.sharing_executables():
-        summary = experiment.run(from_config(chosen), folder)
+        summary = pipeline.run(from_config(chosen), folder)
         yield folder, chosen, summary
 
 
@@ -111,7 +111,7 @@ def test_image_sets_are_written_once_each_and_read_back(run):
 def test_a_second_run_makes_nothing_again(run):
     folder, chosen, summary = run
     before = runs.created(folder)
-    again = experiment.run(from_config(chosen), folder)
+    again = pipeline.run(from_config(chosen), folder)
     assert runs.created(folder) == before
     pd.testing.assert_frame_equal(again, summary)
 
@@ -121,7 +121,7 @@ def test_a_set_that_was_read_is_judged_at_its_own_budget(run, source, tmp_path):
     path = folder / "images" / "ca2d_ipc2_seed0"
     chosen = config(source, images=str(path), select__ipcs=(5,))
     chosen.regimes = ("hard", "soft")
-    summary = experiment.run(from_config(chosen), tmp_path / "run")
+    summary = pipeline.run(from_config(chosen), tmp_path / "run")
     assert set(summary["method"]) == {"random", images.READ, "full"}
     assert set(summary["ipc"]) == {IPC}
 
@@ -138,12 +138,12 @@ def test_a_set_s_own_soft_labels_take_the_teacher_s_place(source, tmp_path):
         from_config(chosen)
     chosen.regimes, chosen.student.epochs = ("soft",), 30
     chosen.student.temperature, chosen.student.learning_rates = 1.0, (0.02,)
-    summary = experiment.run(from_config(chosen), tmp_path / "run")
+    summary = pipeline.run(from_config(chosen), tmp_path / "run")
     # Who learns wrong labels is worse than chance; the teacher's would be right.
     assert summary.set_index("method").loc[images.READ, "accuracy"] < 34
     np.savez(path, **found)
     with pytest.raises(InputError, match="images_labels: .* has no soft labels"):
-        open_context(from_config(chosen))
+        open_problem(from_config(chosen))
 
 
 def test_unequal_classes_are_refused(source, tmp_path):
@@ -152,7 +152,7 @@ def test_unequal_classes_are_refused(source, tmp_path):
     np.savez(tmp_path / "set.npz", images=shown, labels=labels)
     chosen = config(source, images=str(tmp_path / "set.npz"))
     with pytest.raises(InputError, match="has from 1 to 2 images a class"):
-        open_context(from_config(chosen))
+        open_problem(from_config(chosen))
 
 
 @pytest.mark.parametrize(
@@ -207,9 +207,7 @@ def test_refused_before_anything_is_written(
     source, tmp_path, entries, changes, message
 ):
     with pytest.raises(InputError, match=message):
-        experiment.run(
-            from_config(config(source, *entries, **changes)), tmp_path / "run"
-        )
+        pipeline.run(from_config(config(source, *entries, **changes)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -218,7 +216,7 @@ def test_an_entry_may_not_take_another_s_name(source, tmp_path, name):
     chosen = config(source)
     settings.add_distillation(chosen, name, "rded")
     with pytest.raises(InputError, match=f"distill.{name}: found (a name|'a-b')"):
-        experiment.run(from_config(chosen), tmp_path / "run")
+        pipeline.run(from_config(chosen), tmp_path / "run")
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +236,7 @@ def station(source, tmp_path_factory):
 
     def make(**changes):
         chosen = from_config(config(source, "sre2l", **changes))
-        context = open_context(chosen)
+        context = open_problem(chosen)
         context.workdir = place
         tasks.clear()
         evidence = Evidence(context, IPC, {}, {})
@@ -282,7 +280,7 @@ def test_images_to_start_from_fit_the_budget(source, tmp_path):
     chosen = config(source, "cda", distill__cda__recover__init=str(path))
     message = "distill.cda.recover.init: found .* a set of 2 images .* has 3 to 3"
     with pytest.raises(InputError, match=message):
-        experiment.run(from_config(chosen), tmp_path / "run")
+        pipeline.run(from_config(chosen), tmp_path / "run")
 
 
 def test_images_to_start_from_are_read_and_part_of_the_address(station, tmp_path):

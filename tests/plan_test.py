@@ -7,7 +7,7 @@ import pytest
 import runs
 import tiny
 
-from ddjax import artifacts, experiment, models, settings
+from ddjax import artifacts, pipeline, models, settings
 from ddjax.data import facts
 from ddjax.data.augment import Recipe
 from ddjax.errors import InputError
@@ -53,8 +53,8 @@ def booked(made, folder):
         found.extend(row for row in context.costs if not row["reused"])
 
     with runs.sharing_executables(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment.results, "write", write)
-        experiment.run(from_config(made), folder)
+        patch.setattr(pipeline.results, "write", write)
+        pipeline.run(from_config(made), folder)
     return {name: sum(row[name] for row in found) for name in PASSES}
 
 
@@ -137,7 +137,7 @@ def test_several_codecs_are_made_from_uncompressed_labels(source):
 def test_a_teacher_from_a_bundle_costs_nothing(source, tmp_path):
     made = tiny.config(source, regimes=(), teacher__epochs=1)
     with runs.sharing_executables():
-        experiment.run(from_config(made), tmp_path / "run")
+        pipeline.run(from_config(made), tmp_path / "run")
     bundle = next((tmp_path / "run" / "artifacts").glob("teacher-*"))
     paid = rows_of(tiny.config(source, regimes=("soft_kd",)))
     made = tiny.config(source, regimes=("soft_kd",), teacher__path=str(bundle))
@@ -188,7 +188,7 @@ def test_hours_are_operations_by_the_rate_that_is_kept_up():
     assert table["H100"].to_list() == pytest.approx([1.0, 0.0, 1.0])
     assert table["TPU v5e"].iloc[0] == pytest.approx(989 / 197)
     last = table.iloc[-1]
-    assert last["station"] == "all"
+    assert last["stage"] == "all"
     assert (last["forward_passes"], last["train_passes"]) == (11, 22)
 
 
