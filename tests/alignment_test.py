@@ -8,11 +8,12 @@ import pytest
 import runs
 import tiny
 
-from ddjax import data, pipeline, models
+from ddjax import data, models, pipeline
 from ddjax.errors import InputError
+from ddjax.problem import open_problem
 from ddjax.settings import from_config
 from ddjax.stages.alignment import check_images
-from ddjax.stations.teacher import load_teacher, teacher_station
+from ddjax.stages.teacher import load_teacher
 
 NUMBERS = tuple(map(str, range(12)))
 GOOD = {
@@ -79,24 +80,24 @@ def folders(path, order, each=2):
 
 
 @pytest.fixture(scope="module")
-def told(source, tmp_path_factory):
+def warned(source, tmp_path_factory):
     """Warnings on an image set, of a teacher that is trained once."""
 
     def make(**changes):
         changes = GOOD | changes
         return open_problem(from_config(tiny.config(source, **changes)))
 
-    with runs.opening(tmp_path_factory.mktemp("runs") / "run", make) as opened:
-        teacher = teacher_station(opened())
+    with runs.running(tmp_path_factory.mktemp("runs") / "run") as run:
+        teacher = runs.teacher_of(run, make())
 
-        def told(path):
-            return check_images(opened(images=str(path)), {"teacher": teacher})
+    def warned(path):
+        return check_images(make(images=str(path)), {"teacher": teacher})
 
-        yield told
+    return warned
 
 
-def test_a_set_in_the_source_s_order_calls_for_no_warning(told, tmp_path):
-    assert told(folders(tmp_path / "set", np.arange(12))) == []
+def test_a_set_in_the_source_s_order_calls_for_no_warning(warned, tmp_path):
+    assert warned(folders(tmp_path / "set", np.arange(12))) == []
 
 
 @pytest.mark.parametrize(
@@ -111,8 +112,8 @@ def test_a_set_in_the_source_s_order_calls_for_no_warning(told, tmp_path):
         (np.array([1, 0, *range(2, 12)]), "'0' is '1', '1' is '0'", 50),
     ],
 )
-def test_another_order_of_the_classes_is_named(told, tmp_path, order, says, each):
-    (warning,) = told(folders(tmp_path / "set", order, each))
+def test_another_order_of_the_classes_is_named(warned, tmp_path, order, says, each):
+    (warning,) = warned(folders(tmp_path / "set", order, each))
     assert "another order of the classes explains it, with which" in warning
     assert says in warning
 
@@ -132,11 +133,11 @@ def test_a_folder_numbered_in_another_order_is_told_at_the_start(
     assert printed.index(warning) < printed.index("students of images")
 
 
-def test_labels_that_nothing_explains_are_told(told, tmp_path):
+def test_labels_that_nothing_explains_are_told(warned, tmp_path):
     images, labels = blobs(4, seed=2)
     shuffled = np.random.default_rng(0).permutation(labels)
     data.write_image_set(images, shuffled, NUMBERS, tmp_path / "set")
-    (warning,) = told(tmp_path / "set")
+    (warning,) = warned(tmp_path / "set")
     assert "are its classes in the source's order, its pixels of its" in warning
 
 
@@ -153,8 +154,8 @@ def taught(source, tmp_path_factory):
 def weights(taught, source, tmp_path):
     """A file of the teacher's weights, for settings."""
     changes = GOOD | {"teacher__path": str(taught)}
-    context = open_problem(from_config(tiny.config(source, **changes)))
-    teacher = load_teacher(context)
+    problem = open_problem(from_config(tiny.config(source, **changes)))
+    teacher = load_teacher(problem, "teacher")
     models.save_safetensors(tmp_path / "w.safetensors", "mlp", teacher.variables)
 
     def settings(classes):

@@ -10,13 +10,13 @@ import tiny
 from runs import sharing_executables
 from safetensors.numpy import load_file, save_file
 
-from ddjax import pipeline, models
+from ddjax import models, pipeline
 from ddjax.artifacts import seal, unseal
 from ddjax.errors import InputError
+from ddjax.problem import open_problem
 from ddjax.settings import from_config
-from ddjax.stations.fixed_labels import labels_station
 from ddjax.stages.students import Students
-from ddjax.stations.teacher import load_teacher, teacher_station
+from ddjax.stages.teacher import load_teacher
 
 NAMES = ("right", "left", "middle")  # of another source, in its order
 GOOD = {"teacher__epochs": 20, "teacher__learning_rate": 0.02}
@@ -53,21 +53,25 @@ def sources(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def opened(sources, tmp_path_factory):
-    """Opens a context of a source in the module's folder."""
-    folder = tmp_path_factory.mktemp("runs") / "run"
+def opened(sources):
+    """Opens a problem of a source."""
 
     def make(source="own", **changes):
         config = tiny.config(sources[source], **GOOD | changes)
         return open_problem(from_config(config))
 
-    with runs.opening(folder, make) as place:
-        yield place
+    return make
 
 
 @pytest.fixture(scope="module")
-def teacher(opened):
-    return teacher_station(opened())
+def run(tmp_path_factory):
+    with runs.running(tmp_path_factory.mktemp("runs") / "run", {}) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def teacher(run, opened):
+    return runs.teacher_of(run, opened())
 
 
 @pytest.fixture(scope="module")
@@ -82,24 +86,24 @@ def logits_of(teacher, images, source):
     return np.asarray(teacher.network.apply(teacher.variables, inputs)[0])
 
 
-def assert_same(found, teacher, context):
+def assert_same(found, teacher, problem):
     logits = [
-        logits_of(t, context.test.images, context.source) for t in (found, teacher)
+        logits_of(t, problem.test.images, problem.source) for t in (found, teacher)
     ]
     np.testing.assert_array_equal(*logits)
 
 
 def test_a_bundle_gives_the_logits_of_its_teacher(opened, teacher, path):
-    context = opened(teacher__path=path)
-    loaded = load_teacher(context)
-    assert_same(loaded, teacher, context)
+    problem = opened(teacher__path=path)
+    loaded = load_teacher(problem, "teacher")
+    assert_same(loaded, teacher, problem)
     assert loaded.address == teacher.address == teacher.artifact.address
 
 
-def test_a_bundle_knows_its_network(opened, teacher, path):
+def test_a_bundle_knows_its_network(run, opened, teacher, path):
     # The network of the settings is not the teacher's; the teacher's own counts.
-    found = teacher_station(
-        opened(teacher__path=path, teacher__network__mlp__hidden=(5, 5))
+    found = runs.teacher_of(
+        run, opened(teacher__path=path, teacher__network__mlp__hidden=(5, 5))
     )
     assert found.artifact.path == teacher.artifact.path
     assert found.network == teacher.network
@@ -107,12 +111,12 @@ def test_a_bundle_knows_its_network(opened, teacher, path):
 
 @pytest.mark.parametrize("source", ["reordered", "fewer"])
 def test_other_classes_are_refused_unless_they_may_be_matched(opened, path, source):
-    context = opened(source, teacher__path=path)
+    problem = opened(source, teacher__path=path)
     with pytest.raises(InputError) as error:
-        load_teacher(context)
+        load_teacher(problem, "teacher")
     message = str(error.value)
     assert message.startswith(f"teacher.path {path}: has ")
-    assert f"{list(tiny.CLASSES)}, the source's are {list(context.source.classes)}" in (
+    assert f"{list(tiny.CLASSES)}, the source's are {list(problem.source.classes)}" in (
         message
     )
     assert "--teacher.remap=True re" in message
@@ -120,13 +124,13 @@ def test_other_classes_are_refused_unless_they_may_be_matched(opened, path, sour
 
 @pytest.mark.parametrize("source", ["reordered", "fewer"])
 def test_matched_logits_are_those_of_the_same_classes(opened, teacher, path, source):
-    context = opened(source, teacher__path=path, teacher__remap=True)
-    found, images = load_teacher(context), opened().test.images
-    names = context.source.classes
+    problem = opened(source, teacher__path=path, teacher__remap=True)
+    found, images = load_teacher(problem, "teacher"), opened().test.images
+    names = problem.source.classes
     order = [tiny.CLASSES.index(name) for name in names]
     # The sources of other images have other moments, which are the teacher's no more.
     expected = logits_of(teacher, images, opened().source)[:, order]
-    logits = logits_of(found, images, context.source)
+    logits = logits_of(found, images, problem.source)
     assert logits.shape == (len(images), len(names))
     if source == "reordered":
         np.testing.assert_array_equal(logits, expected)
@@ -134,14 +138,14 @@ def test_matched_logits_are_those_of_the_same_classes(opened, teacher, path, sou
     assert found.network.module.num_classes == len(names)
 
 
-def test_matched_logits_are_right_about_the_images(opened, teacher, path):
+def test_matched_logits_are_right_about_the_images(run, opened, teacher, path):
     # The same images with the same names: as good as before.
-    context = opened("reordered", teacher__path=path, teacher__remap=True)
-    found, examples = load_teacher(context), context.test
-    guesses = logits_of(found, examples.images, context.source).argmax(-1)
+    problem = opened("reordered", teacher__path=path, teacher__remap=True)
+    found, examples = load_teacher(problem, "teacher"), problem.test
+    guesses = logits_of(found, examples.images, problem.source).argmax(-1)
     accuracy = 100 * (guesses == examples.labels).mean()
     assert accuracy == pytest.approx(teacher.accuracy["test"], abs=1e-3)
-    labels = labels_station(context, found)
+    labels = runs.labels_of(run, problem, found)
     assert labels.manifest["parents"]["teacher"] == found.address
     assert labels.info["classes"] == list(NAMES)
 
@@ -170,25 +174,27 @@ def test_classes_that_do_not_match_are_refused_even_so(
         load_teacher(opened(teacher__path=other, teacher__remap=True))
 
 
-def test_a_teacher_sees_images_as_it_was_trained_to(opened, sources, teacher, path):
-    own, context = opened(), opened("dim", teacher__path=path)
-    assert not np.allclose(own.source.mean, context.source.mean, atol=0.01)
-    found, images = load_teacher(context), context.test.images
+def test_a_teacher_sees_images_as_it_was_trained_to(
+    run, opened, sources, teacher, path
+):
+    own, problem = opened(), opened("dim", teacher__path=path)
+    assert not np.allclose(own.source.mean, problem.source.mean, atol=0.01)
+    found, images = load_teacher(problem, "teacher"), problem.test.images
     expected = logits_of(teacher, images, own.source)
-    logits = logits_of(found, images, context.source)
+    logits = logits_of(found, images, problem.source)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
-    labels = labels_station(context, found).arrays["logits"]
-    expected = logits_of(teacher, context.pool.images, own.source)
+    labels = runs.labels_of(run, problem, found).arrays["logits"]
+    expected = logits_of(teacher, problem.pool.images, own.source)
     np.testing.assert_allclose(labels, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_students_hang_on_the_logits_not_on_the_bundle(opened, teacher, path):
+def test_students_hang_on_the_logits_not_on_the_bundle(run, opened, teacher, path):
     changes = {"teacher__path": path, "teacher__remap": True}
     addresses = {teacher.address}
     for source in ("reordered", "fewer"):
-        context = opened(source, **changes)
-        found = load_teacher(context)
-        parents = Students(context, {"teacher": found}).parents("soft_kd")
+        problem = opened(source, **changes)
+        found = load_teacher(problem, "teacher")
+        parents = Students(run, problem, {"teacher": found}).parents("soft_kd")
         assert parents["teacher"] == found.address
         addresses.add(found.address)
     assert len(addresses) == 3
@@ -202,23 +208,23 @@ def test_another_image_shape_is_refused(opened, path):
         load_teacher(small)
 
 
-def test_another_artifact_is_refused(opened, teacher):
-    labels = labels_station(opened(), teacher)
+def test_another_artifact_is_refused(run, opened, teacher):
+    labels = runs.labels_of(run, opened(), teacher)
     with pytest.raises(InputError, match="kind is 'labels', expected 'teacher'"):
         load_teacher(opened(teacher__path=str(labels.path)))
 
 
 def test_damaged_weights_are_refused(opened, teacher, tmp_path):
     copy = shutil.copytree(teacher.artifact.path, tmp_path / "teacher")
-    context = opened(teacher__path=str(copy))
-    load_teacher(context)
+    problem = opened(teacher__path=str(copy))
+    load_teacher(problem, "teacher")
     files = [path for path in (copy / "weights").rglob("*") if path.is_file()]
     largest = max(files, key=lambda path: path.stat().st_size)
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
     largest.write_bytes(content)
     with pytest.raises(InputError, match=f"{largest.name}: sha256 .* is damaged"):
-        load_teacher(context)
+        load_teacher(problem, "teacher")
 
 
 @pytest.fixture
@@ -235,10 +241,10 @@ def named(weights, **changes):
     return found | changes
 
 
-def test_a_file_gives_the_logits_of_its_teacher(opened, teacher, weights):
-    context = opened(**named(weights))
-    found = teacher_station(context)
-    assert_same(found, teacher, context)
+def test_a_file_gives_the_logits_of_its_teacher(run, opened, teacher, weights):
+    problem = opened(**named(weights))
+    found = runs.teacher_of(run, problem)
+    assert_same(found, teacher, problem)
     assert found.accuracy == teacher.accuracy
     artifact, info = found.artifact, teacher.artifact.info
     for key in ("classes", "image_shape", "mean", "std", "parameters", "source"):
@@ -246,38 +252,38 @@ def test_a_file_gives_the_logits_of_its_teacher(opened, teacher, weights):
     assert artifact.cost.forward_passes == 24 + 36
     # A bundle as any other, and another one when the weights change.
     again = load_teacher(opened(teacher__path=str(artifact.path)))
-    assert again.address == found.address == teacher_station(context).address
+    assert again.address == found.address == runs.teacher_of(run, problem).address
     tensors = load_file(weights / "w.safetensors")
     save_file({k: 2 * v for k, v in tensors.items()}, weights / "w.safetensors")
-    assert teacher_station(opened(**named(weights))).address != found.address
+    assert runs.teacher_of(run, opened(**named(weights))).address != found.address
 
 
-def test_a_file_has_its_own_moments_and_order(opened, teacher, weights):
+def test_a_file_has_its_own_moments_and_order(run, opened, teacher, weights):
     own = opened().source
     moments = {"teacher__mean": own.mean, "teacher__std": own.std}
-    context = opened("dim", **named(weights, **moments))
-    found, images = teacher_station(context), context.test.images
+    problem = opened("dim", **named(weights, **moments))
+    found, images = runs.teacher_of(run, problem), problem.test.images
     expected = logits_of(teacher, images, own)
-    logits = logits_of(found, images, context.source)
+    logits = logits_of(found, images, problem.source)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
     assert found.artifact.info["mean"] == list(own.mean)
 
-    context = opened("reordered", **named(weights, teacher__remap=True))
-    found, images = teacher_station(context), context.test.images
+    problem = opened("reordered", **named(weights, teacher__remap=True))
+    found, images = runs.teacher_of(run, problem), problem.test.images
     expected = logits_of(teacher, images, own)[:, [2, 0, 1]]
-    logits = logits_of(found, images, context.source)
+    logits = logits_of(found, images, problem.source)
     np.testing.assert_array_equal(logits, expected)
     assert found.artifact.info["accuracy"]["test"] == teacher.accuracy["test"]
 
 
-def test_a_file_of_torch_is_a_teacher(opened, teacher, weights):
+def test_a_file_of_torch_is_a_teacher(run, opened, teacher, weights):
     torch = pytest.importorskip("torch")
     state = models.to_torch("mlp", teacher.variables)
     tensors = {name: torch.tensor(array) for name, array in state.items()}
     torch.save({"state_dict": tensors, "epoch": 3}, weights / "w.pth")
     path = {"teacher__path": str(weights / "w.pth")}
-    found, context = teacher_station(opened(**named(weights, **path))), opened()
-    assert_same(found, teacher, context)
+    found, problem = runs.teacher_of(run, opened(**named(weights, **path))), opened()
+    assert_same(found, teacher, problem)
 
 
 def halve(path):
@@ -386,7 +392,7 @@ def test_a_run_remarks_on_accuracies_from_elsewhere(sources, path, tmp_path):
     assert "accuracies were measured on" in note and "own.npz" in note
 
 
-def test_features_of_a_file_are_asked_before_compute(sources, weights, tmp_path):
+def test_the_layer_of_a_teacher_from_a_file_is_checked(sources, weights, tmp_path):
     changes = {
         "regimes": ("hard",),
         "select__methods": ("random", "herding"),

@@ -12,8 +12,8 @@ from ddjax.data import augment
 from ddjax.data.augment import Draw, Recipe
 from ddjax.data.color import ColorDraw, apply_color, draw_color
 from ddjax.errors import InputError
-from ddjax.settings import from_config
 from ddjax.problem import open_problem
+from ddjax.settings import from_config
 
 HEIGHT, WIDTH = 4, 5
 IDS = jnp.arange(20000) + 50

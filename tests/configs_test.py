@@ -7,8 +7,9 @@ import ml_collections
 import numpy as np
 import pytest
 
-from ddjax import config_files, pipeline, presets
+from ddjax import config_files, presets
 from ddjax.settings import REQUIRED, from_config
+from ddjax.stages.checks import check_names
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 FILES = sorted(FOLDER.rglob("*.py"))
@@ -58,7 +59,7 @@ def test_variant_is_accepted(path, variant, tmp_path, monkeypatch, get_config):
     if kind == "folder":  # The user's own, which has to be there.
         monkeypatch.chdir(tmp_path)
         (tmp_path / folder).mkdir()
-    experiment.check_names(settings)
+    check_names(settings)
     assert variant in settings.name
 
 

@@ -52,7 +52,7 @@ def world(tmp_path_factory):
     chosen = config(tiny.write(folder / "tiny.npz"))
     with pytest.MonkeyPatch.context() as patch, runs.sharing_executables():
         patch.setattr(artifacts, "sync", lambda path: None)  # disks are slow
-        patch.setattr(results, "draw", lambda *everything: [])  # and figures slower
+        patch.setattr(report, "draw", lambda *everything: [])  # and figures slower
         patch.setattr(labeller, "_WRITE_SECONDS", 0.0)
         patch.setattr(labeller, "_VIEWS", 1)
         patch.setattr(synthesis, "SEGMENT", 2)

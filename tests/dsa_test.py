@@ -13,8 +13,8 @@ from ddjax.data.augment import Recipe
 from ddjax.data.dsa import DsaDraw, apply_dsa, draw_dsa
 from ddjax.data.recipe import DSA_OPERATIONS, Dsa
 from ddjax.errors import InputError
-from ddjax.settings import from_config
 from ddjax.problem import open_problem
+from ddjax.settings import from_config
 
 HEIGHT, WIDTH = 9, 12  # an odd and an even side of the box that is cut out
 MEAN, STD = (0.4, 0.5, 0.3), (0.2, 0.3, 0.25)

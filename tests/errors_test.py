@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tiny
 
-from ddjax import data, pipeline, settings
+from ddjax import data, settings
 from ddjax.errors import InputError, named
+from ddjax.problem import open_problem
 from ddjax.settings import from_config
 from ddjax.stages import checks
-from ddjax.problem import open_problem
 
 
 def told(says, prefix="", **keys):
@@ -60,7 +60,7 @@ def refused(source, add=None, **changes):
         add(config)
     with pytest.raises(InputError) as caught:
         made = from_config(config)
-        experiment.check_names(made)
+        checks.check_names(made)
         checks.check(open_problem(made))
     return str(caught.value)
 

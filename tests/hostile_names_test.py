@@ -15,7 +15,7 @@ import pytest
 import tiny
 from runs import numbers_of
 
-from ddjax import pipeline, mesh, report
+from ddjax import mesh, pipeline, report
 from ddjax.errors import InputError
 from ddjax.preemption import Preempted
 from ddjax.report import html as report_html
@@ -252,8 +252,8 @@ def test_a_second_process_keeps_the_figures_of_the_first(tmp_path, monkeypatch):
     path.parent.mkdir()
     path.write_bytes(b"of the first")
     monkeypatch.setattr(mesh, "primary", lambda: False)
-    context = types.SimpleNamespace(workdir=types.SimpleNamespace(path=tmp_path))
+    run = types.SimpleNamespace(folder=tmp_path)
     parts = Parts()
     drawn = [("Gap", matplotlib.figure.Figure, "gap")]
-    assert write_figures(context, parts, drawn) == [("Gap", path)]
+    assert write_figures(run, parts, drawn) == [("Gap", path)]
     assert path.read_bytes() == b"of the first" and parts.missing == []

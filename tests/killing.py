@@ -33,7 +33,7 @@ from ddjax.train import sweep
 sweep.CALL_SECONDS, labeller._WRITE_SECONDS, synthesis.SEGMENT = 1e9, 0.0, 3
 labeller._VIEWS = 1
 if not {figures}:
-    results.draw = lambda *everything: []
+    report.draw = lambda *everything: []
 observe.Profiler.at_most = lambda self, count: min(count, {steps})
 events, limit = 0, 0
 
@@ -113,13 +113,13 @@ def results_of(folder):
       name -> a value: the members, the tables, the exported files, and the costs and
       files of every artifact.
     """
-    stations = pd.read_csv(folder / "stages.csv")
+    stages = pd.read_csv(folder / "stages.csv")
     summary = pd.read_csv(folder / "summary.csv")
     clocks = [name for name in summary if "seconds" in name]
-    names = ["station", "forward_passes", "train_passes", "flops"]
+    names = ["stage", "forward_passes", "train_passes", "flops"]
     found = {
         "members": numbers_of(folder),
-        "stations": stations[names].to_dict("records"),
+        "stages": stages[names].to_dict("records"),
         "summary": summary.drop(columns=clocks).to_csv(index=False),
         "files": sorted(
             str(path.relative_to(folder))

@@ -11,13 +11,13 @@ import sys
 
 import numpy as np
 import pytest
+import runs
 import tiny
 from PIL import Image
 
-from ddjax.settings import from_config
-from ddjax.stations.evidence import Evidence
 from ddjax.problem import open_problem
-from ddjax.stages.subsets import subsets_station
+from ddjax.run import Run
+from ddjax.settings import from_config
 from ddjax.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -366,10 +366,10 @@ def test_workdir_that_cannot_be_made_is_refused(refused, place):
 
 def test_damaged_artifact_is_refused(ddjax, config, source, tmp_path):
     changes = {"regimes": ("hard",), "select__methods": ("random",)}
-    context = open_problem(from_config(tiny.config(source, **changes)))
-    identity = {"experiment": "tiny", "source": context.source.digest}
-    with Workdir(tmp_path / "w", identity) as context.workdir:
-        artifact = subsets_station(context, Evidence(context, 2, {}, {}))
+    problem = open_problem(from_config(tiny.config(source, **changes)))
+    identity = {"experiment": "tiny", "source": problem.source.digest}
+    with Workdir(tmp_path / "w", identity) as workdir:
+        artifact = runs.subsets_of(Run(workdir), problem, 2)
     halve(artifact.path / "arrays.npz")
     before = sorted(tmp_path.rglob("*"))
     code, _, err = ddjax(f"--config={config}", f"--workdir={tmp_path / 'w'}")

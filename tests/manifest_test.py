@@ -12,8 +12,8 @@ import tiny
 from ddjax import pipeline
 from ddjax.artifacts import seal
 from ddjax.errors import InputError
+from ddjax.problem import open_problem
 from ddjax.settings import from_config
-from ddjax.stages.teacher import teacher_stage
 from ddjax.train import checkpoint
 
 
@@ -26,15 +26,10 @@ def source(tmp_path_factory):
 def bundle(source, tmp_path_factory):
     """The bundle of a teacher with a snapshot."""
 
-    def make(**changes):
-        changes |= {"teacher__epochs": 2, "teacher__snapshots": (1,)}
-        return open_problem(from_config(tiny.config(source, **changes)))
-
-    with (
-        runs.sharing_executables(),
-        runs.opening(tmp_path_factory.mktemp("runs") / "run", make) as opened,
-    ):
-        yield teacher_station(opened()).artifact.path
+    changes = {"teacher__epochs": 2, "teacher__snapshots": (1,)}
+    problem = open_problem(from_config(tiny.config(source, **changes)))
+    with runs.running(tmp_path_factory.mktemp("runs") / "run") as run:
+        return runs.teacher_of(run, problem).artifact.path
 
 
 GONE = object()

@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+import runs
 import tiny
 from tensorboardX.proto import event_pb2
 
 from ddjax import observe
 from ddjax.errors import InputError
+from ddjax.problem import open_problem
 from ddjax.settings import Settings, from_config
 from ddjax.settings.observe import Observe
 from ddjax.stages import report
-from ddjax.problem import open_problem
-from ddjax.workdir import Workdir
 
 
 def lines_of(folder):
@@ -38,7 +38,7 @@ def steps_of(folder):
     return [line["step"] for line in lines_of(folder)]
 
 
-def test_a_line_has_time_station_step_and_numbers(tmp_path):
+def test_a_line_has_time_stage_step_and_numbers(tmp_path):
     metrics = observe.Metrics(tmp_path / "run")
     metrics.write("teacher", 3, loss=jnp.float32(0.5), passes=np.int64(12), rate=0.25)
     # Before it is closed: a kill loses nothing that was written.
@@ -190,10 +190,10 @@ def double(x):
     return 2 * x
 
 
-def train(profiler, station, counts, fail=False):
+def train(profiler, stage, counts, fail=False):
     """A training in calls of some steps; returns the calls as they were made."""
     done = []
-    with profiler.training(station):
+    with profiler.training(stage):
         for count in counts:
             while count > 0:
                 now = profiler.at_most(count)
@@ -278,7 +278,7 @@ COSTS = [
 ]
 
 
-def test_station_table_by_hand():
+def test_stage_table_by_hand():
     table = report.stage_table(COSTS)
     assert table["stage"].tolist() == ["teacher", "subsets"]
     assert table["share"].tolist() == [0.8, 0.2]
@@ -287,22 +287,23 @@ def test_station_table_by_hand():
     assert "artifact" not in table
 
 
-def test_station_table_of_no_time_and_of_no_stations():
+def test_stage_table_of_no_time_and_of_no_stages():
     nothing = [COSTS[1] | {"seconds": 0.0}]
     assert report.stage_table(nothing)["share"].tolist() == [0.0]
     assert len(report.stage_table([])) == 0
 
 
-def test_a_run_of_teachers_leaves_stations_csv(tmp_path, capsys):
+def test_a_run_of_teachers_leaves_stages_csv(tmp_path, capsys):
     source = tiny.write(tmp_path / "tiny.npz")
-    context = open_problem(from_config(tiny.config(source, regimes=())))
+    problem = open_problem(from_config(tiny.config(source, regimes=())))
     names = [f"room {index}" for index in range(7)]
-    context.costs += [
+    costs = [
         COSTS[0] | {"stage": name, "seconds": float(index)}
         for index, name in enumerate(names)
     ]
-    with Workdir(tmp_path / "run", {"experiment": "observe"}) as context.workdir:
-        results.write_teachers(context, {}, [])
+    with runs.running(tmp_path / "run") as run:
+        run.costs += costs
+        runs.result(run, report.teachers_report_stage(problem, {}))
     written = pd.read_csv(tmp_path / "run" / "stages.csv")
     assert written["stage"].tolist() == names
     assert written["reused"].all()

@@ -16,7 +16,7 @@ import pytest
 import tiny
 from runs import numbers_of
 
-from ddjax import artifacts, console, errors, exit_codes, pipeline, observe
+from ddjax import artifacts, console, errors, exit_codes, observe, pipeline
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 from ddjax.workdir import Workdir

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddjax import data, pipeline, mesh
+from ddjax import data, mesh, pipeline, plan
 from ddjax.errors import InputError
 from ddjax.settings import from_config
 

@@ -12,8 +12,8 @@ from ddjax.data import augment
 from ddjax.data.augment import Draw, Recipe
 from ddjax.data.patch_shuffle import Strips, destination, draw_strips
 from ddjax.errors import InputError
-from ddjax.settings import from_config
 from ddjax.problem import open_problem
+from ddjax.settings import from_config
 
 HEIGHT, WIDTH = 8, 11  # three strips leave remainders of both
 IDS = jnp.arange(6000) + 50

@@ -7,7 +7,7 @@ import pytest
 import runs
 import tiny
 
-from ddjax import artifacts, pipeline, models, settings
+from ddjax import artifacts, models, pipeline, settings
 from ddjax.data import facts
 from ddjax.data.augment import Recipe
 from ddjax.errors import InputError

@@ -14,7 +14,7 @@ import pytest
 import tiny
 from runs import numbers_of
 
-from ddjax import pipeline, keys, models, switches
+from ddjax import keys, models, pipeline, switches
 from ddjax.errors import InputError
 from ddjax.labels import Objective
 from ddjax.settings import from_config

@@ -6,8 +6,8 @@ import pathlib
 
 import pytest
 
-from ddjax.settings import from_config
 from ddjax.problem import open_problem
+from ddjax.settings import from_config
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 
@@ -22,23 +22,25 @@ def config(name, variant):
 
 
 @pytest.fixture(scope="module")
-def judges():
+def networks():
     first = open_problem(config("protocol_steps.py", "digits"))
-    return [first, *map(first.with_student, first.settings.transfer)]
+    return list(first.networks().values())
 
 
-def flat(judge):
-    """What a judge's students are trained by, as one flat dict."""
-    student = dataclasses.asdict(judge.settings.student)
+def flat(network):
+    """What a network's students are trained by, as one flat dict."""
+    student = dataclasses.asdict(network.settings.student)
     return (
-        student | student.pop("optimizer") | dataclasses.asdict(judge.settings.augment)
+        student
+        | student.pop("optimizer")
+        | dataclasses.asdict(network.settings.augment)
     )
 
 
-def test_each_step_changes_what_its_name_says(judges):
-    names = [judge.transfer for judge in judges]
+def test_each_step_changes_what_its_name_says(networks):
+    names = [network.transfer for network in networks]
     assert names == ["", "step2_batch_size", "step3_augmentation", "step4_schedule"]
-    recipes = [flat(judge) for judge in judges]
+    recipes = [flat(network) for network in networks]
     changed = [
         {name: new[name] for name in new if new[name] != old[name]}
         for old, new in zip(recipes, recipes[1:], strict=False)
@@ -50,15 +52,17 @@ def test_each_step_changes_what_its_name_says(judges):
     ]
 
 
-def test_all_steps_see_as_many_images(judges):
-    passes = [judge.steps(10) * judge.settings.student.batch_size for judge in judges]
+def test_all_steps_see_as_many_images(networks):
+    passes = [
+        network.steps(10) * network.settings.student.batch_size for network in networks
+    ]
     assert passes == [400 * 100] * 4
 
 
-def test_the_last_step_is_rd3s_protocol(judges):
+def test_the_last_step_is_rd3s_protocol(networks):
     rd3 = open_problem(config("protocols/rd3_resnet18.py", "digits"))
-    last, expected = flat(judges[-1]), flat(rd3)
+    last, expected = flat(networks[-1]), flat(rd3)
     assert last.pop("network") != expected.pop("network")  # ours has batch norm
     assert last == expected
-    assert judges[-1].recipe("soft_kd") == rd3.recipe("soft_kd")
-    assert judges[-1].labels("soft_kd") == rd3.labels("soft_kd")
+    assert networks[-1].recipe("soft_kd") == rd3.recipe("soft_kd")
+    assert networks[-1].labels("soft_kd") == rd3.labels("soft_kd")

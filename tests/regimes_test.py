@@ -12,9 +12,9 @@ from ddjax.errors import InputError
 from ddjax.labels import LOSSES, REGIMES, Objective, committee, teacher_logits
 from ddjax.labels.temperature import calibrated_temperature, dynamic_temperature
 from ddjax.models import network
+from ddjax.problem import open_problem
 from ddjax.settings import from_config
 from ddjax.settings import labels as label_settings
-from ddjax.problem import open_problem
 from ddjax.train.batches import Batch, Pool
 from ddjax.train.student import HParams
 

@@ -1,27 +1,28 @@
-"""Results: what a student's line holds, and what is remarked about learning rates."""
+"""The report: what a student's line holds, and remarks on learning rates."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+import runs
 import tiny
 
 from ddjax import artifacts
 from ddjax.artifacts import Cost
+from ddjax.problem import open_problem
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
 from ddjax.stages import report
-from ddjax.stations.evidence import Evidence
-from ddjax.problem import open_problem
+from ddjax.stages.comparison import member_row
+from ddjax.stages.inputs import SelectionInputs
 from ddjax.stages.students import Member, Outcome
-from ddjax.stages.subsets import subsets_station
-from ddjax.workdir import Workdir
 
 FOUND = Cost(seconds=2.0, compile_seconds=9.0, forward_passes=30, train_passes=12)
 
 
 @pytest.fixture(scope="module")
-def context(tmp_path_factory):
+def problem(tmp_path_factory):
     source = tiny.write(tmp_path_factory.mktemp("source") / "tiny.npz")
     changes = {"regimes": ("hard",), "select__methods": ("random",)}
     return open_problem(from_config(tiny.config(source, **changes)))
@@ -43,8 +44,8 @@ def outcome(method=RANDOM, seed=0, accuracy=50.0, curve=(1.0, 0.5), **changes):
     )
 
 
-def test_member_row_holds_the_students_record(context):
-    row = results.member_row(context, "hard", outcome(label=0.5), FOUND)
+def test_member_row_holds_the_students_record(problem):
+    row = member_row(problem, "hard", outcome(label=0.5), FOUND)
     assert row == {
         "network": "mlp",
         "method": "random",
@@ -68,7 +69,7 @@ def test_member_row_holds_the_students_record(context):
         "label_bytes": 48.0,
         "label_disk_bytes": 60.0,
         "images": 3,
-        "subset": artifacts.digest(context.pool.ids[[3, 1, 8]]),
+        "subset": artifacts.digest(problem.pool.ids[[3, 1, 8]]),
         "curve": [1.0, 0.5],
         "train_curve": [],
         "test_curve": [],
@@ -77,29 +78,29 @@ def test_member_row_holds_the_students_record(context):
     json.dumps(row)
 
 
-def test_member_row_names_the_subset_by_stable_ids(context):
+def test_member_row_names_the_subset_by_stable_ids(problem):
     # The same images at other positions of another pool are the same subset.
-    row = results.member_row(context, "hard", outcome(), FOUND)
-    ids = context.pool.ids[np.array([3, 1, 8])]
+    row = member_row(problem, "hard", outcome(), FOUND)
+    ids = problem.pool.ids[np.array([3, 1, 8])]
     assert row["subset"] == artifacts.digest(ids)
     assert row["subset"] != artifacts.digest(np.array([3, 1, 8], np.int32))
 
 
-def test_member_row_rounds_the_curve(context):
-    row = results.member_row(context, "hard", outcome(curve=(1 / 3, 2 / 3)), FOUND)
+def test_member_row_rounds_the_curve(problem):
+    row = member_row(problem, "hard", outcome(curve=(1 / 3, 2 / 3)), FOUND)
     assert row["curve"] == [0.33333, 0.66667]
 
 
-def test_member_row_tells_a_failure(context):
+def test_member_row_tells_a_failure(problem):
     nothing = float("nan")
     failed = outcome(accuracy=nothing, curve=(1.0, nothing))
-    row = results.member_row(context, "hard", failed, FOUND)
+    row = member_row(problem, "hard", failed, FOUND)
     assert row["status"] == "failed"
     assert np.isnan(row["accuracy"]) and np.isnan(row["val_accuracy"])
 
 
 @pytest.fixture(scope="module")
-def written(context, tmp_path_factory):
+def written(problem, tmp_path_factory):
     """The folder and summary of one failed and three finished students."""
     outcomes = [
         outcome(accuracy=60.0),
@@ -107,15 +108,21 @@ def written(context, tmp_path_factory):
         outcome(FULL, accuracy=70.0),
         outcome(FULL, seed=1, accuracy=80.0),
     ]
-    rows = [results.member_row(context, "hard", o, Cost()) for o in outcomes]
+    rows = [member_row(problem, "hard", o, Cost()) for o in outcomes]
     folder = tmp_path_factory.mktemp("run")
-    with Workdir(folder, {"experiment": "results"}) as context.workdir:
-        evidence = {2: Evidence(context, 2, {}, {})}
-        subsets = {2: subsets_station(context, evidence[2])}
-        summary = results.write(
-            context, rows, subsets, {2: {}}, evidence, {}, ["A remark."]
+    source = dataclasses.replace(problem.source, remarks=("A remark.",))
+    problem = dataclasses.replace(problem, source=source)
+    with runs.running(folder) as run:
+        stage = report.report_stage(
+            problem,
+            teachers={},
+            tunings={},
+            comparisons=[runs.known(rows)],
+            subsets={2: runs.known(runs.subsets_of(run, problem, 2))},
+            sets={2: {}},
+            inputs={2: runs.known(SelectionInputs(problem, 2, {}, {}))},
         )
-    return folder, summary
+        return folder, runs.result(run, stage)
 
 
 def test_write_turns_what_json_lacks_into_null(written):
@@ -144,7 +151,7 @@ def test_write_leaves_failures_out_of_the_means(written):
     assert by_method.loc[FULL, ["gap", "gap_n"]].tolist() == [10.0, 1]
 
 
-def test_write_keeps_notes_costs_and_environment(context, written):
+def test_write_keeps_notes_costs_and_environment(problem, written):
     folder, _ = written
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["notes"] == ["A remark."]
@@ -152,16 +159,15 @@ def test_write_keeps_notes_costs_and_environment(context, written):
     assert manifest["environment"]["backend"] == "cpu"
     assert manifest["environment"]["versions"]["jax"]
     assert manifest["settings"]["name"] == "tiny"
-    assert manifest["source"]["digest"] == context.source.digest
+    assert manifest["source"]["digest"] == problem.source.digest
     assert "A remark." in (folder / "report.html").read_text()
 
 
 def test_learning_rate_notes_speak_of_edges_only():
-    chosen = {
-        ("hard", 2): {RANDOM: 0.01, FULL: 0.1},
-        ("soft", 10): {RANDOM: 0.001, FULL: 0.01},
-    }
-    notes = results.learning_rate_notes(chosen, (0.1, 0.01, 0.001))
+    grid = (0.1, 0.01, 0.001)
+    hard, soft = {RANDOM: 0.01, FULL: 0.1}, {RANDOM: 0.001, FULL: 0.01}
+    notes = report.learning_rate_notes(hard, grid, "", "hard", 2)
+    notes += report.learning_rate_notes(soft, grid, "", "soft", 10)
     assert notes == [
         "The learning rate 0.1 chosen for the full data under hard labels at IPC 2 "
         "lies at the edge of the grid; a wider grid may do better.",
@@ -171,4 +177,4 @@ def test_learning_rate_notes_speak_of_edges_only():
 
 
 def test_learning_rate_notes_are_silent_about_a_single_rate():
-    assert results.learning_rate_notes({("hard", 2): {RANDOM: 0.1}}, (0.1,)) == []
+    assert report.learning_rate_notes({RANDOM: 0.1}, (0.1,), "", "hard", 2) == []

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tiny
 
-from ddjax.settings import from_config
 from ddjax.problem import open_problem
+from ddjax.settings import from_config
 from ddjax.train.schedule import Steps, schedule_factor
 
 

@@ -8,10 +8,11 @@ import tiny
 
 from ddjax.artifacts import Cost
 from ddjax.errors import InputError
+from ddjax.problem import open_problem
 from ddjax.report import dynamics, plots
 from ddjax.settings import from_config
-from ddjax.stages import report, students
-from ddjax.problem import open_problem
+from ddjax.stages import students
+from ddjax.stages.comparison import member_row
 from ddjax.train import checkpoint, evaluate
 
 IPC = 2
@@ -33,14 +34,12 @@ def train(source, tmp_path):
 
     def make(**changes):
         changes = {"regimes": ("hard",), "protocol__curves": 3} | changes
-        context = open_problem(from_config(tiny.config(source, **changes)))
-        context.compiled = COMPILED
-        return context
+        return open_problem(from_config(tiny.config(source, **changes)))
 
-    with runs.opening(tmp_path / "run", make) as opened:
+    with runs.running(tmp_path / "run", COMPILED) as run:
 
         def trained(read_test=True, group=0, **changes):
-            context = opened(**changes)
+            problem = make(**changes)
             sets = np.arange(6), np.arange(20, 26)
             members = [
                 students.Member("random", IPC, seed, 0.01, positions.astype(np.int32))
@@ -48,14 +47,14 @@ def train(source, tmp_path):
             ]
             if group:
                 members.append(members[0])
-            judge = students.Students(context, {})
-            return context, judge.train("students", "hard", members, read_test)
+            trains = students.Students(run, problem, {})
+            return problem, trains.train("students", "hard", members, read_test)
 
         yield trained
 
 
-def test_the_last_point_is_the_student_that_is_judged(train):
-    context, outcomes = train()
+def test_the_last_point_is_the_student_at_its_end(train):
+    problem, outcomes = train()
     for outcome in outcomes:
         assert outcome.steps == STEPS
         assert outcome.curve_steps == (7, 14, 20)
@@ -64,7 +63,7 @@ def test_the_last_point_is_the_student_that_is_judged(train):
         # Six images: whole sixths.
         sixths = outcome.train_curve * 6 / 100
         assert np.allclose(sixths, sixths.round(), atol=1e-4)
-    row = results.member_row(context, "hard", outcomes[0], Cost())
+    row = member_row(problem, "hard", outcomes[0], Cost())
     assert row["curve_steps"] == [7, 14, 20] and len(row["train_curve"]) == 3
 
 
@@ -94,33 +93,33 @@ def test_an_interrupted_group_ends_with_the_same_curves(train, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             train(**changes)
     _, undisturbed = train(group=1, protocol__curves=4)
-    looked, look = [], students.Students._look
+    measured, measure = [], students.Students._measure
 
     def counted(self, *arguments):
-        looked.append(1)
-        return look(self, *arguments)
+        measured.append(1)
+        return measure(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(students.Students, "_look", counted)
+        patch.setattr(students.Students, "_measure", counted)
         _, resumed = train(**changes)
     # Stops 5, 10, 15 and 20: two were done.
-    assert saved[-1] < 15 and len(looked) == 2
+    assert saved[-1] < 15 and len(measured) == 2
     for one, other in zip(resumed, undisturbed, strict=False):
         assert np.array_equal(one.train_curve, other.train_curve)
         assert np.array_equal(one.test_curve, other.test_curve)
 
 
-def test_every_student_is_judged_by_its_own_images(source):
-    context = open_problem(from_config(tiny.config(source)))
+def test_every_student_is_evaluated_on_its_own_images(source):
+    problem = open_problem(from_config(tiny.config(source)))
     right = np.array([4, 7, 50])  # positions that every student has right
 
     class Runner:
         def ask(self, function, states, count, images, labels):
             assert function is evaluate.judge and count == 2
-            if len(images) == len(context.test):
+            if len(images) == len(problem.test):
                 correct = np.array([[1] + [0] * (len(images) - 1)] * 2)
                 return {"correct": correct, "loss": np.ones(correct.shape)}
-            assert np.array_equal(images, context.pool.images[[4, 5, 7, 50]])
+            assert np.array_equal(images, problem.pool.images[[4, 5, 7, 50]])
             correct = np.isin([4, 5, 7, 50], right)
             loss = np.ones((2, 4))
             return {"correct": np.stack([correct] * 2), "loss": loss}
@@ -129,10 +128,10 @@ def test_every_student_is_judged_by_its_own_images(source):
         students.Member("a", IPC, 0, 0.1, np.array([7, 5, 4])),
         students.Member("b", IPC, 0, 0.1, np.array([50, 4])),
     ]
-    judge = students.Students(context, {})
-    found = judge._look(Runner(), None, members)
+    trains = students.Students(None, problem, {})
+    found = trains._measure(Runner(), None, members)
     assert found["train_curve"] == pytest.approx([200 / 3, 100.0])
-    assert found["test_curve"] == pytest.approx([100 / len(context.test)] * 2)
+    assert found["test_curve"] == pytest.approx([100 / len(problem.test)] * 2)
 
 
 def test_stops_are_spaced_and_end_with_the_last_step():

@@ -1,4 +1,4 @@
-"""Made and read image sets on the whole road: from settings to results."""
+"""Synthetic and imported sets from settings to results."""
 
 import dataclasses
 import json
@@ -14,11 +14,10 @@ import tiny
 from ddjax import data, distill, pipeline, settings
 from ddjax.artifacts import Cost
 from ddjax.errors import InputError
-from ddjax.settings import from_config
-from ddjax.stations import images
-from ddjax.stations.evidence import Evidence
 from ddjax.problem import open_problem
-from ddjax.workdir import Workdir
+from ddjax.settings import from_config
+from ddjax.stages import synthetic
+from ddjax.stages.inputs import SelectionInputs
 
 IPC = 2
 
@@ -102,7 +101,7 @@ def test_image_sets_are_written_once_each_and_read_back(run):
     )
     arrays = [
         np.load(path.parent / "arrays.npz")["images"]
-        for path in folder.glob("artifacts/images-*/manifest.json")
+        for path in folder.glob("artifacts/synthetic-*/manifest.json")
         if json.loads(path.read_text())["info"]["name"] == "ca2d"
     ]
     assert any(np.array_equal(read.images, array) for array in arrays)
@@ -122,7 +121,7 @@ def test_a_set_that_was_read_is_judged_at_its_own_budget(run, source, tmp_path):
     chosen = config(source, images=str(path), select__ipcs=(5,))
     chosen.regimes = ("hard", "soft")
     summary = pipeline.run(from_config(chosen), tmp_path / "run")
-    assert set(summary["method"]) == {"random", images.READ, "full"}
+    assert set(summary["method"]) == {"random", synthetic.READ, "full"}
     assert set(summary["ipc"]) == {IPC}
 
 
@@ -140,7 +139,7 @@ def test_a_set_s_own_soft_labels_take_the_teacher_s_place(source, tmp_path):
     chosen.student.temperature, chosen.student.learning_rates = 1.0, (0.02,)
     summary = pipeline.run(from_config(chosen), tmp_path / "run")
     # Who learns wrong labels is worse than chance; the teacher's would be right.
-    assert summary.set_index("method").loc[images.READ, "accuracy"] < 34
+    assert summary.set_index("method").loc[synthetic.READ, "accuracy"] < 34
     np.savez(path, **found)
     with pytest.raises(InputError, match="images_labels: .* has no soft labels"):
         open_problem(from_config(chosen))
@@ -220,7 +219,7 @@ def test_an_entry_may_not_take_another_s_name(source, tmp_path, name):
 
 
 @pytest.fixture(scope="module")
-def station(source, tmp_path_factory):
+def stage(source, tmp_path_factory):
     """Makes the image sets of a method that only counts and tells what it was given."""
     tasks = []
 
@@ -236,13 +235,12 @@ def station(source, tmp_path_factory):
 
     def make(**changes):
         chosen = from_config(config(source, "sre2l", **changes))
-        context = open_problem(chosen)
-        context.workdir = place
+        problem = open_problem(chosen)
         tasks.clear()
-        evidence = Evidence(context, IPC, {}, {})
-        teachers = {"teacher": tiny_teacher}
-        made = images.make_image_sets(context, "sre2l", evidence, teachers)
-        return made, list(tasks)
+        inputs = runs.known(SelectionInputs(problem, IPC, {}, {}))
+        teachers = {"teacher": runs.known(tiny_teacher)}
+        stage = synthetic.synthetic_stage(problem, "sre2l", IPC, inputs, teachers)
+        return runs.result(place, stage), list(tasks)
 
     @dataclasses.dataclass
     class Teacher:
@@ -253,22 +251,22 @@ def station(source, tmp_path_factory):
 
     tiny_teacher = Teacher()
     replaced = dataclasses.replace(distill.METHODS["sre2l"], distill=method)
-    folder = tmp_path_factory.mktemp("station") / "run"
+    folder = tmp_path_factory.mktemp("stage") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(distill.METHODS, "sre2l", replaced)
-        with Workdir(folder, {"experiment": "test"}) as place:
+        with runs.running(folder) as place:
             yield make
 
 
-def test_each_seed_has_its_set_or_they_share(station):
-    made, tasks = station()
+def test_each_seed_has_its_set_or_they_share(stage):
+    made, tasks = stage()
     # One set's share, and the teacher.
     assert len(tasks) == 2 and made.cost.train_passes == 7 + 30
-    shown = {seed: made.context.pool.images[p] for seed, p in made.positions.items()}
+    shown = {seed: made.problem.pool.images[p] for seed, p in made.positions.items()}
     assert (shown[0] == 1).all() and (shown[1] == 2).all()
     keys = [np.asarray(jax.random.key_data(task.key)) for task, _, _ in tasks]
     assert not np.array_equal(*keys)
-    shared, tasks = station(distill__sre2l__sets=1)
+    shared, tasks = stage(distill__sre2l__sets=1)
     assert not tasks  # the first seed's set was made above
     assert np.array_equal(*shared.positions.values())
 
@@ -283,7 +281,7 @@ def test_images_to_start_from_fit_the_budget(source, tmp_path):
         pipeline.run(from_config(chosen), tmp_path / "run")
 
 
-def test_images_to_start_from_are_read_and_part_of_the_address(station, tmp_path):
+def test_images_to_start_from_are_read_and_part_of_the_address(stage, tmp_path):
     labels = np.repeat(np.arange(3), IPC)
     for value in (5, 6):
         shown = np.full((6, 8, 8, 1), value, np.uint8)
@@ -291,5 +289,5 @@ def test_images_to_start_from_are_read_and_part_of_the_address(station, tmp_path
             shown, labels, tiny.CLASSES, tmp_path / f"{value}.npz", "npz"
         )
         path = str(tmp_path / f"{value}.npz")
-        _, tasks = station(distill__sre2l__recover__init=path)
+        _, tasks = stage(distill__sre2l__recover__init=path)
         assert [(start.images == value).all() for _, _, start in tasks] == [True] * 2

@@ -9,15 +9,13 @@ import pandas as pd
 import pytest
 import runs
 import tiny
-from runs import created, sharing_executables
+from runs import created, running, sharing_executables
 
 from ddjax import pipeline, settings
 from ddjax.errors import InputError
+from ddjax.problem import open_problem
 from ddjax.settings import from_config
-from ddjax.stations.fixed_labels import labels_station
-from ddjax.stages.teacher import teacher_stage
 from ddjax.train import checkpoint
-from ddjax.workdir import Workdir
 
 STEPS = {1: 8, 2: 16, 3: 24}  # of 96 images in batches of 12
 # At a constant rate the first epochs do not know how many follow.
@@ -42,24 +40,29 @@ def folder(tmp_path_factory):
 
 def open_run(source, **changes):
     config = tiny.config(source, **CHANGES | changes)
-    return open_problem(from_config(config))  # shares what is compiled
+    return open_problem(from_config(config))
 
 
 @pytest.fixture(scope="module")
-def opened(source, folder):
-    """Opens a context with changed settings in the module's folder."""
-    with runs.opening(folder, functools.partial(open_run, source)) as place:
-        yield place
+def opened(source):
+    """Opens a problem with changed settings."""
+    return functools.partial(open_run, source)
 
 
 @pytest.fixture(scope="module")
-def context(opened):
+def run(folder):
+    with running(folder, {}) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def problem(opened):
     return opened()
 
 
 @pytest.fixture(scope="module")
-def teacher(context):
-    return teacher_station(context)
+def teacher(run, problem):
+    return runs.teacher_of(run, problem)
 
 
 def logits_of(teacher, images, source):
@@ -69,9 +72,9 @@ def logits_of(teacher, images, source):
     return np.asarray(teacher.network.apply(teacher.variables, inputs)[0])
 
 
-def accuracy_of(teacher, context, split):
-    examples = getattr(context, split)
-    logits = logits_of(teacher, examples.images, context.source)
+def accuracy_of(teacher, problem, split):
+    examples = getattr(problem, split)
+    logits = logits_of(teacher, examples.images, problem.source)
     return 100 * (logits.argmax(-1) == examples.labels).mean()
 
 
@@ -80,8 +83,8 @@ def equal(tree, other):
     return all(np.array_equal(a, b) for a, b in pairs)
 
 
-def test_bundle_tells_what_its_users_must_know(context, teacher):
-    artifact, source = teacher.artifact, context.source
+def test_bundle_tells_what_its_users_must_know(problem, teacher):
+    artifact, source = teacher.artifact, problem.source
     info, described = artifact.info, artifact.manifest["settings"]
     assert described["network"] == "mlp" and described["options"] == {"hidden": [8]}
     assert described["seed"] == 0 and described["steps"] == STEPS[3]
@@ -96,16 +99,16 @@ def test_bundle_tells_what_its_users_must_know(context, teacher):
     assert info["parameters"] == (64 + 1) * 8 + (8 + 1) * 3
     assert info["source"] == {"name": source.name, "digest": source.digest}
     assert set(info["accuracy"]) == {"validation", "test"}
-    assert artifact.manifest["parents"] == {"data": context.data_digest}
+    assert artifact.manifest["parents"] == {"data": problem.data_digest}
     assert not artifact.reused and artifact.cost.train_passes == STEPS[3] * 12
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_accuracies_are_those_of_the_weights(opened, split):
+def test_accuracies_are_those_of_the_weights(run, opened, split):
     for epoch in (0, 1, 2):
-        context = opened(teacher__epoch=epoch)
-        found = teacher_station(context)
-        expected = accuracy_of(found, context, split)
+        problem = opened(teacher__epoch=epoch)
+        found = runs.teacher_of(run, problem)
+        expected = accuracy_of(found, problem, split)
         assert found.accuracy[split] == pytest.approx(expected, abs=1e-3), epoch
         info = found.artifact.info
         kept = info["snapshots"][str(epoch)] if epoch else info["accuracy"]
@@ -122,41 +125,46 @@ def test_learning_curve_ends_with_the_bundles_accuracy(teacher):
     assert len(losses) == STEPS[3] and losses[-1] < losses[0]
 
 
-def test_teacher_is_reused(opened, teacher):
-    again = teacher_station(opened())
+def test_teacher_is_reused(run, opened, teacher):
+    again = runs.teacher_of(run, opened())
     assert again.artifact.reused and again.artifact.path == teacher.artifact.path
-    other = teacher_station(opened(teacher__epochs=1, teacher__snapshots=()))
+    other = runs.teacher_of(run, opened(teacher__epochs=1, teacher__snapshots=()))
     assert other.artifact.path != teacher.artifact.path
 
 
-def test_a_snapshot_holds_the_weights_of_a_training_that_ends_there(opened, teacher):
-    snapshot = teacher_station(opened(teacher__epoch=1))
-    short = teacher_station(opened(teacher__epochs=1, teacher__snapshots=()))
+def test_a_snapshot_holds_the_weights_of_a_training_that_ends_there(
+    run, opened, teacher
+):
+    snapshot = runs.teacher_of(run, opened(teacher__epoch=1))
+    short = runs.teacher_of(run, opened(teacher__epochs=1, teacher__snapshots=()))
     assert equal(snapshot.variables, short.variables)
     assert not equal(snapshot.variables, teacher.variables)
     kept = snapshot.artifact.path / "weights_epoch_1"
     assert equal(snapshot.variables, checkpoint.load_tree(kept, teacher.variables))
 
 
-def test_labels_are_those_of_the_snapshot(opened, context, teacher):
+def test_labels_are_those_of_the_snapshot(run, opened, problem, teacher):
     early = opened(teacher__epoch=1)
-    weak = teacher_station(early)
+    weak = runs.teacher_of(run, early)
     assert weak.artifact.path == teacher.artifact.path
     assert weak.address != teacher.address
-    found, final = labels_station(early, weak), labels_station(context, teacher)
+    found, final = (
+        runs.labels_of(run, early, weak),
+        runs.labels_of(run, problem, teacher),
+    )
     assert found.manifest["parents"]["teacher"] == weak.address
-    expected = logits_of(weak, context.pool.images, context.source)
+    expected = logits_of(weak, problem.pool.images, problem.source)
     # The matrix products run at another size here.
     np.testing.assert_allclose(found.arrays["logits"], expected, rtol=1e-4, atol=1e-5)
     assert not np.allclose(found.arrays["logits"], final.arrays["logits"], atol=1e-2)
 
 
-def test_the_last_epoch_is_the_end_of_the_training(opened, teacher):
-    last = teacher_station(opened(teacher__epoch=3))
+def test_the_last_epoch_is_the_end_of_the_training(run, opened, teacher):
+    last = runs.teacher_of(run, opened(teacher__epoch=3))
     assert last.address == teacher.address and equal(last.variables, teacher.variables)
     early = opened(teacher__path=str(teacher.artifact.path), teacher__epoch=2)
-    named = teacher_station(early)
-    assert named.address == teacher_station(opened(teacher__epoch=2)).address
+    named = runs.teacher_of(run, early)
+    assert named.address == runs.teacher_of(run, opened(teacher__epoch=2)).address
 
 
 def test_an_epoch_that_was_not_kept_is_refused(source, teacher, tmp_path):
@@ -180,15 +188,14 @@ def test_a_teacher_that_is_killed_again_and_again_is_the_same(
         saved.append(found.step)
 
     monkeypatch.setattr(checkpoint, "save", save_once)
-    resumed, seen = None, []
+    resumed, seen, compiled = None, [], {}
     while resumed is None:
-        with Workdir(tmp_path / "run", {"experiment": "teachers"}) as workdir:
-            context = open_run(source, sweep__checkpoint_seconds=1e-9)
-            context.workdir = workdir
+        with running(tmp_path / "run", compiled) as run:
+            problem = open_run(source, sweep__checkpoint_seconds=1e-9)
             try:
-                resumed = teacher_station(context)
+                resumed = runs.teacher_of(run, problem)
             except KeyboardInterrupt:
-                assert not list(workdir.artifacts.glob("teacher-*"))
+                assert not list(run.workdir.artifacts.glob("teacher-*"))
             seen += saved
             saved.clear()
             assert len(seen) < 30
@@ -208,11 +215,11 @@ def test_a_teacher_that_is_killed_again_and_again_is_the_same(
     assert not list((tmp_path / "run" / "partial").iterdir())
 
 
-def test_teacher_that_diverged_is_refused_and_leaves_nothing(opened, folder):
+def test_teacher_that_diverged_is_refused_and_leaves_nothing(run, opened, folder):
     before = sorted((folder / "artifacts").glob("teacher-*"))
     with pytest.raises(InputError, match="teacher.learning_rate: found 100.0"):
         decay = {"teacher__optimizer__weight_decay": tiny.DECAY}
-        teacher_station(opened(teacher__learning_rate=tiny.DIVERGES, **decay))
+        runs.teacher_of(run, opened(teacher__learning_rate=tiny.DIVERGES, **decay))
     assert sorted((folder / "artifacts").glob("teacher-*")) == before
 
 

@@ -1,4 +1,4 @@
-"""Transfer: the same subsets judged with other networks, chosen with the first."""
+"""Transfer: subsets chosen with the first network, evaluated with others."""
 
 import dataclasses
 import json
@@ -12,9 +12,10 @@ from runs import created, rows_of, sharing_executables
 from ddjax import pipeline, settings
 from ddjax.data.recipe import Recipe
 from ddjax.errors import InputError
+from ddjax.problem import open_problem
 from ddjax.report.statistics import FULL
 from ddjax.settings import from_config
-from ddjax.problem import open_problem
+from ddjax.stages import tuning
 
 REGIMES, RATES = ("hard",), (0.003, 0.03)
 CHANGES = {
@@ -37,7 +38,7 @@ def source(tmp_path_factory):
     return tiny.write(tmp_path_factory.mktemp("source") / "tiny.npz")
 
 
-def asked(source, **changes):
+def two_more(source, **changes):
     """A config with two more networks, one of them with a recipe of its own."""
     config = tiny.config(source, **CHANGES | changes)
     scores = source.with_name("scores.npy")
@@ -52,9 +53,9 @@ def asked(source, **changes):
 
 @pytest.fixture(scope="module")
 def folder(source, tmp_path_factory):
-    """The folder of a run that is judged with three networks."""
+    """The folder of a run that is evaluated with three networks."""
     folder = tmp_path_factory.mktemp("transfer") / "run"
-    pipeline.run(from_config(asked(source)), folder)
+    pipeline.run(from_config(two_more(source)), folder)
     return folder
 
 
@@ -68,7 +69,7 @@ def of(rows, network):
     return rows[rows["network"] == network].set_index(SAME).sort_index()
 
 
-def test_every_network_judges_every_selection(folder, rows):
+def test_every_network_evaluates_every_selection(folder, rows):
     assert list(dict.fromkeys(rows["network"])) == list(NETWORKS)
     table = pd.read_csv(folder / "architectures.csv")
     methods = ["random", "theirs", FULL]
@@ -81,7 +82,7 @@ def test_every_network_judges_every_selection(folder, rows):
     assert (table["n"] == 2).all() and (table["failed"] == 0).all()
     picture = folder / "figures" / "architectures.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "Every judge" in (folder / "report.html").read_text()
+    assert "Every network" in (folder / "report.html").read_text()
 
 
 def test_the_first_networks_rows_are_the_summarys(folder):
@@ -129,17 +130,17 @@ def test_a_networks_own_recipe_is_used(rows):
 
 
 def test_learning_rates_are_chosen_by_each_network(source, tmp_path, monkeypatch):
-    seen, tune = [], experiment.tune
+    seen, tune = [], tuning._tune
 
-    def remember(students, regime, ipc):
-        student = students.context.settings.student
-        found = tune(students, regime, ipc)
+    def remember(run, students, regime, ipc):
+        student = students.problem.settings.student
+        found = tune(run, students, regime, ipc)
         seen.append((student.network.mlp.hidden, student.learning_rates, regime, found))
         return found
 
-    monkeypatch.setattr(pipeline, "tune", remember)
+    monkeypatch.setattr(tuning, "_tune", remember)
     folder = tmp_path / "run"
-    config = asked(source, regimes=("soft_kd",))
+    config = two_more(source, regimes=("soft_kd",))
     with config.unlocked():
         del config.transfer["patient"]
     pipeline.run(from_config(config), folder)
@@ -170,18 +171,18 @@ def test_a_transfer_student_is_the_student_of_its_network(
 
 
 def test_zeta_bends_the_schedule_of_its_network_alone(source):
-    context = open_problem(from_config(asked(source)))
-    patient, linear = context.with_student("patient"), context.with_student("linear")
+    problem = open_problem(from_config(two_more(source)))
+    patient, linear = problem.with_student("patient"), problem.with_student("linear")
     assert patient.settings.student.optimizer.zeta == 2.0
     assert linear.settings.student.optimizer.zeta == 1.0
     # Nothing but the students is another's.
-    own = dataclasses.replace(patient.settings, student=context.settings.student)
-    assert own == context.settings
-    assert patient.costs is context.costs and patient.pool is context.pool
+    own = dataclasses.replace(patient.settings, student=problem.settings.student)
+    assert own == problem.settings
+    assert patient.pool is problem.pool
 
 
-def judged_with(source, **changes):
-    """A config with the judge `shuffled`, whose views are its own."""
+def with_network(source, **changes):
+    """A config with the other `shuffled`, whose views are its own."""
     config = tiny.config(source, **CHANGES | changes)
     settings.add_transfer(config, "shuffled", name="mlp", hidden=(8,))
     config.transfer.shuffled.own_augment = True
@@ -189,24 +190,24 @@ def judged_with(source, **changes):
     return config
 
 
-def test_a_judges_own_views_take_the_place_of_the_runs(source):
+def test_a_networks_own_views_take_the_place_of_the_runs(source):
     changes = {"augment__flip": True, "regimes": ("hard", "soft_kd")}
-    context = open_problem(from_config(judged_with(source, **changes)))
-    judge = context.with_student("shuffled")
-    assert judge.recipe("soft_kd") == Recipe(patch_shuffle=2)
-    assert judge.recipe("hard") == Recipe()
-    assert context.recipe("soft_kd") == Recipe(flip=True)
+    problem = open_problem(from_config(with_network(source, **changes)))
+    other = problem.with_student("shuffled")
+    assert other.recipe("soft_kd") == Recipe(patch_shuffle=2)
+    assert other.recipe("hard") == Recipe()
+    assert problem.recipe("soft_kd") == Recipe(flip=True)
     # Nothing but the students is another's.
     own = dataclasses.replace(
-        judge.settings,
-        student=context.settings.student,
-        augment=context.settings.augment,
+        other.settings,
+        student=problem.settings.student,
+        augment=problem.settings.augment,
     )
-    assert own == context.settings
+    assert own == problem.settings
 
 
-def test_judges_with_the_same_views_share_stores_and_others_do_not(source, tmp_path):
-    config = judged_with(source, regimes=())
+def test_networks_with_the_same_views_share_stores_and_others_do_not(source, tmp_path):
+    config = with_network(source, regimes=())
     settings.add_labels(config, "stored", codec="fp16", pool_epochs=2)
     settings.add_transfer(config, "linear", name="mlp", hidden=())
     config.student.learning_rates = (0.01,)
@@ -218,9 +219,9 @@ def test_judges_with_the_same_views_share_stores_and_others_do_not(source, tmp_p
     ]
     stores = [found for found in manifests if found["kind"] == "store"]
     shuffles = [s["settings"]["views"]["recipe"].get("patch_shuffle") for s in stores]
-    # One a seed of the two judges with the run's views, one a seed of the third.
+    # One a seed of the two networks with the run's views, one a seed of the third.
     assert sorted(shuffles, key=str) == [2, 2, None, None]
-    # The teacher saw the run's views, whoever judges.
+    # The teacher saw the run's views, whichever network.
     (teacher,) = (found for found in manifests if found["kind"] == "teacher")
     assert "patch_shuffle" not in teacher["settings"]["augment"]
     rows = pd.DataFrame(rows_of(tmp_path / "run"))
@@ -248,7 +249,7 @@ def test_judges_with_the_same_views_share_stores_and_others_do_not(source, tmp_p
 def test_views_that_cannot_be_are_refused_before_compute(
     source, tmp_path, changes, message
 ):
-    config = judged_with(source, regimes=("soft_kd",))
+    config = with_network(source, regimes=("soft_kd",))
     config.update_from_flattened_dict(
         {name.replace("__", "."): value for name, value in changes.items()}
     )
@@ -258,7 +259,7 @@ def test_views_that_cannot_be_are_refused_before_compute(
 
 
 def test_a_network_left_out_leaves_the_others_as_they_were(source, folder, rows):
-    before, config = created(folder), asked(source)
+    before, config = created(folder), two_more(source)
     with config.unlocked():
         del config.transfer["linear"]
     pipeline.run(from_config(config), folder)

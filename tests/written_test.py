@@ -114,14 +114,14 @@ def test_a_report_that_stopped_is_tidied_by_the_next(
     class Stopped(Exception):
         pass
 
-    done = getattr(results, stage)
+    done = getattr(report, stage)
 
     def stop(*arguments, **named):
         done(*arguments, **named)
         raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(results, stage, stop)
+        patch.setattr(report, stage, stop)
         for _ in range(2):
             with pytest.raises(Stopped):
                 pipeline.run(config(source, True), folder)
@@ -133,7 +133,7 @@ def test_a_report_that_stopped_is_tidied_by_the_next(
 
 def test_a_failed_run_removes_nothing(source, folder, monkeypatch):
     before = files_of(folder)
-    monkeypatch.setattr(results, "write", lambda *everything: 1 / 0)
+    monkeypatch.setattr(report, "_write", lambda *everything: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         pipeline.run(config(source, False), folder)
     assert before <= files_of(folder)
