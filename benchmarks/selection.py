@@ -115,7 +115,7 @@ def measure(name, shrink):
         trace = make_trace(FIELDS[name], IMAGENET // shrink)
 
         def work():
-            return scores.SCORES[name](trace)
+            return scores.SCORES[name].function(trace)
 
     seconds, _ = seconds_of(work, calls=1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -252,7 +252,7 @@ def _pick(
         positions = {
             seed: subset_of(subsets, name, row, start) for row, seed in enumerate(seeds)
         }
-        found = evidence.cost(method.needs) + picked + spent
+        found = evidence.cost(method.requirements) + picked + spent
         picks.append(Pick(name, start, positions, found))
     if context.labels(regime).plain:
         whole = np.arange(len(context.pool), dtype=np.int32)

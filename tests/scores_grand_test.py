@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ddjax.scores.grand import grand
 
 from ddjax.errors import InputError
 from ddjax.models import network
-from ddjax.scores.grand import grand
 
 CONVNET = network("convnet_d1", 3, (8, 8, 1), width=3)
 SOFTMAX = {"w": np.zeros((4, 3), np.float32), "b": np.zeros(3, np.float32)}

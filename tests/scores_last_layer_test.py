@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ddjax.scores.last_layer import LastLayer, softmax_errors
 
 from ddjax.errors import InputError
-from ddjax.scores.last_layer import LastLayer, softmax_errors
 
 
 def draw(seed, examples=9, classes=3, features=4):

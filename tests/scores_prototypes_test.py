@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 import pytest
+from ddjax.scores.prototypes import prototypes
 from threadpoolctl import threadpool_limits
 
 from ddjax.errors import InputError
-from ddjax.scores.prototypes import prototypes
 
 
 def clustered(seed, size=60, clusters=3, spread=0.1):

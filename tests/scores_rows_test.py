@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from ddjax.scores.rows import finite_rows, unit_rows
 
 from ddjax.errors import InputError
-from ddjax.scores.rows import finite_rows, unit_rows
 
 
 def test_unit_rows_hand_worked():

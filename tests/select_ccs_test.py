@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from ddjax.select.ccs import ccs
 from jax.random import key
 
 from ddjax.errors import InputError
-from ddjax.select.ccs import ccs
 
 SIZES = (14, 6, 10)
 

@@ -5,10 +5,10 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from ddjax.scores.rows import unit_rows
 
 from ddjax import scores, select
 from ddjax.errors import InputError
-from ddjax.scores.rows import unit_rows
 from ddjax.select import METHODS, NEEDS, SCORES, Inputs
 from ddjax.settings import Imported, Select
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from ddjax.select.stratified import stratified
 from jax.random import key
 
 from ddjax.errors import InputError
-from ddjax.select.stratified import stratified
 
 SIZES = (14, 6, 10)
 

@@ -4,12 +4,12 @@ import dataclasses
 import inspect
 
 import pytest
-
-from ddjax import models, settings
-from ddjax.errors import InputError
 from ddjax.scores.aum import MARGINS
 from ddjax.scores.cad import QUANTITIES
 from ddjax.scores.forgetting import NEVER_LEARNED
+
+from ddjax import models, settings
+from ddjax.errors import InputError
 from ddjax.settings import select
 
 

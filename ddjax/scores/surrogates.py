@@ -9,7 +9,7 @@ chosen.
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.scores.rows import finite_rows, unit_rows
+from ddjax.scores.features import finite_rows, unit_rows
 
 _BLOCK = 2**22  # distances held at once: 32 MiB
 

@@ -1,15 +1,19 @@
-"""Beta sampling: a random sample whose difficulty moves with the budget.
+"""Beta sampling.
 
 Shape letters: N examples.
 """
 
+import dataclasses
 import math
 
 import numpy as np
 
+from ddjax.declare import setting
 from ddjax.errors import InputError
-from ddjax.select.budget import collect, groups, values_for
-from ddjax.select.draws import bits
+from ddjax.scores.fluctuation import DUAL_STOP
+from ddjax.scores.score import mean_over_runs
+from ddjax.select.budget import bits, collect, groups, values_for
+from ddjax.select.selection import Selection
 
 _ANCHORS = 10  # examples with the highest scores, which place the density
 _SUM = 16.0  # a + b
@@ -17,7 +21,9 @@ _LARGEST = 1 - 2.0**-24  # the largest float32 below 1
 
 
 def beta(key, scores, mean_prob, labels, per_class: int, c: float = 4.0) -> np.ndarray:
-    """A sample without replacement, in proportion to Beta density times score.
+    """Beta sampling: a random sample whose difficulty moves with the budget.
+
+    A sample without replacement, in proportion to Beta density times score.
 
     The density is that of Beta(a, b) at an example's `mean_prob`, with
     b = 15 (1 - anchor) (1 - r^c) and a = 16 - b. r = 1 - per_class * C / N is the
@@ -91,3 +97,24 @@ def _log_weights(scores_N, prob_N, a, b):
 
     prob_N = np.minimum(prob_N, _LARGEST)
     return xlogy(a - 1, prob_N) + xlog1py(b - 1, -prob_N) + xlogy(1.0, scores_N)
+
+
+@dataclasses.dataclass(frozen=True)
+class BetaOptions:
+    """Options of `beta`."""
+
+    c: float = setting(4.0, "How fast it turns to easy examples.", "(0, 1000]")
+
+
+def _dual_beta(inputs, per_class, values):
+    def easiness(trace):  # over the snapshots that the score is from
+        return trace.mean("true_prob", 0, min(DUAL_STOP, trace.num_snapshots))
+
+    probs = mean_over_runs(easiness, inputs.require("traces"))
+    key, c = inputs.key_of("beta"), inputs.options_of(BetaOptions).c
+    return beta(key, values, probs, inputs.labels, per_class, c)
+
+
+DUAL_BETA = Selection(
+    function=beta, choose=_dual_beta, score="dual", options=BetaOptions
+)

@@ -1,14 +1,16 @@
-"""What a selection may spend in each class, and the checks of what it is given.
+"""What a selection may take of each class, its random numbers, checks of its input.
 
 Shape letters: N examples, D features.
 """
 
+import functools
 import numbers
 
+import jax
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.scores.rows import finite_rows
+from ddjax.scores.features import finite_rows
 
 
 def groups(labels, per_class: int, balanced: bool = True) -> list:
@@ -87,3 +89,13 @@ def values_for(labels, values, name: str) -> np.ndarray:
 def features_for(labels, features) -> np.ndarray:
     """One finite feature vector per example, [N, D]; an InputError if not."""
     return finite_rows("features", features, len(labels))
+
+
+def bits(key: jax.Array, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns uniform uint32 numbers of a shape on the host; consumes the key."""
+    return np.asarray(_bits(key, shape))
+
+
+@functools.partial(jax.jit, static_argnums=1)  # one program, not one an operation
+def _bits(key, shape):
+    return jax.random.bits(key, shape)

@@ -1,4 +1,4 @@
-"""BWS: the window of difficulty from which ridge regression learns the most.
+"""BWS.
 
 Shape letters: N examples, D features, n examples of a window, C classes.
 """
@@ -10,6 +10,7 @@ import numpy as np
 from ddjax.errors import InputError
 from ddjax.select.budget import features_for
 from ddjax.select.ranking import best_window, window
+from ddjax.select.selection import Selection
 
 _STARTS = tuple(step / 20 for step in range(21))
 
@@ -22,7 +23,9 @@ def bws(
     starts=_STARTS,
     regularization: float = 1.0,
 ) -> np.ndarray:
-    """The window of difficulty with the highest `window_accuracies`.
+    """BWS: the window of difficulty from which ridge regression learns the most.
+
+    It has the highest of `window_accuracies`.
 
     Args: as `window_accuracies`.
 
@@ -111,3 +114,6 @@ def _ridge(x_nD, y_nC, regularization):
         return x_nD.T @ np.linalg.solve(kernel_nn, y_nC)
     moments_DD = x_nD.T @ x_nD + regularization * np.eye(dimension)
     return np.linalg.solve(moments_DD, x_nD.T @ y_nC)
+
+
+BWS = Selection(function=bws, score="el2n", requires=("features",))

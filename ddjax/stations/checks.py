@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from ddjax import catalogue, distill, keys, mesh, select
+from ddjax import catalogue, distill, keys, mesh, scores, select
 from ddjax.declare.walk import require
 from ddjax.errors import InputError, named
 from ddjax.labels import codecs
@@ -17,7 +17,13 @@ from ddjax.stations.bundle import section_of
 from ddjax.stations.context import Context
 from ddjax.stations.images import READ, start_of
 from ddjax.stations.imports import imported_features, read_imported
-from ddjax.stations.needs import asked_teachers, needs_of, scoring_regimes
+from ddjax.stations.needs import (
+    asked_teachers,
+    method_of,
+    needs_of,
+    scoring_regimes,
+    snapshots_needed,
+)
 from ddjax.stations.teacher import check_teacher
 from ddjax.stations.trace import snapshot_steps
 
@@ -222,22 +228,12 @@ def _check_selections(
                 context.steps(ipc),
                 context.settings.student.batch_size,
                 len(context.pool),
-                select.snapshots_needed(settings),
+                snapshots_needed(context),
             )
-    kept = smallest - int(settings.drop_hardest * smallest)
-    if "d2" in settings.methods:
-        if settings.neighbors >= kept:
-            raise InputError(
-                f"select.neighbors: found {settings.neighbors}, allowed is less than "
-                f"the {kept} images that the smallest class keeps after "
-                "select.drop_hardest"
-            )
-        if max(settings.ipcs) > kept:
-            raise InputError(
-                f"select.drop_hardest: found {settings.drop_hardest}, which leaves "
-                f"{kept} images of the smallest class to d2, allowed is what leaves "
-                f"the {max(settings.ipcs)} of select.ipcs"
-            )
+    for method in (method_of(context, name) for name in settings.methods):
+        if method.check:
+            options = scores.options_of(settings.options(), method.options)
+            method.check(options, settings.ipcs, smallest)
     if "features" in needs_of(context):
         network = context.student_network
         if settings.features == "teacher":

@@ -26,9 +26,9 @@ class Evidence:
     Attributes:
       context: the run.
       ipc: the budget.
-      found: a key of `select.NEEDS` -> the artifact that holds it.
-      made_from: a key of `select.NEEDS` -> the artifacts that had to be made for it,
-        each with the number of subsets that share it.
+      found: a key of `scores.REQUIREMENTS` -> the artifact that holds it.
+      made_from: a key of `scores.REQUIREMENTS` -> the artifacts that had to be made for
+        it, each with the number of subsets that share it.
     """
 
     context: Context
@@ -90,7 +90,7 @@ class Evidence:
                 for name in settings.select.methods
                 if name in settings.select.imported
             },
-            settings=settings.select,
+            options=settings.select.options(),
             **found,
         )
 

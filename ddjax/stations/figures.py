@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddjax import mesh, report, select
+from ddjax import mesh, report
 from ddjax.artifacts import Artifact
 from ddjax.report.statistics import RANDOM
+from ddjax.scores import SCORES
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
 from ddjax.stations.embeddings import REAL, embeddings_station
@@ -149,7 +150,7 @@ def _of_subsets(context, subsets, positions, sets, evidence, styles):
     scores = scores_of(subsets, 0)
     if "traces" in evidence.found and "el2n" not in scores:
         inputs = evidence.inputs(0)
-        scores = {"el2n": select.SCORES["el2n"].of(inputs)} | scores
+        scores = {"el2n": SCORES["el2n"].of(inputs)} | scores
     if "el2n" in scores:
         figure = partial(
             report.difficulty_figure, scores["el2n"], "EL2N", positions, styles

@@ -1,25 +1,27 @@
 """What the settings ask for: scoring runs, teachers, and what selections look at."""
 
-from ddjax import distill, select
+from ddjax import distill, scores, select
 from ddjax.settings import Distill
 from ddjax.stations.context import Context
 
 
-def method_of(context: Context, name: str) -> select.Method:
+def method_of(context: Context, name: str) -> select.Selection:
     """Returns a selection of the settings by its name."""
-    if name in context.settings.select.imported:
-        return select.imported(name, context.settings.select)
-    return select.METHODS[name]
+    entry = context.settings.select.imported.get(name)
+    if entry is None:
+        return select.METHODS[name]
+    largest = entry.keep == "highest"
+    return select.imported(name, subset=entry.subset != "", largest=largest)
 
 
 def needs_of(context: Context) -> set[str]:
     """Returns what any selection or image set of the settings needs.
 
     Returns:
-      Keys of `select.NEEDS`.
+      Keys of `scores.REQUIREMENTS`.
     """
     names, entries = context.settings.select.methods, context.settings.distill
-    needs = {need for name in names for need in method_of(context, name).needs}
+    needs = {need for name in names for need in method_of(context, name).requirements}
     return needs | {need for entry in entries.values() for need in needs_of_set(entry)}
 
 
@@ -29,10 +31,18 @@ def score_of_set(entry: Distill) -> str:
     return own and (entry.difficulty or own)
 
 
+def snapshots_needed(context: Context) -> int:
+    """Returns how many snapshots the scores in use require of a trace."""
+    settings = context.settings
+    used = [method_of(context, name).score for name in settings.select.methods]
+    used += map(score_of_set, settings.distill.values())
+    return scores.snapshots_needed(filter(None, used), settings.select.options())
+
+
 def needs_of_set(entry: Distill) -> tuple[str, ...]:
-    """Returns the keys of `select.NEEDS` that an image set's method needs."""
+    """Returns the keys of `scores.REQUIREMENTS` that an image set's method needs."""
     score = score_of_set(entry)
-    return select.SCORES[score].needs if score else ()
+    return scores.SCORES[score].requires if score else ()
 
 
 def teachers_of_set(entry: Distill) -> tuple[str, ...]:

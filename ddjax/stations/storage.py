@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from ddjax.labels import codecs
-from ddjax.select import snapshots_needed
 from ddjax.stations import programs, sweeps
 from ddjax.stations.context import Context
 from ddjax.stations.memory import state_bytes, variable_bytes
@@ -21,6 +20,7 @@ from ddjax.stations.needs import (
     method_of,
     needs_of,
     scoring_regimes,
+    snapshots_needed,
 )
 from ddjax.stations.trace import observe, run_seeds, snapshot_steps
 from ddjax.train import programs as train_programs
@@ -95,7 +95,7 @@ def labels_stored(context: Context, regime: str, ipc: int) -> int:
     sets = len(settings.select.methods) + len(settings.distill) + bool(settings.images)
     stores = sets * len(settings.protocol.seeds)
     # Windows that a search tries, beside the one that it chooses.
-    stores += sweeps.searched(context) * (len(settings.select.window_starts) - 1)
+    stores += sum(sweeps.tried(context)) - sweeps.searched(context)
     return stores * (labels.pool(ipc) or context.passes(ipc, images)) * images
 
 
@@ -128,7 +128,7 @@ def _records(context: Context, regime: str, ipc: int) -> int:
         context.steps(ipc),
         settings.student.batch_size,
         count,
-        snapshots_needed(settings.select),
+        snapshots_needed(context),
     )
     each = sum(size for _, size in _fields(context, regime))
     return len(run_seeds(context)) * len(stops) * count * each
@@ -211,8 +211,8 @@ def _subsets(context: Context, ipc: int) -> Stored:
     settings, count = context.settings, len(context.pool)
     seeds, images = len(settings.protocol.seeds), ipc * context.source.num_classes
     methods = [method_of(context, name) for name in settings.select.methods]
-    tried = len(settings.select.window_starts)
-    subsets = sum(tried if method.searches else 1 for method in methods)
+    options = settings.select.options()
+    subsets = sum(len(method.tried(options)) or 1 for method in methods)
     scores = len({method.score for method in methods if method.score})
     size = 4 * (seeds * (subsets * images + scores * count) + count)
     holds = f"subsets {subsets} x [{seeds},{images}]"

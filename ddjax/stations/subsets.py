@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddjax import select
+from ddjax import scores, select
 from ddjax.artifacts import Artifact, Cost, Draft
 from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence
@@ -58,7 +58,7 @@ def subsets_station(context: Context, evidence: Evidence) -> Artifact:
                     seconds[name] = seconds.get(name, 0.0) + spent / len(seeds)
                     bar.update(1)
                 for name in dict.fromkeys(m.score for m in methods.values() if m.score):
-                    values = select.SCORES[name].of(inputs)
+                    values = scores.SCORES[name].of(inputs)
                     chosen.setdefault(_SCORE + name, []).append(values)
         arrays = {name: np.stack(rows) for name, rows in chosen.items()}
         arrays["ids"] = context.pool.ids
@@ -71,8 +71,7 @@ def subsets_station(context: Context, evidence: Evidence) -> Artifact:
 def _choose(name, method, inputs, ipc):
     """Yields (array's name, ids) of one method and seed."""
     if method.searches:
-        starts = inputs.settings.window_starts
-        for start, ids in method.candidates(inputs, ipc, starts).items():
+        for start, ids in method.candidates(inputs, ipc).items():
             yield _CANDIDATE.format(method=name, start=start), ids
     else:
         yield name, method.select(inputs, ipc)
@@ -112,7 +111,7 @@ def search_windows(
       subset's search cost)
     """
     protocol = context.settings.protocol
-    starts = context.settings.select.window_starts
+    starts = method_of(context, method).tried(context.settings.select.options())
     seeds = protocol.seeds[: protocol.search_seeds]
     members = [
         Member(

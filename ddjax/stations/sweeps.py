@@ -108,6 +108,14 @@ def searched(context: Context) -> int:
     return sum(m.searches for m in methods) * settings.protocol.search_seeds
 
 
+def tried(context: Context) -> list[int]:
+    """Students that each search for a window trains."""
+    settings = context.settings
+    methods = [method_of(context, name) for name in settings.select.methods]
+    starts = (len(method.tried(settings.select.options())) for method in methods)
+    return [count * settings.protocol.search_seeds for count in starts if count]
+
+
 def _teacher(context: Context, name: str) -> Sweep:
     settings, count = context.teacher_settings(name), len(context.pool)
     steps = math.ceil(settings.epochs * count / settings.batch_size)
@@ -142,11 +150,11 @@ def _scoring(context: Context, regime: str, ipc: int) -> Sweep:
 
 def students(context: Context, regime: str, ipc: int) -> Sweep:
     settings, seeds = context.settings, len(context.settings.protocol.seeds)
-    tries = 0 if context.transfer else len(settings.select.window_starts)
+    searches = [] if context.transfer else tried(context)
     own = compared(context, regime) - len(settings.distill) * seeds
-    calls = [tuned(context, regime), own]  # and an image set's, and a search's
+    # and an image set's, and a search's
+    calls = [tuned(context, regime), own, *searches]
     calls += [seeds] * len(settings.distill)
-    calls += [tries * settings.protocol.search_seeds] * bool(searched(context))
     members = max(_widest(settings, count) for count in calls)
     images, count = ipc * context.source.num_classes, len(context.pool)
     held = min(count, members * images) if settings.data.stream else count
@@ -157,11 +165,7 @@ def students(context: Context, regime: str, ipc: int) -> Sweep:
         f"students, {who}, {regime}, IPC {ipc}",
         programs.student_program(context, regime),
         settings.sweep.driver,
-        trainings=(
-            tuned(context, regime)
-            + compared(context, regime)
-            + tries * searched(context)
-        ),
+        trainings=(tuned(context, regime) + compared(context, regime) + sum(searches)),
         members=members,
         steps=context.steps(ipc),
         images=images,

@@ -6,13 +6,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from ddjax import keys, mesh, scores, select
+from ddjax import keys, mesh, scores
 from ddjax.artifacts import Artifact, Draft
 from ddjax.errors import InputError
 from ddjax.losses.softmax import log_softmax
 from ddjax.scores import step_kl
 from ddjax.scores.trace import label_distance
 from ddjax.stations.context import Context
+from ddjax.stations.needs import snapshots_needed
 from ddjax.stations.students import Students
 from ddjax.stations.watching import watching
 from ddjax.train import checkpoint, student
@@ -48,7 +49,7 @@ def snapshot_steps(steps: int, batch_size: int, examples: int, least: int):
     if steps < least:
         raise InputError(
             f"student.epochs: {steps} steps are too few for the {least} snapshots "
-            "that select.cad_span and select.cad_windows need"
+            "that the scores of select.methods require"
         )
     return tuple(int(mark) for mark in np.minimum(np.ceil(marks), steps))
 
@@ -90,7 +91,7 @@ def trace_station(
     steps = context.steps(ipc)
     seeds = run_seeds(context)
     batch_size = context.settings.student.batch_size
-    least = select.snapshots_needed(context.settings.select)
+    least = snapshots_needed(context)
     stops = snapshot_steps(steps, batch_size, len(context.pool), least)
     settings = students.recipe(regime) | {
         "steps": steps,

@@ -12,10 +12,14 @@ import math
 import numpy as np
 
 from ddjax import distill
-from ddjax.select import snapshots_needed
 from ddjax.stations import programs, storage, sweeps
 from ddjax.stations.context import Context
-from ddjax.stations.needs import needs_of, scoring_regimes, teachers_of_set
+from ddjax.stations.needs import (
+    needs_of,
+    scoring_regimes,
+    snapshots_needed,
+    teachers_of_set,
+)
 from ddjax.stations.trace import run_seeds, snapshot_steps
 from ddjax.train import programs as train_programs
 
@@ -76,7 +80,7 @@ def students(context: Context, regime: str, ipc: int) -> Row:
     seen = len(context.validation) + len(context.test)
     row = _trainings(context, regime, ipc, count, seen)
     if not context.transfer:
-        tried = sweeps.searched(context) * len(settings.select.window_starts)
+        tried = sum(sweeps.tried(context))
         row = _sum(row, _trainings(context, regime, ipc, tried, _choosing(context)))
     who = context.transfer or settings.student.network.name
     return dataclasses.replace(row, station=f"students, {who}, {regime}, IPC {ipc}")
@@ -108,7 +112,7 @@ def scoring(context: Context, ipc: int) -> list[Row]:
             context.steps(ipc),
             context.settings.student.batch_size,
             count,
-            snapshots_needed(settings),
+            snapshots_needed(context),
         )
         row = _trainings(context, regime, ipc, runs, len(stops) * count)
         station = f"scoring runs, {regime}, IPC {ipc}"
