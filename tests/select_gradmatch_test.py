@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from ddjax.scores.last_layer import LastLayer
 from scipy.optimize import nnls
 
 from ddjax.errors import InputError
+from ddjax.scores.gradients import LastLayer
 from ddjax.select.gradmatch import gradmatch
 
 

@@ -148,7 +148,9 @@ def test_subsets_name_the_stable_ids(context, subsets):
 
 def test_subsets_change_with_what_they_hang_on(opened, context, evidence, subsets):
     assert subsets_station(context, evidence).reused
-    other = dataclasses.replace(evidence, context=opened(select__cad_keep="lowest"))
+    other = dataclasses.replace(
+        evidence, context=opened(select__cad_prune__keep="lowest")
+    )
     assert not subsets_station(other.context, other).reused
 
 

@@ -79,6 +79,7 @@ __all__ = [
     "least_confidence",
     "margin",
     "mean_over_runs",
+    "options_of",
     "prototypes",
     "snapshot",
     "snapshots_needed",
