@@ -81,7 +81,7 @@ def test_mean_over_runs_keeps_infinity():
     "score, message",
     [
         (lambda t: t.mean("step_kl", 4, 4), r"trace.step_kl: snapshots 4..3 were"),
-        (lambda t: t.at("step_kl", 9), "snapshot 9 was asked for.* 0..8"),
+        (lambda t: t.at("step_kl", 9), "snapshot 9 was requested.* 0..8"),
         (lambda t: mean_over_runs(tdds, []), "traces: none"),
         (
             lambda t: mean_over_runs(tdds, [t, Trace(step_kl=uniform(9, 0, 3))]),

@@ -35,16 +35,7 @@ def el2n_sl(trace: Trace, start: int = 0, stop: int | None = None) -> np.ndarray
     q is the teacher's fixed label of the image; the trace should come from a run that
     was trained on these labels.
 
-    Args:
-      trace: a trace with `el2n_sl`, S snapshots of N examples.
-      start: first snapshot, 0 <= start < stop.
-      stop: one past the last snapshot, at most S; None means S.
-
-    Returns:
-      [N] float32 in [0, sqrt(2)].
-
-    Raises:
-      InputError: `el2n_sl` was not recorded, or the snapshots are not in the trace.
+    Arguments, result and errors are those of `el2n`, with the trace's field `el2n_sl`.
 
     Source: "Hard Truths", arXiv 2604.18811, Def. 1. Which temperature its q has is not
     known; what is recorded here is at temperature 1, as p is.

@@ -80,8 +80,8 @@ def prototypes(key, features, clusters: int) -> np.ndarray:
         is not in 1..N.
 
     Source: "Beyond neural scaling laws", arXiv 2206.14486, as rgeirhos/
-    dataset-pruning-metrics (README) tells its scores: reversed cosine similarities to
-    the prototypes. That lengths are 1 before clustering is our reading: it makes
+    dataset-pruning-metrics (README) describes its scores: reversed cosine similarities
+    to the prototypes. That lengths are 1 before clustering is our reading: it makes
     k-means agree with the cosine.
     """
     features_ND = finite_rows("features", features)

@@ -107,7 +107,7 @@ def dyn_unc(trace: Trace, window: int = 10) -> np.ndarray:
     """Dyn-Unc, the mean deviation in a run's windows; higher is more uncertain.
 
     With J = window, all windows k .. k+J-1 for k = 0 .. S-J-1 count: as in the source,
-    not the one that ends at the last snapshot. `cad` looks at the last ones only.
+    not the one that ends at the last snapshot. `cad` reads the last ones only.
 
     Args:
       trace: a trace with `true_prob`, S snapshots of N examples.

@@ -39,7 +39,7 @@ def grand(
       variables: pytree of float arrays, all of which count. Pass what is trained and
         let `apply_loss` close over the rest, such as batch statistics.
       images: [N, ...] of any dtype, on the host or on a device, or a stream of images
-        that are read block by block; `apply_loss` sees [...] of that dtype.
+        that are read block by block; `apply_loss` gets [...] of that dtype.
       labels: [N] int, 0 or more.
       batch_size: B, examples that are differentiated at once, at least 1.
 
@@ -56,7 +56,7 @@ def grand(
 
     Source: Paul et al., "Deep Learning on a Data Diet", and mansheej/data_diet, whose
     Jacobian of a whole batch and whose need of a batch size that divides N are not
-    kept. DeepCore's GraNd is another score: it looks at the last layer only.
+    kept. DeepCore's GraNd is another score: it is of the last layer only.
     """
     # Device arrays stay where they are, and a stream in its files.
     images = images if hasattr(images, "shape") else np.asarray(images)

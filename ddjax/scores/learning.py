@@ -26,7 +26,7 @@ def forgetting(trace: Trace, never_learned: str = "max") -> np.ndarray:
         that are never forgotten, as DeepCore and CCS do.
 
     Returns:
-      [N] float32, counts in 0..S, or infinity where asked for.
+      [N] float32, counts in 0..S, or infinity, see `never_learned`.
 
     Raises:
       InputError: if `correct` was not recorded or `never_learned` is unknown.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # What costs something to have; a score or selection names those that it requires.
 REQUIREMENTS = ("traces", "soft_traces", "features", "gradients", "grand")
-SNAPSHOTS = 9  # of a trace, for scores that ask for no other number
+SNAPSHOTS = 9  # of a trace, for scores that declare no other number
 
 _Options = TypeVar("_Options")
 
@@ -59,7 +59,7 @@ class Inputs:
         """Returns one of `REQUIREMENTS`; an InputError if it is not there."""
         found = getattr(self, name)
         if found is None or (isinstance(found, tuple) and not found):
-            raise InputError(f"inputs.{name}: missing, but the selection requires it")
+            raise InputError(f"inputs.{name}: missing, but the method requires it")
         return found
 
     def options_of(self, kind: type[_Options]) -> _Options:

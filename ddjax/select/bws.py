@@ -27,20 +27,14 @@ def bws(
 
     It has the highest of `window_accuracies`.
 
-    Args: as `window_accuracies`.
+    Arguments, errors and Source: as `window_accuracies`.
 
     Returns:
       Sorted int32 example ids, `per_class` of every class, as `ranking.window` gives
       them for the best start; of equally good ones, the easiest.
-
-    Raises:
-      InputError: as `window_accuracies`.
-
-    Source: as `window_accuracies`.
     """
-    accuracies = window_accuracies(
-        scores, features, labels, per_class, starts, regularization
-    )
+    given = scores, features, labels, per_class, starts, regularization
+    accuracies = window_accuracies(*given)
     start = best_window(accuracies, accuracies)
     return window(scores, labels, per_class, start)
 
@@ -58,7 +52,7 @@ def window_accuracies(
     Kernel ridge regression with the linear kernel from the window's features to its
     one-hot labels, the predicted class being the largest output. A constant feature of
     1 is added; it is regularised like the others, and features are not scaled. Only the
-    training set is looked at. Memory is 8 N (D + 1) bytes, and 8 min(n, D + 1)^2 for
+    training set is read. Memory is 8 N (D + 1) bytes, and 8 min(n, D + 1)^2 for
     the equations.
 
     Args:

@@ -43,7 +43,7 @@ def facility_location(
       labels: [N] int, classes 0..C-1.
       per_class: budget of a class.
       weights: [N] float, finite and >= 0, how much each example counts; None is 1.
-      key: typed PRNG key, consumed; None, the default, looks at every example.
+      key: typed PRNG key, consumed; None, the default, considers every example.
       epsilon: in (0, 1), what stochastic greedy may lose; read only with a key.
 
     Returns:
@@ -93,7 +93,7 @@ def facility_location(
 
 
 def _draws(key, pools, epsilon):
-    """For each class random numbers [k, s]: for each choice, where to look."""
+    """For each class random numbers [k, s]: for each choice, its candidates."""
     shapes = [
         (count, math.ceil(len(ids) / count * math.log(1 / epsilon)))
         for ids, count in pools
