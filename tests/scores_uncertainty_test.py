@@ -52,5 +52,5 @@ def test_fields_that_were_not_recorded_are_refused():
 
 def test_snapshot_that_is_not_there_is_refused():
     for at in (5, -6):
-        with pytest.raises(InputError, match=f"snapshot {at} was requested .* 0..4"):
+        with pytest.raises(InputError, match=f"snapshot {at} was requested.* 0..4"):
             entropy(Trace(entropy=uniform(5)), at=at)

@@ -72,12 +72,7 @@ class Inputs:
 
 
 def options_of(options: Iterable[Any], kind: type[_Options]) -> _Options:
-    """Returns the options of a class among others, or its defaults.
-
-    Args:
-      options: of scores and selections, of any classes.
-      kind: a frozen dataclass whose fields have defaults.
-    """
+    """Returns the options of a class among those of others, or its defaults."""
     return next((each for each in options if isinstance(each, kind)), kind())
 
 

@@ -28,15 +28,10 @@ def entropy(trace: Trace, at: int = -1) -> np.ndarray:
 def least_confidence(trace: Trace, at: int = -1) -> np.ndarray:
     """One minus the largest probability at a snapshot; higher is more uncertain.
 
-    Args:
-      trace: a trace with `least_confidence`, S snapshots of N examples.
-      at: the snapshot, -S .. S-1; -1, the default, is the last.
+    Arguments and errors as of `entropy`, with the trace's field `least_confidence`.
 
     Returns:
       [N] float32 in [0, 1).
-
-    Raises:
-      InputError: `least_confidence` was not recorded, or the snapshot is not there.
 
     Source: PatrickZH/DeepCore (uncertainty.py), which takes the largest logit where
     this takes the probability: logits of two examples have no common scale.
@@ -49,16 +44,11 @@ def margin(trace: Trace, at: int = -1) -> np.ndarray:
 
     The label plays no part, unlike in `aum` and in the trace's field `margin`.
 
-    Args:
-      trace: a trace with `least_confidence` and `second_prob`, S snapshots of N
-        examples.
-      at: the snapshot, -S .. S-1; -1, the default, is the last.
+    Arguments and errors as of `entropy`, with the trace's fields `least_confidence` and
+    `second_prob`.
 
     Returns:
       [N] float32 in [0, 1], 1 - (p1 - p2) for the two largest probabilities.
-
-    Raises:
-      InputError: a field was not recorded, or the snapshot is not there.
 
     Source: PatrickZH/DeepCore (uncertainty.py), whose score p1 - p2 is turned here.
     """

@@ -61,18 +61,8 @@ def beta(key, scores, mean_prob, labels, per_class: int, c: float = 4.0) -> np.n
     the first 30, those of the score, which is the reading here.
     """
     pools = groups(labels, per_class)
-    scores_N = values_for(labels, scores, "scores")
-    if scores_N.min() < 0 or np.isinf(scores_N).any():
-        raise InputError(
-            f"scores: from {scores_N.min()} to {scores_N.max()}, expected finite "
-            "numbers of at least 0, because they are weights"
-        )
-    prob_N = values_for(labels, mean_prob, "mean_prob")
-    if prob_N.min() < 0 or prob_N.max() > 1:
-        raise InputError(
-            f"mean_prob: from {prob_N.min()} to {prob_N.max()}, expected numbers from "
-            "0 to 1"
-        )
+    scores_N = values_for(labels, scores, "scores", "[0, inf)")  # they are weights
+    prob_N = values_for(labels, mean_prob, "mean_prob", "[0, 1]")
     if not 0 < c < math.inf:
         raise InputError(f"c: {c}, expected a finite number above 0")
 

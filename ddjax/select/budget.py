@@ -9,6 +9,7 @@ import numbers
 import jax
 import numpy as np
 
+from ddjax.declare.field import Interval
 from ddjax.errors import InputError
 from ddjax.scores.features import finite_rows
 
@@ -69,8 +70,18 @@ def collect(chosen: list) -> np.ndarray:
     return np.sort(np.concatenate(chosen)).astype(np.int32)
 
 
-def values_for(labels, values, name: str) -> np.ndarray:
-    """One float64 per example, [N]; an InputError naming `name` if not, or if NaN."""
+def values_for(labels, values, name: str, within: str = "") -> np.ndarray:
+    """One float64 per example, [N].
+
+    Args:
+      labels: [N] int.
+      values: [N] numbers.
+      name: what to call them in a message.
+      within: the interval that they are in, "[0, inf)"; "": infinities are allowed.
+
+    Raises:
+      InputError: another shape, a NaN, or a value beyond the interval.
+    """
     values_N = np.asarray(values, dtype=np.float64)
     if values_N.shape != np.shape(labels):
         raise InputError(
@@ -82,6 +93,11 @@ def values_for(labels, values, name: str) -> np.ndarray:
         raise InputError(
             f"{name}: {missing_N.sum()} of {values_N.size} are NaN, the first at "
             f"example {missing_N.argmax()}"
+        )
+    ends = values_N.min(), values_N.max()
+    if within and not all(end in Interval(within) for end in ends):
+        raise InputError(
+            f"{name}: from {ends[0]} to {ends[1]}, expected finite numbers in {within}"
         )
     return values_N
 

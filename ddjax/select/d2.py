@@ -75,13 +75,8 @@ def d2(
     negative scores, there for margins; a score of 0 sends nothing, there 1e-7.
     """
     pools = groups(labels, per_class)
-    scores_N = values_for(labels, scores, "scores")
+    scores_N = values_for(labels, scores, "scores", "(-inf, inf)")
     features_ND = features_for(labels, features)
-    if np.isinf(scores_N).any():
-        raise InputError(
-            f"scores: from {scores_N.min()} to {scores_N.max()}, expected finite "
-            "numbers"
-        )
     if not isinstance(neighbors, numbers.Integral) or neighbors < 1:
         raise InputError(f"neighbors: {neighbors}, expected an integer of at least 1")
     if not 0 <= gamma < np.inf:

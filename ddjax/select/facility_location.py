@@ -66,12 +66,7 @@ def facility_location(
     if weights is None:
         weights_N = np.ones(len(features_ND))
     else:
-        weights_N = values_for(labels, weights, "weights")
-        if weights_N.min() < 0 or np.isinf(weights_N).any():
-            raise InputError(
-                f"weights: from {weights_N.min()} to {weights_N.max()}, expected "
-                "finite numbers of at least 0"
-            )
+        weights_N = values_for(labels, weights, "weights", "[0, inf)")
         # Only ratios matter; in [0, 1] they are safe in float32.
         weights_N = weights_N / (weights_N.max() or 1.0)
     if not 0 < epsilon < 1:

@@ -56,10 +56,10 @@ class Selection:
         return tuple(dict.fromkeys((*by_score, *self.requires)))
 
     def tried(self, options: Iterable[Any] = ()) -> tuple[float, ...]:
-        """Returns the starts that a search tries; () of what does not search.
+        """Returns the starts that a search tries, () of what does not search.
 
         Args:
-          options: of scores and selections, as of `scores.Inputs`.
+          options: as of `scores.Inputs`.
         """
         if not self.starts:
             return ()
@@ -68,12 +68,8 @@ class Selection:
     def select(self, inputs: Inputs, per_class: int) -> np.ndarray:
         """Returns the sorted int32 ids of a selection that does not search.
 
-        Args:
-          inputs: what it is computed from.
-          per_class: budget of a class.
-
         Raises:
-          InputError: a requirement is missing, or see the selection.
+          InputError: a requirement is missing, or see `function`.
         """
         return self._choose(inputs, per_class, self._values(inputs))
 
