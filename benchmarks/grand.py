@@ -62,7 +62,7 @@ def compare(case, batch, rounds):
     """Returns milliseconds an example of both sides and their ratio."""
     import jax
 
-    from ddjax.scores.grand import grand
+    from ddjax.scores import grand
 
     own_loss, mean_loss, params = setting(case)
     images, labels = make_data(case, PASSES * batch)
@@ -104,7 +104,7 @@ def resident(peak=False):
 
 def measure_memory(case, batch, count):
     """Returns the growth of the peak during one call."""
-    from ddjax.scores.grand import grand
+    from ddjax.scores import grand
 
     own_loss, _, params = setting(case)
     images, labels = make_data(case, count)

@@ -189,7 +189,7 @@ def score(name, images=IMAGES):
         for field in selection.FIELDS[name]
     }
     trace = scores.Trace(**fields)
-    return lambda: scores.SCORES[name](trace), None
+    return lambda: scores.SCORES[name].function(trace), None
 
 
 def select(name, images=IMAGES, ipc=IPC, classes=CLASSES):
@@ -276,7 +276,7 @@ def works(scratch):
         "students": axes(students, members=1, images=1000, ipc=5, classes=5),
         "snapshot": axes(snapshot, members=1, images=1000, classes=5),
     }
-    for name in scores.SCORES:
+    for name in selection.FIELDS:
         found[name] = axes(functools.partial(score, name), images=20_000)
     for name in selection.selections(100, DIMS, 10, 1):
         first = {"images": 1000, "ipc": 5, "classes": 5}

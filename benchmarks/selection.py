@@ -115,7 +115,7 @@ def measure(name, shrink):
         trace = make_trace(FIELDS[name], IMAGENET // shrink)
 
         def work():
-            return scores.SCORES[name](trace)
+            return scores.SCORES[name].function(trace)
 
     seconds, _ = seconds_of(work, calls=1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -137,7 +137,9 @@ def table(title, columns, rows):
 
 
 def part_scores(shrink):
-    assert FIELDS.keys() == scores.SCORES.keys(), "FIELDS: not those of SCORES"
+    traced = {score.function for score in scores.SCORES.values() if not score.of_inputs}
+    found = {scores.SCORES[name].function for name in FIELDS}
+    assert found == traced, "FIELDS: not those of SCORES"
     table(
         f"{SNAPSHOTS} snapshots of {IMAGENET // shrink:,} examples",
         ["score", "seconds", "peak GiB"],

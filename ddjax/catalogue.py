@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Collection
-from types import ModuleType
 from typing import Any
 
 from ddjax import config_files, data, distill, losses, models, select
@@ -31,22 +30,10 @@ def selections() -> dict[str, str]:
 
 
 def _selection(name: str) -> str:
-    own = getattr(select, name, None)
-    if callable(own):
-        return module_line(own)
-    ends = {"easy": "the lowest of ", "hard": "the highest of "}
-    end = ends.get(name.rpartition("_")[2], "by ")
-    return f"{end}{_score(select.METHODS[name].score)}"
-
-
-def _score(name: str) -> str:
-    """Returns a line on a score, of the family whose name it begins with."""
-    family = max(filter(name.startswith, _own(scores_package)), key=len)
-    return module_line(getattr(scores_package, family))
-
-
-def _own(package: ModuleType) -> list[str]:
-    return [name for name in package.__all__ if callable(getattr(package, name))]
+    declared = select.METHODS[name]
+    line = declared.summary or first_line(declared.function)
+    by_score = declared.score and not declared.summary
+    return f"{line} By {declared.score}." if by_score else line
 
 
 def methods() -> dict[str, str]:
@@ -95,7 +82,7 @@ def label_codecs() -> dict[str, str]:
 
 def scores() -> dict[str, str]:
     """Returns the names of `distill.NAME.difficulty`."""
-    return {name: _score(name) for name in select.SCORES}
+    return {name: score.summary for name, score in scores_package.SCORES.items()}
 
 
 KINDS: dict[str, Callable[[], dict[str, str]]] = {
@@ -121,7 +108,7 @@ def check_names(settings: Settings) -> None:
         "selections": (*select.METHODS, *settings.select.imported),
         "methods": distill.METHODS,
         "networks": models.MODELS,
-        "scores": select.SCORES,
+        "scores": scores_package.SCORES,
         "regimes": settings.labels,
     }
     walk.check_names(settings, known)

@@ -177,7 +177,7 @@ def imagenet(image_size: int = 224) -> ConfigDict:
     config.student.learning_rates = (1e-3,)
     config.student.scale_by_t2 = False
     config.select.ipcs = (10, 50, 100)
-    config.select.cad_span, config.select.cad_windows = 6, 2
+    config.select.cad.span, config.select.cad.windows = 6, 2
     return config
 
 

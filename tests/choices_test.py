@@ -146,7 +146,9 @@ def test_subsets_name_the_stable_ids(problem, subsets):
 
 def test_subsets_change_with_what_they_hang_on(run, opened, problem, inputs, subsets):
     assert runs.subsets_of(run, problem, IPC, inputs).reused
-    other = dataclasses.replace(inputs, problem=opened(select__cad_keep="lowest"))
+    other = dataclasses.replace(
+        inputs, problem=opened(select__cad_prune__keep="lowest")
+    )
     assert not runs.subsets_of(run, other.problem, IPC, other).reused
 
 

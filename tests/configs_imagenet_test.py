@@ -7,10 +7,10 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import pytest
+from ddjax.stations import estimate, memory, programs, storage, sweeps
 
 from ddjax.errors import InputError
 from ddjax.settings import from_config
-from ddjax.stations import estimate, memory, programs, storage, sweeps
 from ddjax.train import programs as train_programs
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs" / "imagenet"

@@ -163,17 +163,17 @@ def refuse(problem, message):
             "select.layer: found 'conv7', allowed is one of fc_1, fc_2",
         ),
         (
-            {"select__methods": ("random", "d2"), "select__neighbors": 40},
-            "select.neighbors: found 40, allowed is less than the",
+            {"select__methods": ("random", "d2"), "select__d2__neighbors": 40},
+            "select.d2.neighbors: found 40, allowed is less than the",
         ),
         (
             {
                 "select__methods": ("random", "d2"),
                 "select__ipcs": (3,),
-                "select__neighbors": 1,
-                "select__drop_hardest": 0.95,
+                "select__d2__neighbors": 1,
+                "select__d2__drop_hardest": 0.95,
             },
-            "select.drop_hardest: found 0.95, which leaves 2 images .* the 3 of",
+            "select.d2.drop_hardest: found 0.95, .* leaves the 3 images .* leaves 2",
         ),
         (
             {

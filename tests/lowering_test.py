@@ -6,10 +6,10 @@ import pathlib
 
 import jax
 import pytest
+from ddjax.stations import estimate, needs, programs
 
 from ddjax import distill, presets
 from ddjax.settings import from_config
-from ddjax.stations import estimate, needs, programs
 from ddjax.train import programs as train_programs
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs" / "methods"

@@ -191,7 +191,9 @@ def test_too_few_steps_for_the_trace_are_refused(refused):
     refused(methods, "--config.student.epochs=5", says=message)
 
 
-@pytest.mark.parametrize("option", ["cad_quantity", "cad_keep", "never_learned"])
+@pytest.mark.parametrize(
+    "option", ["cad.quantity", "cad_prune.keep", "forgetting.never_learned"]
+)
 def test_unknown_reading_is_refused_with_the_known_ones(refused, option):
     refused(f"--config.select.{option}=best", says="'best', allowed is one of")
 

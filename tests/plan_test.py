@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import runs
 import tiny
+from ddjax.stations import estimate, memory, programs, storage, sweeps
 
 from ddjax import artifacts, models, pipeline, settings
 from ddjax.data import facts
@@ -14,7 +15,6 @@ from ddjax.errors import InputError
 from ddjax.labels import Objective
 from ddjax.settings import Distill, from_config
 from ddjax.settings.recover import Recover
-from ddjax.stations import estimate, memory, programs, storage, sweeps
 from ddjax.train import programs as train_programs
 from ddjax.train import student
 

@@ -13,10 +13,10 @@ from ddjax.distill.likeness import TEMPERATURE, likeness
 from ddjax.distill.statistics import mixture
 from ddjax.losses.softmax import log_softmax
 from ddjax.scores import Trace, step_kl, tdds
-from ddjax.scores.prototypes import prototypes
+from ddjax.scores.features import prototypes
+from ddjax.scores.fluctuation import mean_deviation
 from ddjax.scores.surrogates import feature_distance, gradient_distance
 from ddjax.scores.trace import label_distance
-from ddjax.scores.windows import mean_deviation
 
 DISTANCES = (1.0, 1e-2, 1e-4, 1e-6)
 

@@ -1,10 +1,14 @@
-"""EL2N as a mean over a range of snapshots."""
+"""EL2N and EL2N-SL as means over a range of snapshots."""
 
 import numpy as np
 import pytest
 
 from ddjax.errors import InputError
-from ddjax.scores import Trace, el2n
+from ddjax.scores import (
+    Trace,
+    el2n,
+    el2n_sl,
+)
 
 
 def test_el2n_hand_worked():
@@ -34,6 +38,20 @@ def test_el2n_refuses_snapshots_outside_the_trace(start, stop):
         el2n(Trace(el2n=np.zeros((3, 2))), start, stop)
 
 
-def test_el2n_names_the_missing_field():
-    with pytest.raises(InputError, match=r"trace\.el2n: not recorded"):
-        el2n(Trace(margin=np.zeros((3, 2))))
+def uniform(snapshots, seed=0, examples=7):
+    values = np.random.default_rng(seed).uniform(size=(snapshots, examples))
+    return values.astype(np.float32)
+
+
+def test_el2n_sl_is_the_mean_of_its_field_not_of_el2n():
+    values = uniform(6)
+    trace = Trace(el2n_sl=values, el2n=1 - values)
+    expected = [sum(map(float, column[1:4])) / 3 for column in values.T]
+    np.testing.assert_allclose(el2n_sl(trace, 1, 4), expected, rtol=1e-6)
+    np.testing.assert_allclose(el2n_sl(trace) + el2n(trace), np.ones(7), rtol=1e-6)
+
+
+def test_a_missing_field_is_named():
+    for score, name in ((el2n, "el2n"), (el2n_sl, "el2n_sl")):
+        with pytest.raises(InputError, match=rf"trace\.{name}: not recorded"):
+            score(Trace(margin=np.zeros((3, 2))))

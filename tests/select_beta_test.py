@@ -129,11 +129,11 @@ def test_beta_of_the_whole_class_and_of_few_examples():
 @pytest.mark.parametrize(
     "changed, message",
     [
-        ({"scores": [0, 1, -2, 0]}, "scores: from -2.0 to 1.0, .* they are weights"),
+        ({"scores": [0, 1, -2, 0]}, "scores: from -2.0 to 1.0, expected finite"),
         ({"scores": [0, 1, np.inf, 0]}, "scores: from 0.0 to inf, expected finite"),
         ({"scores": [0, 1, np.nan, 0]}, "scores: 1 of 4 are NaN"),
         ({"scores": [0, 1, 2]}, r"scores: shape \(3,\), expected \(4,\)"),
-        ({"mean_prob": [0, 1, 1.5, 0]}, "mean_prob: from 0.0 to 1.5, .* from 0 to 1"),
+        ({"mean_prob": [0, 1, 1.5, 0]}, r"mean_prob: from 0.0 to 1.5, .* in \[0, 1\]"),
         ({"mean_prob": [0, 1, -0.5, 0]}, "mean_prob: from -0.5"),
         ({"mean_prob": [0, 1, np.nan, 0]}, "mean_prob: 1 of 4 are NaN"),
         ({"mean_prob": [0.5]}, r"mean_prob: shape \(1,\), expected \(4,\)"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ddjax.errors import InputError
-from ddjax.scores.last_layer import LastLayer
+from ddjax.scores.gradients import LastLayer
 from ddjax.select.craig import craig
 from ddjax.select.facility_location import greedy_cover
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ddjax.errors import InputError
-from ddjax.select.d2 import d2
+from ddjax.select import METHODS
+from ddjax.select.d2 import D2Options, d2
 
 
 def draw(seed, sizes=(14, 9, 20), integers=False):
@@ -180,3 +181,12 @@ def test_d2_refuses_bad_data():
     scores[3] = np.inf
     with pytest.raises(InputError, match="scores: from .* to inf, expected finite"):
         d2(scores, features, labels, 2)
+
+
+def test_options_that_do_not_fit_the_smallest_class_are_refused_before_any_compute():
+    check = METHODS["d2"].check
+    check(D2Options(neighbors=27), (2, 28), 40)  # 28 of 40 are kept
+    with pytest.raises(InputError, match="d2.neighbors: found 28, .* less than the 28"):
+        check(D2Options(neighbors=28), (2,), 40)
+    with pytest.raises(InputError, match="d2.drop_hardest: found 0.3, .* leaves 28"):
+        check(D2Options(), (2, 29), 40)

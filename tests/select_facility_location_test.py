@@ -266,7 +266,7 @@ def test_facility_location_of_no_weight_takes_the_lowest_ids():
 @pytest.mark.parametrize(
     "bad, message",
     [
-        (-0.5, "weights: from -0.5 to .* expected finite numbers of at least 0"),
+        (-0.5, r"weights: from -0.5 to .* finite numbers in \[0, inf\)"),
         (np.inf, "weights: from .* to inf"),
         (np.nan, "weights: 1 of 27 are NaN, the first at example 2"),
     ],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ddjax.errors import InputError
-from ddjax.scores.last_layer import LastLayer
+from ddjax.scores.gradients import LastLayer
 from ddjax.select.glister import glister
 
 SIZES, HELD_OUT_SIZES = (9, 6, 12), (5, 2, 4)

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import nnls
 
 from ddjax.errors import InputError
-from ddjax.scores.last_layer import LastLayer
+from ddjax.scores.gradients import LastLayer
 from ddjax.select.gradmatch import gradmatch
 
 

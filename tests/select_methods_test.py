@@ -8,11 +8,16 @@ import pytest
 
 from ddjax import scores, select
 from ddjax.errors import InputError
-from ddjax.scores.rows import unit_rows
-from ddjax.select import METHODS, NEEDS, SCORES, Inputs
-from ddjax.settings import Imported, Select
+from ddjax.scores import REQUIREMENTS, SCORES
+from ddjax.scores.features import unit_rows
+from ddjax.scores.fluctuation import CadOptions
+from ddjax.scores.learning import AumOptions, ForgettingOptions
+from ddjax.select import METHODS, Inputs
+from ddjax.select.beta import BetaOptions
+from ddjax.select.d2 import D2Options
+from ddjax.select.ranking import CadPruneOptions, WindowOptions
+from ddjax.select.strata import CcsOptions
 
-NAMES = sorted(METHODS)
 LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [20, 12, 16]))
 FEATURES = np.random.default_rng(1).normal(size=(48, 5)).astype(np.float32)
 HELD_OUT_LABELS = np.tile([0, 1, 2], 5)
@@ -35,7 +40,7 @@ def make_gradients(labels, seed):
     return scores.LastLayer.from_logits(logits, labels, features)
 
 
-def make_inputs(**settings):
+def make_inputs(*options):
     return Inputs(
         key=jax.random.key(0),
         labels=LABELS,
@@ -46,7 +51,7 @@ def make_inputs(**settings):
         held_out=make_gradients(HELD_OUT_LABELS, 5),
         held_out_labels=HELD_OUT_LABELS,
         grand=np.random.default_rng(6).uniform(size=48).astype(np.float32),
-        settings=Select(**settings),
+        options=options,
     )
 
 
@@ -54,40 +59,52 @@ def run(name, inputs, per_class=4):
     """The subsets of a method; one for each start of a search."""
     method = METHODS[name]
     if method.searches:
-        return list(method.candidates(inputs, per_class, [0.0, 0.5]).values())
+        return list(method.candidates(inputs, per_class).values())
     return [method.select(inputs, per_class)]
 
 
-def chosen(name, per_class=4, **settings):
-    return METHODS[name].select(make_inputs(**settings), per_class)
+def chosen(name, *options, per_class=4):
+    return METHODS[name].select(make_inputs(*options), per_class)
 
 
 def test_only_the_best_window_searches():
     assert [name for name in METHODS if METHODS[name].searches] == ["el2n_best_window"]
-    for name, method in METHODS.items():
-        assert (method.select is None) == method.searches, name
+    assert METHODS["el2n_best_window"].tried() == WindowOptions().starts
+    assert METHODS["random"].tried() == ()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_methods_choose_sorted_balanced_ids_and_leave_the_inputs_usable(name):
+def test_options_have_the_section_of_the_first_that_declares_them():
+    names = {name: kind for name, kind in select.options().items()}
+    assert names == {
+        "forgetting": ForgettingOptions,
+        "aum": AumOptions,
+        "cad": CadOptions,
+        "el2n_best_window": WindowOptions,
+        "dual_beta": BetaOptions,
+        "cad_prune": CadPruneOptions,
+        "ccs": CcsOptions,
+        "d2": D2Options,
+    }
+    declared = [each.options for each in (*SCORES.values(), *METHODS.values())]
+    assert set(names.values()) == set(declared) - {None}
+
+
+def test_methods_choose_sorted_balanced_ids_and_leave_the_inputs_usable():
     inputs = make_inputs()
-    first, second = run(name, inputs), run(name, inputs)
-    for ids, again in zip(first, second, strict=True):
-        np.testing.assert_array_equal(ids, again)
-        assert ids.dtype == np.int32 and (np.diff(ids) > 0).all()
-        np.testing.assert_array_equal(np.bincount(LABELS[ids]), [4, 4, 4])
+    for name in METHODS:
+        for ids, again in zip(run(name, inputs), run(name, inputs), strict=True):
+            np.testing.assert_array_equal(ids, again, name)
+            assert ids.dtype == np.int32 and (np.diff(ids) > 0).all(), name
+            np.testing.assert_array_equal(np.bincount(LABELS[ids]), [4, 4, 4], name)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_methods_need_exactly_what_they_say(name):
-    method = METHODS[name]
-    if method.score:
-        assert set(SCORES[method.score].needs) <= set(method.needs)
-    for need in NEEDS:
-        nothing = () if need.endswith("traces") else None
-        inputs = dataclasses.replace(make_inputs(), **{need: nothing})
-        if need in method.needs:
-            with pytest.raises(InputError, match=rf"inputs\.{need}: missing"):
+@pytest.mark.parametrize("requirement", REQUIREMENTS)
+def test_methods_read_exactly_what_they_require(requirement):
+    nothing = () if requirement.endswith("traces") else None
+    inputs = dataclasses.replace(make_inputs(), **{requirement: nothing})
+    for name, method in METHODS.items():
+        if requirement in method.requirements:
+            with pytest.raises(InputError, match=rf"inputs\.{requirement}: missing"):
                 run(name, inputs, 2)
         else:
             run(name, inputs, 2)
@@ -187,54 +204,54 @@ def test_windows_are_those_of_the_sources_where_the_trace_is_long_enough():
         np.testing.assert_array_equal(SCORES[name].of(inputs), expected, err_msg=name)
 
 
-def test_cad_methods_follow_the_settings():
-    trace = make_trace()
-    settings = {"cad_span": 3, "cad_windows": 4, "cad_quantity": "el2n"}
-    cad = scores.cad(trace, 3, 4, "el2n")
+def test_cad_methods_follow_their_options():
+    options = CadOptions(span=3, windows=4, quantity="el2n")
+    cad = scores.cad(make_trace(), 3, 4, "el2n")
     np.testing.assert_array_equal(
-        chosen("cad_prune", **settings), select.top(cad, LABELS, 4)
+        chosen("cad_prune", options), select.top(cad, LABELS, 4)
     )
     np.testing.assert_array_equal(
-        chosen("cad_prune", **settings, cad_keep="lowest"),
+        chosen("cad_prune", options, CadPruneOptions(keep="lowest")),
         select.top(cad, LABELS, 4, largest=False),
     )
     np.testing.assert_array_equal(
-        chosen("cad_facility_location", **settings),
+        chosen("cad_facility_location", options),
         select.facility_location(FEATURES, LABELS, 4, cad),
     )
 
 
 def test_cad_prune_readings_are_cad_prune_with_that_quantity():
-    by_setting = {q: chosen("cad_prune", cad_quantity=q) for q in ("true_prob", "el2n")}
-    assert (by_setting["true_prob"] != by_setting["el2n"]).any()
-    for quantity, expected in by_setting.items():
-        for setting in by_setting:
-            ids = chosen(f"cad_prune_{quantity}", cad_quantity=setting)
+    readings = [CadOptions(quantity=quantity) for quantity in ("true_prob", "el2n")]
+    by_option = [chosen("cad_prune", reading) for reading in readings]
+    assert (by_option[0] != by_option[1]).any()
+    for reading, expected in zip(readings, by_option, strict=True):
+        for other in readings:
+            ids = chosen(f"cad_prune_{reading.quantity}", other)
             np.testing.assert_array_equal(ids, expected)
 
 
-def test_readings_reach_the_functions():
+def test_options_reach_the_functions():
     inputs = make_inputs()
     key, aum = inputs.key_of, scores.aum(make_trace())
     softmax = scores.aum(make_trace(), "probability")
     dual = scores.dual(make_trace(), 10, 10)
     easiness = make_trace().mean("true_prob")
-    for name, settings, expected in (
-        ("ccs", {"drop_hardest": 0.6}, select.ccs(key("ccs"), aum, LABELS, 4, 0.6)),
-        ("aum_hard", {"aum_margins": "probability"}, select.top(softmax, LABELS, 4)),
+    for name, options, expected in (
+        ("ccs", CcsOptions(0.6), select.ccs(key("ccs"), aum, LABELS, 4, 0.6)),
+        ("aum_hard", AumOptions("probability"), select.top(softmax, LABELS, 4)),
         (
             "d2",
-            {"neighbors": 3, "d2_gamma": 2.0, "drop_hardest": 0.0},
+            D2Options(neighbors=3, gamma=2.0, drop_hardest=0.0),
             select.d2(aum, unit_rows(FEATURES), LABELS, 4, 3, 2.0, 0.0),
         ),
         (
             "dual_beta",
-            {"beta_c": 0.1},
+            BetaOptions(c=0.1),
             select.beta(key("beta"), dual, easiness, LABELS, 4, 0.1),
         ),
     ):
-        np.testing.assert_array_equal(chosen(name, **settings), expected, name)
-        assert (chosen(name, **settings) != run(name, inputs)[0]).any(), name
+        np.testing.assert_array_equal(chosen(name, options), expected, name)
+        assert (chosen(name, options) != run(name, inputs)[0]).any(), name
 
 
 def test_forgetting_methods_follow_never_learned():
@@ -245,7 +262,7 @@ def test_forgetting_methods_follow_never_learned():
             key=jax.random.key(0),
             labels=np.zeros(3, int),
             traces=(trace,),
-            settings=Select(never_learned=reading),
+            options=(ForgettingOptions(reading),),
         )
         assert METHODS["forgetting_hard"].select(inputs, 1) == [hardest]
         assert METHODS["forgetting_easy"].select(inputs, 1) == [
@@ -254,8 +271,8 @@ def test_forgetting_methods_follow_never_learned():
 
 
 def test_el2n_best_window_offers_a_window_per_start():
-    inputs = make_inputs()
-    candidates = METHODS["el2n_best_window"].candidates(inputs, 4, (0.0, 0.4, 1.0))
+    inputs = make_inputs(WindowOptions((0.0, 0.4, 1.0)))
+    candidates = METHODS["el2n_best_window"].candidates(inputs, 4)
     assert list(candidates) == [0.0, 0.4, 1.0]
     for start, ids in candidates.items():
         expected = select.window(SCORES["el2n"].of(inputs), LABELS, 4, start)
@@ -267,32 +284,18 @@ def test_el2n_best_window_offers_a_window_per_start():
 def test_imported_scores_are_ranked_and_an_imported_subset_is_itself():
     values = np.arange(48.0)
     ids = np.arange(12, dtype=np.int32)
-    settings = Select(
-        imported={
-            "high": Imported(scores="a.npy"),
-            "low": Imported(scores="a.npy", keep="lowest"),
-            "theirs": Imported(subset="b.npy"),
-        }
-    )
     inputs = dataclasses.replace(
         make_inputs(), imported={"high": values, "low": values, "theirs": ids}
     )
-    for name, expected in {
-        "high": select.top(values, LABELS, 4),
-        "low": select.top(values, LABELS, 4, largest=False),
-        "theirs": ids,
-    }.items():
-        method = select.imported(name, settings)
-        assert not method.needs and not method.searches
+    for name, arguments, expected in (
+        ("high", {"subset": False}, select.top(values, LABELS, 4)),
+        (
+            "low",
+            {"subset": False, "largest": False},
+            select.top(values, LABELS, 4, largest=False),
+        ),
+        ("theirs", {"subset": True}, ids),
+    ):
+        method = select.imported(name, **arguments)
+        assert not method.requirements and not method.searches
         np.testing.assert_array_equal(method.select(inputs, 4), expected, name)
-
-
-def test_snapshots_needed_is_one_more_than_cad_insists_on():
-    assert select.snapshots_needed(Select()) == 9
-    assert select.snapshots_needed(Select(cad_span=4, cad_windows=3)) == 8
-    trace = scores.Trace(true_prob=np.random.default_rng(0).uniform(size=(8, 5)))
-    changed = trace.true_prob.copy()
-    changed[0] = 0.0
-    np.testing.assert_array_equal(
-        scores.cad(trace, 4, 3), scores.cad(scores.Trace(true_prob=changed), 4, 3)
-    )

@@ -7,10 +7,6 @@ import pytest
 
 from ddjax import models, settings
 from ddjax.errors import InputError
-from ddjax.scores.aum import MARGINS
-from ddjax.scores.cad import QUANTITIES
-from ddjax.scores.forgetting import NEVER_LEARNED
-from ddjax.settings import select
 
 
 def changed(**overrides):
@@ -86,19 +82,28 @@ FILE = {"teacher__path": "w.pth", "teacher__classes": "c.txt"}
         ({"select__ipcs": (0,)}, "select.ipcs: found 0"),
         ({"select__ipcs": (2, 2)}, "select.ipcs: .* none twice"),
         ({"select__ipcs": 3}, "select.ipcs: found 3, allowed is a tuple"),
-        ({"select__window_starts": (1.5,)}, "select.window_starts: found 1.5"),
-        ({"select__cad_span": 1}, "select.cad_span: found 1"),
-        ({"select__cad_windows": 0}, "select.cad_windows: found 0"),
-        ({"select__cad_quantity": "margin"}, "cad_quantity: .* one of true_prob, el2n"),
-        ({"select__cad_keep": "top"}, "select.cad_keep: .* one of highest, lowest"),
-        ({"select__never_learned": "no"}, "never_learned: .* of max, infinity, zero"),
-        ({"select__aum_margins": "softmax"}, "aum_margins: .* of logit, probability"),
+        (
+            {"select__el2n_best_window__starts": (1.5,)},
+            "el2n_best_window.starts: found 1.5",
+        ),
+        ({"select__cad__span": 1}, "select.cad.span: found 1"),
+        ({"select__cad__windows": 0}, "select.cad.windows: found 0"),
+        (
+            {"select__cad__quantity": "margin"},
+            "cad.quantity: .* one of true_prob, el2n",
+        ),
+        (
+            {"select__cad_prune__keep": "top"},
+            "cad_prune.keep: .* one of highest, lowest",
+        ),
+        ({"select__forgetting__never_learned": "no"}, "of max, infinity, zero"),
+        ({"select__aum__margins": "softmax"}, "aum.margins: .* of logit, probability"),
         ({"select__runs": 0}, "select.runs: found 0"),
         ({"select__features": "resnet"}, "select.features: found 'resnet', .* a .npy"),
-        ({"select__drop_hardest": 1.0}, "select.drop_hardest: found 1.0"),
-        ({"select__neighbors": 0}, "select.neighbors: found 0"),
-        ({"select__d2_gamma": -0.1}, "select.d2_gamma: found -0.1"),
-        ({"select__beta_c": 0.0}, "select.beta_c: found 0.0"),
+        ({"select__ccs__drop_hardest": 1.0}, "select.ccs.drop_hardest: found 1.0"),
+        ({"select__d2__neighbors": 0}, "select.d2.neighbors: found 0"),
+        ({"select__d2__gamma": -0.1}, "select.d2.gamma: found -0.1"),
+        ({"select__dual_beta__c": 0.0}, "select.dual_beta.c: found 0.0"),
         ({"protocol__seeds": ()}, "protocol.seeds: .* a tuple of 1 to"),
         ({"protocol__search_seeds": 9}, "protocol.search_seeds: found 9"),
         ({"protocol__select_on": "train"}, "one of validation, test"),
@@ -293,12 +298,6 @@ def test_add_selection_adds_a_method():
     built = settings.from_config(config).select
     assert built.methods[-1] == "theirs"
     assert built.imported == {"theirs": settings.Imported(scores="a.csv", column="aum")}
-
-
-def test_readings_are_those_of_the_scores():
-    assert select.CAD_QUANTITIES == QUANTITIES
-    assert select.NEVER_LEARNED == NEVER_LEARNED
-    assert select.MARGINS == MARGINS
 
 
 @pytest.mark.parametrize("path", ["a/w.safetensors", "w.pth", "w.pth.tar", "w.bin"])

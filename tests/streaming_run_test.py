@@ -175,7 +175,7 @@ def test_every_synthesis_and_every_look_at_the_pool_can_be_streamed(source, tmp_
             "glister",
             "facility_location",
         ),
-        "select__neighbors": 3,
+        "select__d2__neighbors": 3,
         "student__learning_rates": (0.01, 0.03),
     }
     folders = both(source, tmp_path, OTHERS, **changes)

@@ -43,7 +43,7 @@ def config(source, **changes):
     made.data.validation = 0.2
     made.select.ipcs = (2,)
     made.select.methods = ("random", "cad_prune")
-    made.select.window_starts = (0.0, 0.5)
+    made.select.el2n_best_window.starts = (0.0, 0.5)
     made.student.network.name = made.teacher.network.name = "mlp"
     made.student.network.mlp.hidden = made.teacher.network.mlp.hidden = (8,)
     made.student.epochs = 20

@@ -24,7 +24,7 @@ def get_config(variant: str = "digits"):
     config = presets.made(variant, "ca2d")
     presets.stitch(config, variant)
     config.distill.ca2d.patches.pool = config.distill.ca2d.patches.candidates
-    config.select.cad_windows = 2
+    config.select.cad.windows = 2
     if config.data.image_size == 224:
-        config.select.cad_span = 6
+        config.select.cad.span = 6
     return config

@@ -31,7 +31,7 @@ class Method:
       distill: (task, section of the settings) -> the image set; those of "recover" take
         the image set to start from besides.
       section: which section of `settings.Distill` it reads, "patches" or "recover".
-      difficulty: the score, of select.SCORES, that it orders the pool by unless the
+      difficulty: the score, of scores.SCORES, that it orders the pool by unless the
         settings name another one; "": it does not.
       asks_teacher: whether it looks through a teacher.
       init: what a method of the section "recover" starts from unless the settings say.

@@ -1,12 +1,13 @@
-"""EL2N: the mean error of the softmax early in training."""
+"""EL2N: the error of the softmax, against the class or against the teacher's label."""
 
 import numpy as np
 
+from ddjax.scores.score import Score
 from ddjax.scores.trace import Trace
 
 
 def el2n(trace: Trace, start: int = 0, stop: int | None = None) -> np.ndarray:
-    """Mean of ||p - y||_2 over snapshots start .. stop-1; higher is harder.
+    """EL2N, the mean of ||p - y||_2 over snapshots start .. stop-1; higher is harder.
 
     Args:
       trace: a trace with `el2n`, S snapshots of N examples.
@@ -23,3 +24,23 @@ def el2n(trace: Trace, start: int = 0, stop: int | None = None) -> np.ndarray:
     runs (start = k, stop = k + 1, and `mean_over_runs`).
     """
     return trace.mean("el2n", start, stop)
+
+
+EL2N = Score(function=el2n)
+
+
+def el2n_sl(trace: Trace, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """EL2N-SL, the mean of ||p - q||_2 over snapshots; higher is harder.
+
+    q is the teacher's fixed label of the image; the trace should come from a run that
+    was trained on these labels.
+
+    Arguments, result and errors are those of `el2n`, with the trace's field `el2n_sl`.
+
+    Source: "Hard Truths", arXiv 2604.18811, Def. 1. Which temperature its q has is not
+    known; what is recorded here is at temperature 1, as p is.
+    """
+    return trace.mean("el2n_sl", start, stop)
+
+
+EL2N_SL = Score(function=el2n_sl, requires=("soft_traces",))

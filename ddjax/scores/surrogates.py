@@ -9,7 +9,7 @@ chosen.
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.scores.rows import finite_rows, unit_rows
+from ddjax.scores.features import finite_rows, unit_rows
 
 _BLOCK = 2**22  # distances held at once: 32 MiB
 
@@ -80,16 +80,10 @@ def gradient_distance(gradients, labels, ids) -> float:
     Args:
       gradients: an object with the fields `errors` [N, C] float, softmax minus target,
         and `features` [N, D] float, the input of the last layer; both finite.
-      labels: [N] int.
-      ids: [m] int, the subset's example ids in any order, some of every class.
+      labels, ids: as of `feature_distance`, likewise the errors.
 
     Returns:
       The sum, from 0 to 2 * C * (number of classes).
-
-    Raises:
-      InputError: if a field is not one finite vector per example, the labels are not
-        [N] integers, or the ids are not distinct integers in 0..N-1 with some of every
-        class.
 
     Source: VICO-UoE/DatasetCondensation, utils.py and main.py. Like there, the bias
     plays no part. Deviations: the last layer only, of the one network given; whole
@@ -121,16 +115,10 @@ def coverage(features, labels, ids) -> float:
     means better covered. The objective of k-medoids, where k-centre has the largest
     distance.
 
-    Args:
-      features: [N, D] float, finite.
-      labels: [N] int.
-      ids: [m] int, the subset's example ids in any order, some of every class.
+    Arguments and errors as of `feature_distance`.
 
     Returns:
       The mean Euclidean distance over all N, in units of the features.
-
-    Raises:
-      InputError: as `feature_distance`.
     """
     # Not at the top: scipy.spatial takes longer to import than the whole package.
     from scipy.spatial.distance import cdist

@@ -95,7 +95,7 @@ class Trace:
         values_SN = self.require(field)
         if not -self.num_snapshots <= snapshot_index < self.num_snapshots:
             raise InputError(
-                f"trace.{field}: snapshot {snapshot_index} was asked for, but the "
+                f"trace.{field}: snapshot {snapshot_index} was requested, but the "
                 f"trace has 0..{self.num_snapshots - 1}"
             )
         return values_SN[snapshot_index]
@@ -115,7 +115,7 @@ class Trace:
         stop = self.num_snapshots if stop is None else stop
         if not 0 <= start < stop <= self.num_snapshots:
             raise InputError(
-                f"trace.{field}: snapshots {start}..{stop - 1} were asked for, but the "
+                f"trace.{field}: snapshots {start}..{stop - 1} were requested, but the "
                 f"trace has 0..{self.num_snapshots - 1}"
             )
         mean_N = np.mean(values_SN[start:stop], axis=0, dtype=np.float64)

@@ -1,35 +1,83 @@
 """From scores or features and a budget to example ids.
 
 Every selection returns sorted int32 example ids, which are positions in `labels`.
-`METHODS` maps the names that configs use to the selections, `SCORES` those of the
-difficulties that they go by.
+`METHODS` maps the names that configs use to what the selections declare of themselves.
 """
 
-from ddjax.select.beta import beta
-from ddjax.select.bws import bws
-from ddjax.select.ccs import ccs
-from ddjax.select.craig import craig
-from ddjax.select.d2 import d2
-from ddjax.select.difficulty import SCORES, Score, snapshots_needed
-from ddjax.select.facility_location import facility_location
-from ddjax.select.glister import glister
-from ddjax.select.gradmatch import gradmatch
-from ddjax.select.graph_cut import graph_cut
-from ddjax.select.herding import herding
-from ddjax.select.inputs import NEEDS, Inputs
-from ddjax.select.k_center import k_center
-from ddjax.select.methods import METHODS, Method, imported
-from ddjax.select.random import random
-from ddjax.select.ranking import best_window, top, window
-from ddjax.select.stratified import stratified
+from ddjax.scores import SCORES, Inputs
+from ddjax.select.beta import DUAL_BETA, beta
+from ddjax.select.bws import BWS, bws
+from ddjax.select.craig import CRAIG, craig
+from ddjax.select.d2 import D2, d2
+from ddjax.select.facility_location import (
+    CAD_FACILITY_LOCATION,
+    FACILITY_LOCATION,
+    facility_location,
+)
+from ddjax.select.glister import GLISTER, glister
+from ddjax.select.gradmatch import GRADMATCH, gradmatch
+from ddjax.select.graph_cut import GRAPH_CUT, graph_cut
+from ddjax.select.herding import HERDING, herding
+from ddjax.select.k_center import K_CENTER, k_center
+from ddjax.select.random import RANDOM, random
+from ddjax.select.ranking import (
+    EL2N_BEST_WINDOW,
+    best_window,
+    cad_prune,
+    highest,
+    imported,
+    lowest,
+    top,
+    window,
+)
+from ddjax.select.selection import Selection
+from ddjax.select.strata import CCS, EL2N_STRATIFIED, ccs, stratified
+
+METHODS = {
+    "random": RANDOM,
+    "el2n_easy": lowest("el2n"),
+    "el2n_hard": highest("el2n"),
+    "el2n_best_window": EL2N_BEST_WINDOW,
+    "el2n_stratified": EL2N_STRATIFIED,
+    "el2n_sl_easy": lowest("el2n_sl"),
+    "el2n_sl_hard": highest("el2n_sl"),
+    "forgetting_easy": lowest("forgetting"),
+    "forgetting_hard": highest("forgetting"),
+    "aum_easy": lowest("aum"),
+    "aum_hard": highest("aum"),
+    "entropy": highest("entropy"),
+    "least_confidence": highest("least_confidence"),
+    "margin": highest("margin"),
+    "dyn_unc": highest("dyn_unc"),
+    "tdds": highest("tdds"),
+    "dual": highest("dual"),
+    "dual_beta": DUAL_BETA,
+    "cad_prune": cad_prune("cad"),
+    "cad_prune_true_prob": cad_prune("cad_true_prob"),
+    "cad_prune_el2n": cad_prune("cad_el2n"),
+    "ccs": CCS,
+    "bws": BWS,
+    "grand_easy": lowest("grand"),
+    "grand_hard": highest("grand"),
+    "grand_last_layer_easy": lowest("grand_last_layer"),
+    "grand_last_layer_hard": highest("grand_last_layer"),
+    "k_center": K_CENTER,
+    "herding": HERDING,
+    "graph_cut": GRAPH_CUT,
+    "facility_location": FACILITY_LOCATION,
+    "cad_facility_location": CAD_FACILITY_LOCATION,
+    "prototypes_easy": lowest("prototypes"),
+    "prototypes_hard": highest("prototypes"),
+    "d2": D2,
+    "craig": CRAIG,
+    "gradmatch": GRADMATCH,
+    "glister": GLISTER,
+}
 
 __all__ = [
     "METHODS",
-    "NEEDS",
-    "SCORES",
     "Inputs",
-    "Method",
-    "Score",
+    "Selection",
     "best_window",
     "beta",
     "bws",
@@ -43,12 +91,24 @@ __all__ = [
     "herding",
     "imported",
     "k_center",
+    "options",
     "random",
-    "snapshots_needed",
     "stratified",
     "top",
     "window",
 ]
+
+
+def options() -> dict[str, type]:
+    """Returns the classes of options by the section of the settings that holds them.
+
+    A section has the name of the first score or selection that declares its class.
+    """
+    found: dict[str, type] = {}
+    for name, declared in [*SCORES.items(), *METHODS.items()]:
+        if declared.options and declared.options not in found.values():
+            found[name] = declared.options
+    return found
 
 
 def __dir__() -> list[str]:

@@ -1,15 +1,19 @@
-"""Beta sampling: a random sample whose difficulty moves with the budget.
+"""Beta sampling.
 
 Shape letters: N examples.
 """
 
+import dataclasses
 import math
 
 import numpy as np
 
+from ddjax.declare import setting
 from ddjax.errors import InputError
-from ddjax.select.budget import collect, groups, values_for
-from ddjax.select.draws import bits
+from ddjax.scores.fluctuation import DUAL_STOP
+from ddjax.scores.score import mean_over_runs
+from ddjax.select.budget import bits, collect, groups, values_for
+from ddjax.select.selection import Selection
 
 _ANCHORS = 10  # examples with the highest scores, which place the density
 _SUM = 16.0  # a + b
@@ -17,7 +21,9 @@ _LARGEST = 1 - 2.0**-24  # the largest float32 below 1
 
 
 def beta(key, scores, mean_prob, labels, per_class: int, c: float = 4.0) -> np.ndarray:
-    """A sample without replacement, in proportion to Beta density times score.
+    """Beta sampling: a random sample whose difficulty moves with the budget.
+
+    A sample without replacement, in proportion to Beta density times score.
 
     The density is that of Beta(a, b) at an example's `mean_prob`, with
     b = 15 (1 - anchor) (1 - r^c) and a = 16 - b. r = 1 - per_class * C / N is the
@@ -55,18 +61,8 @@ def beta(key, scores, mean_prob, labels, per_class: int, c: float = 4.0) -> np.n
     the first 30, those of the score, which is the reading here.
     """
     pools = groups(labels, per_class)
-    scores_N = values_for(labels, scores, "scores")
-    if scores_N.min() < 0 or np.isinf(scores_N).any():
-        raise InputError(
-            f"scores: from {scores_N.min()} to {scores_N.max()}, expected finite "
-            "numbers of at least 0, because they are weights"
-        )
-    prob_N = values_for(labels, mean_prob, "mean_prob")
-    if prob_N.min() < 0 or prob_N.max() > 1:
-        raise InputError(
-            f"mean_prob: from {prob_N.min()} to {prob_N.max()}, expected numbers from "
-            "0 to 1"
-        )
+    scores_N = values_for(labels, scores, "scores", "[0, inf)")  # they are weights
+    prob_N = values_for(labels, mean_prob, "mean_prob", "[0, 1]")
     if not 0 < c < math.inf:
         raise InputError(f"c: {c}, expected a finite number above 0")
 
@@ -91,3 +87,24 @@ def _log_weights(scores_N, prob_N, a, b):
 
     prob_N = np.minimum(prob_N, _LARGEST)
     return xlogy(a - 1, prob_N) + xlog1py(b - 1, -prob_N) + xlogy(1.0, scores_N)
+
+
+@dataclasses.dataclass(frozen=True)
+class BetaOptions:
+    """Options of `beta`."""
+
+    c: float = setting(4.0, "How fast it turns to easy examples.", "(0, 1000]")
+
+
+def _dual_beta(inputs, per_class, values):
+    def easiness(trace):  # over the snapshots that the score is from
+        return trace.mean("true_prob", 0, min(DUAL_STOP, trace.num_snapshots))
+
+    probs = mean_over_runs(easiness, inputs.require("traces"))
+    key, c = inputs.key_of("beta"), inputs.options_of(BetaOptions).c
+    return beta(key, values, probs, inputs.labels, per_class, c)
+
+
+DUAL_BETA = Selection(
+    function=beta, choose=_dual_beta, score="dual", options=BetaOptions
+)

@@ -1,14 +1,17 @@
-"""What a selection may spend in each class, and the checks of what it is given.
+"""What a selection may take of each class, its random numbers, checks of its input.
 
 Shape letters: N examples, D features.
 """
 
+import functools
 import numbers
 
+import jax
 import numpy as np
 
+from ddjax.declare.field import Interval
 from ddjax.errors import InputError
-from ddjax.scores.rows import finite_rows
+from ddjax.scores.features import finite_rows
 
 
 def groups(labels, per_class: int, balanced: bool = True) -> list:
@@ -67,8 +70,18 @@ def collect(chosen: list) -> np.ndarray:
     return np.sort(np.concatenate(chosen)).astype(np.int32)
 
 
-def values_for(labels, values, name: str) -> np.ndarray:
-    """One float64 per example, [N]; an InputError naming `name` if not, or if NaN."""
+def values_for(labels, values, name: str, within: str = "") -> np.ndarray:
+    """One float64 per example, [N].
+
+    Args:
+      labels: [N] int.
+      values: [N] numbers.
+      name: what to call them in a message.
+      within: the interval that they are in, "[0, inf)"; "": infinities are allowed.
+
+    Raises:
+      InputError: another shape, a NaN, or a value beyond the interval.
+    """
     values_N = np.asarray(values, dtype=np.float64)
     if values_N.shape != np.shape(labels):
         raise InputError(
@@ -81,9 +94,24 @@ def values_for(labels, values, name: str) -> np.ndarray:
             f"{name}: {missing_N.sum()} of {values_N.size} are NaN, the first at "
             f"example {missing_N.argmax()}"
         )
+    ends = values_N.min(), values_N.max()
+    if within and not all(end in Interval(within) for end in ends):
+        raise InputError(
+            f"{name}: from {ends[0]} to {ends[1]}, expected finite numbers in {within}"
+        )
     return values_N
 
 
 def features_for(labels, features) -> np.ndarray:
     """One finite feature vector per example, [N, D]; an InputError if not."""
     return finite_rows("features", features, len(labels))
+
+
+def bits(key: jax.Array, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns uniform uint32 numbers of a shape on the host; consumes the key."""
+    return np.asarray(_bits(key, shape))
+
+
+@functools.partial(jax.jit, static_argnums=1)  # one program, not one an operation
+def _bits(key, shape):
+    return jax.random.bits(key, shape)

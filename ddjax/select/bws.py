@@ -1,4 +1,4 @@
-"""BWS: the window of difficulty from which ridge regression learns the most.
+"""BWS.
 
 Shape letters: N examples, D features, n examples of a window, C classes.
 """
@@ -10,6 +10,7 @@ import numpy as np
 from ddjax.errors import InputError
 from ddjax.select.budget import features_for
 from ddjax.select.ranking import best_window, window
+from ddjax.select.selection import Selection
 
 _STARTS = tuple(step / 20 for step in range(21))
 
@@ -22,22 +23,18 @@ def bws(
     starts=_STARTS,
     regularization: float = 1.0,
 ) -> np.ndarray:
-    """The window of difficulty with the highest `window_accuracies`.
+    """BWS: the window of difficulty from which ridge regression learns the most.
 
-    Args: as `window_accuracies`.
+    It has the highest of `window_accuracies`.
+
+    Arguments, errors and Source: as `window_accuracies`.
 
     Returns:
       Sorted int32 example ids, `per_class` of every class, as `ranking.window` gives
       them for the best start; of equally good ones, the easiest.
-
-    Raises:
-      InputError: as `window_accuracies`.
-
-    Source: as `window_accuracies`.
     """
-    accuracies = window_accuracies(
-        scores, features, labels, per_class, starts, regularization
-    )
+    given = scores, features, labels, per_class, starts, regularization
+    accuracies = window_accuracies(*given)
     start = best_window(accuracies, accuracies)
     return window(scores, labels, per_class, start)
 
@@ -55,7 +52,7 @@ def window_accuracies(
     Kernel ridge regression with the linear kernel from the window's features to its
     one-hot labels, the predicted class being the largest output. A constant feature of
     1 is added; it is regularised like the others, and features are not scaled. Only the
-    training set is looked at. Memory is 8 N (D + 1) bytes, and 8 min(n, D + 1)^2 for
+    training set is read. Memory is 8 N (D + 1) bytes, and 8 min(n, D + 1)^2 for
     the equations.
 
     Args:
@@ -111,3 +108,6 @@ def _ridge(x_nD, y_nC, regularization):
         return x_nD.T @ np.linalg.solve(kernel_nn, y_nC)
     moments_DD = x_nD.T @ x_nD + regularization * np.eye(dimension)
     return np.linalg.solve(moments_DD, x_nD.T @ y_nC)
+
+
+BWS = Selection(function=bws, score="el2n", requires=("features",))

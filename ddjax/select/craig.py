@@ -1,19 +1,22 @@
-"""CRAIG: the examples whose gradients represent those of their class best.
+"""CRAIG.
 
 Shape letters: n examples of one class, b candidates in a block.
 """
 
 import numpy as np
 
-from ddjax.scores.last_layer import LastLayer, check_labels
+from ddjax.scores.gradients import LastLayer, check_labels
 from ddjax.select.budget import collect, groups
 from ddjax.select.facility_location import greedy_cover, kept_rows
+from ddjax.select.selection import Selection
 
 _EQUAL = 1e-14  # squared relative difference below which gradients count as equal
 
 
 def craig(gradients: LastLayer, labels, per_class: int) -> np.ndarray:
-    """Greedy minimisation of sum_i min_{j in S} ||g_i - g_j|| in each class.
+    """CRAIG: the examples whose gradients represent those of their class best.
+
+    Greedy minimisation of sum_i min_{j in S} ||g_i - g_j|| in each class.
 
     This is facility location with similarity c - ||g_i - g_j||. The constant c only has
     to reach the largest distance: it adds the same to every first gain and cancels in
@@ -72,3 +75,6 @@ def _similarities(gradients):
         return (constant - distances(rows)).astype(np.float32)
 
     return kept_rows(computed, gradients.num_examples)
+
+
+CRAIG = Selection(function=craig, requires=("gradients",))

@@ -1,16 +1,22 @@
-"""D2 pruning: hard examples in hard neighbourhoods, each damping its neighbours.
+"""D2 pruning.
 
 Shape letters: N examples, n of one class that were not dropped, D features, K nearest
 neighbours, b examples of a block, E directed edges of a graph.
 """
 
+import dataclasses
 import heapq
 import numbers
+from collections.abc import Sequence
 
 import numpy as np
 
+from ddjax.declare import setting
+from ddjax.declare.walk import require
 from ddjax.errors import InputError
+from ddjax.scores.features import unit_rows
 from ddjax.select.budget import collect, features_for, groups, values_for
+from ddjax.select.selection import Selection
 
 _BLOCK = 128  # examples whose neighbours are searched together
 
@@ -24,7 +30,9 @@ def d2(
     gamma: float = 0.1,
     drop_hardest: float = 0.0,
 ) -> np.ndarray:
-    """Message passing for difficulty and diversity on a neighbour graph in each class.
+    """D2 pruning: hard examples in hard neighbourhoods, each damping its neighbours.
+
+    Message passing for difficulty and diversity on a neighbour graph in each class.
 
     Two examples share an edge if either is among the K nearest of the other; d is the
     Euclidean distance between the features as given. With the scores s, every example
@@ -67,13 +75,8 @@ def d2(
     negative scores, there for margins; a score of 0 sends nothing, there 1e-7.
     """
     pools = groups(labels, per_class)
-    scores_N = values_for(labels, scores, "scores")
+    scores_N = values_for(labels, scores, "scores", "(-inf, inf)")
     features_ND = features_for(labels, features)
-    if np.isinf(scores_N).any():
-        raise InputError(
-            f"scores: from {scores_N.min()} to {scores_N.max()}, expected finite "
-            "numbers"
-        )
     if not isinstance(neighbors, numbers.Integral) or neighbors < 1:
         raise InputError(f"neighbors: {neighbors}, expected an integer of at least 1")
     if not 0 <= gamma < np.inf:
@@ -168,3 +171,49 @@ def _nearest(features_nD, neighbors):
         ranks_bn.partition(neighbors - 1)
         nearest_nK[rows] = ranks_bn[:, :neighbors] & 0xFFFFFFFF
     return nearest_nK
+
+
+@dataclasses.dataclass(frozen=True)
+class D2Options:
+    """Options of `d2`."""
+
+    drop_hardest: float = setting(
+        0.3, "Fraction of a class that is dropped first.", "[0, 1)"
+    )
+    neighbors: int = setting(5, "Nearest neighbours in the graph.", "[1, 10000]")
+    gamma: float = setting(0.1, "How far a choice damps its neighbours.", "[0, 1000]")
+
+
+def _check(options: D2Options, ipcs: Sequence[int], smallest: int) -> None:
+    kept = smallest - int(options.drop_hardest * smallest)
+    require(
+        options.neighbors < kept,
+        "select.d2.neighbors",
+        options.neighbors,
+        f"less than the {kept} images that the smallest class keeps after "
+        "select.d2.drop_hardest",
+    )
+    require(
+        max(ipcs) <= kept,
+        "select.d2.drop_hardest",
+        options.drop_hardest,
+        f"what leaves the {max(ipcs)} images of select.ipcs to the smallest class; it "
+        f"leaves {kept}",
+    )
+
+
+def _d2(inputs, per_class, values):
+    # Raw features lie so far apart that no message arrives: exp(-distance).
+    features = unit_rows(inputs.require("features"))
+    options = dataclasses.asdict(inputs.options_of(D2Options))
+    return d2(values, features, inputs.labels, per_class, **options)
+
+
+D2 = Selection(
+    function=d2,
+    choose=_d2,
+    score="aum",
+    requires=("features",),
+    options=D2Options,
+    check=_check,
+)

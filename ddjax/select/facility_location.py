@@ -1,4 +1,4 @@
-"""Facility location: choose the examples that represent their class best.
+"""Facility location.
 
 Shape letters: C classes, n examples of one class, D features, b candidates in a
 block, k choices in a class, s candidates drawn for a choice.
@@ -9,9 +9,9 @@ import math
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.scores.rows import unit_rows
-from ddjax.select.budget import collect, features_for, groups, values_for
-from ddjax.select.draws import bits
+from ddjax.scores.features import unit_rows
+from ddjax.select.budget import bits, collect, features_for, groups, values_for
+from ddjax.select.selection import Selection
 
 _BLOCK = 64  # candidates whose gains are computed together
 _TIE = 1e-5  # relative difference of gains below which they count as equal
@@ -22,7 +22,9 @@ _MATRIX_BYTES = 2**30  # similarities of a class are kept up to here: n = 16,384
 def facility_location(
     features, labels, per_class: int, weights=None, key=None, epsilon: float = 0.1
 ) -> np.ndarray:
-    """Greedy maximisation of sum_i w_i max_{j in S} sim(i, j) in each class.
+    """Facility location: choose the examples that represent their class best.
+
+    Greedy maximisation of sum_i w_i max_{j in S} sim(i, j) in each class.
 
     The similarity is (1 + cosine) / 2, in [0, 1] and independent of the scale of the
     features; between unit vectors it is 1 - ||x - y||^2 / 4, so that the objective is
@@ -41,7 +43,7 @@ def facility_location(
       labels: [N] int, classes 0..C-1.
       per_class: budget of a class.
       weights: [N] float, finite and >= 0, how much each example counts; None is 1.
-      key: typed PRNG key, consumed; None, the default, looks at every example.
+      key: typed PRNG key, consumed; None, the default, considers every example.
       epsilon: in (0, 1), what stochastic greedy may lose; read only with a key.
 
     Returns:
@@ -64,12 +66,7 @@ def facility_location(
     if weights is None:
         weights_N = np.ones(len(features_ND))
     else:
-        weights_N = values_for(labels, weights, "weights")
-        if weights_N.min() < 0 or np.isinf(weights_N).any():
-            raise InputError(
-                f"weights: from {weights_N.min()} to {weights_N.max()}, expected "
-                "finite numbers of at least 0"
-            )
+        weights_N = values_for(labels, weights, "weights", "[0, inf)")
         # Only ratios matter; in [0, 1] they are safe in float32.
         weights_N = weights_N / (weights_N.max() or 1.0)
     if not 0 < epsilon < 1:
@@ -91,7 +88,7 @@ def facility_location(
 
 
 def _draws(key, pools, epsilon):
-    """For each class random numbers [k, s]: for each choice, where to look."""
+    """For each class random numbers [k, s]: for each choice, its candidates."""
     shapes = [
         (count, math.ceil(len(ids) / count * math.log(1 / epsilon)))
         for ids, count in pools
@@ -177,3 +174,18 @@ def kept_rows(rows_of, size: int):
         block = slice(start, start + _ROWS)
         matrix_nn[block] = rows_of(block)
     return lambda rows: matrix_nn[rows]
+
+
+FACILITY_LOCATION = Selection(function=facility_location, requires=("features",))
+
+
+# Not in CAD's paper: an extension tried by an independent re-implementation.
+CAD_FACILITY_LOCATION = Selection(
+    function=facility_location,
+    summary="Facility location in which an example counts by its CAD.",
+    choose=lambda inputs, per_class, values: facility_location(
+        inputs.require("features"), inputs.labels, per_class, weights=values
+    ),
+    score="cad",
+    requires=("features",),
+)

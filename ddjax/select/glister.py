@@ -1,4 +1,4 @@
-"""GLISTER: the examples that a step of training on helps held-out examples most.
+"""GLISTER.
 
 Shape letters: n examples, m held-out examples of one class (M of all), C classes, D
 inputs of the last layer, that of the bias among them.
@@ -9,8 +9,9 @@ import math
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.scores.last_layer import LastLayer, check_labels, softmax_errors
+from ddjax.scores.gradients import LastLayer, check_labels, softmax_errors
 from ddjax.select.budget import collect, groups
+from ddjax.select.selection import Selection
 
 _TIE = 1e-9  # of the largest gain; smaller differences are ties
 _ROUNDING = 1e-4  # how far a probability may lie outside of [0, 1]
@@ -24,7 +25,9 @@ def glister(
     held_out_labels,
     step: float = 0.01,
 ) -> np.ndarray:
-    """Greedy descent of the held-out loss by one gradient step on the selection.
+    """GLISTER: the examples that a step of training on helps held-out examples most.
+
+    Greedy descent of the held-out loss by one gradient step on the selection.
 
     In each class, every pick is the example i with the largest <g_i, v(S)>, where v(S)
     is the mean gradient of the held-out examples of the class after the last layer has
@@ -117,3 +120,16 @@ def _logits(errors_MC, labels_M):
         )
     with np.errstate(divide="ignore"):
         return np.log(np.clip(probs_MC, 0.0, 1.0))
+
+
+GLISTER = Selection(
+    function=glister,
+    choose=lambda inputs, per_class: glister(
+        inputs.require("gradients"),
+        inputs.labels,
+        per_class,
+        inputs.held_out,
+        inputs.held_out_labels,
+    ),
+    requires=("gradients",),
+)

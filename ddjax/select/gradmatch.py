@@ -1,4 +1,4 @@
-"""GradMatch: examples whose weighted gradients add up to that of their class.
+"""GradMatch.
 
 Shape letters: n examples of one class, k examples chosen so far.
 """
@@ -8,8 +8,9 @@ import math
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.scores.last_layer import LastLayer, check_labels
+from ddjax.scores.gradients import LastLayer, check_labels
 from ddjax.select.budget import collect, groups
+from ddjax.select.selection import Selection
 
 _TIE = 1e-9  # of the largest initial correlation; smaller differences are ties
 _RIDGE = 1e-10  # of the largest squared norm; below, rounding hides the penalty
@@ -18,7 +19,9 @@ _RIDGE = 1e-10  # of the largest squared norm; below, rounding hides the penalty
 def gradmatch(
     gradients: LastLayer, labels, per_class: int, penalty: float = 0.5
 ) -> np.ndarray:
-    """Orthogonal matching pursuit of the mean gradient of each class.
+    """GradMatch: examples whose weighted gradients add up to that of their class.
+
+    Orthogonal matching pursuit of the mean gradient of each class.
 
     Every step adds the example whose gradient correlates most with the residual
     b - sum_j w_j g_j, where b is the mean gradient of the class. Then it finds anew the
@@ -94,3 +97,6 @@ def _weights(gram_kk, aligned_k, ridge):
     # With G + ridge I = R^T R this is ||R w - R^-T a||^2 up to a constant.
     root_kk = cholesky(gram_kk + ridge * np.eye(len(gram_kk)))
     return nnls(root_kk, solve_triangular(root_kk, aligned_k, trans="T"))[0]
+
+
+GRADMATCH = Selection(function=gradmatch, requires=("gradients",))

@@ -1,4 +1,4 @@
-"""Graph cut: choose examples like their class and unlike each other.
+"""Graph cut.
 
 Shape letters: n examples of one class, D features.
 """
@@ -6,14 +6,17 @@ Shape letters: n examples of one class, D features.
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.scores.rows import unit_rows
+from ddjax.scores.features import unit_rows
 from ddjax.select.budget import collect, features_for, groups
+from ddjax.select.selection import Selection
 
 _TIE = 1e-10  # of n, the largest sum of similarities: a smaller difference is a tie
 
 
 def graph_cut(features, labels, per_class: int, penalty: float = 0.5) -> np.ndarray:
-    """Greedy maximisation of a graph cut in each class.
+    """Graph cut: choose examples like their class and unlike each other.
+
+    Greedy maximisation of a graph cut in each class.
 
     The value of a set S in the class V is
 
@@ -74,3 +77,6 @@ def _greedy(unit_nD, count, penalty):
         chosen.append(int(np.argmax(gains_n >= largest)))
         sum_D += unit_nD[chosen[-1]]
     return chosen
+
+
+GRAPH_CUT = Selection(function=graph_cut, requires=("features",))

@@ -1,4 +1,4 @@
-"""Herding: choose the examples whose mean follows the mean of their class.
+"""Herding.
 
 Shape letters: n examples of one class, D features.
 """
@@ -6,12 +6,15 @@ Shape letters: n examples of one class, D features.
 import numpy as np
 
 from ddjax.select.budget import collect, features_for, groups
+from ddjax.select.selection import Selection
 
 _TIE = 1e-10  # of the largest squared distance to the mean: below it, a tie
 
 
 def herding(features, labels, per_class: int) -> np.ndarray:
-    """Greedily keeps the mean of the chosen nearest to the mean mu of the class.
+    """Herding: choose the examples whose mean follows the mean of their class.
+
+    Greedily keeps the mean of the chosen nearest to the mean mu of the class.
 
     After k choices with the sum s, the next is the argmin over the examples x that are
     left of ||mu - (s + x) / (k + 1)||. Times k + 1 that is the distance of x to the
@@ -58,3 +61,6 @@ def _greedy(features_nD, count):
         chosen.append(int(np.argmax(distances_n <= nearest)))
         sum_D += offsets_nD[chosen[-1]]
     return chosen
+
+
+HERDING = Selection(function=herding, requires=("features",))

@@ -1,4 +1,4 @@
-"""Greedy k-centre: every next example is the farthest from those chosen.
+"""Greedy k-centre.
 
 Shape letters: n examples of one class, D features, b examples in a block, k chosen.
 """
@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from ddjax.select.budget import collect, features_for, groups
+from ddjax.select.selection import Selection
 
 _BLOCKS = (64, 4096)  # examples brought up to date together: at first, at most
 _EQUAL = 1e-13  # a squared distance below this part of |x|^2 + |y|^2 is rounding
@@ -14,7 +15,9 @@ _TIE = 1e-9  # relative difference of distances below which they count as equal
 
 
 def k_center(key, features, labels, per_class: int) -> np.ndarray:
-    """Farthest-point selection in each class, from a random first point.
+    """Greedy k-centre: every next example is the farthest from those chosen.
+
+    Farthest-point selection in each class, from a random first point.
 
     Distances are squared Euclidean, in float64 from the centre of the class, so that
     neither its place nor the scale of the features matters. Beside the features of a
@@ -107,3 +110,6 @@ def _offsets(features_nD):
 
 def _lowest_of_largest(nearest_n):
     return int(np.argmax(nearest_n >= nearest_n.max() * (1 - _TIE)))
+
+
+K_CENTER = Selection(function=k_center, key="k_center", requires=("features",))

@@ -1,13 +1,14 @@
 """Random selection, the baseline of every comparison."""
 
+import jax
 import numpy as np
 
-from ddjax.select.budget import collect, groups
-from ddjax.select.draws import bits
+from ddjax.select.budget import bits, collect, groups
+from ddjax.select.selection import Selection
 
 
 def random(key, labels, per_class: int, balanced: bool = True) -> np.ndarray:
-    """A uniformly random subset without replacement.
+    """Random selection, uniform and without replacement.
 
     Every example gets one random number and the smallest of each class are kept. So
     for one key a smaller budget is contained in a larger one.
@@ -29,3 +30,12 @@ def random(key, labels, per_class: int, balanced: bool = True) -> np.ndarray:
     return collect(
         [ids[np.argsort(draws_N[ids], kind="stable")[:count]] for ids, count in pools]
     )
+
+
+# A clone, so that a key's random subset is the one that `random` gives for it.
+RANDOM = Selection(
+    function=random,
+    choose=lambda inputs, per_class: random(
+        jax.random.clone(inputs.key), inputs.labels, per_class
+    ),
+)

@@ -1,11 +1,15 @@
 """Selection by rank of a score: an end of the ranking, or a window inside it."""
 
+import dataclasses
 import math
 
 import numpy as np
 
+from ddjax.declare import setting
 from ddjax.errors import InputError
+from ddjax.scores import SCORES
 from ddjax.select.budget import collect, groups, values_for
+from ddjax.select.selection import Selection
 
 
 def top(
@@ -98,3 +102,97 @@ def best_window(candidates: dict, accuracies: dict) -> float:
 def _easiest(scores_N, ids):
     """The ids from the lowest score to the highest, ties by id."""
     return ids[np.argsort(scores_N[ids], kind="stable")]
+
+
+def highest(score: str) -> Selection:
+    """Declares the selection of a score's highest values.
+
+    Args:
+      score: its name in `scores.SCORES`.
+    """
+    return Selection(
+        function=top,
+        summary=f"The highest of: {SCORES[score].summary}",
+        score=score,
+    )
+
+
+def lowest(score: str) -> Selection:
+    """Declares the selection of a score's lowest values; argument as of `highest`."""
+    return Selection(
+        function=top,
+        summary=f"The lowest of: {SCORES[score].summary}",
+        choose=lambda inputs, per_class, values: top(
+            values, inputs.labels, per_class, largest=False
+        ),
+        score=score,
+    )
+
+
+def imported(name: str, *, subset: bool, largest: bool = True) -> Selection:
+    """Declares a selection whose scores or ids are in `inputs.imported`.
+
+    Args:
+      name: its key there.
+      subset: whether they are example ids, which are the selection.
+      largest: whether the highest scores are selected, else the lowest.
+    """
+
+    def choose(inputs, per_class):
+        values = inputs.imported[name]
+        if subset:
+            return values
+        return top(values, inputs.labels, per_class, largest=largest)
+
+    return Selection(function=top, choose=choose)
+
+
+@dataclasses.dataclass(frozen=True)
+class CadPruneOptions:
+    """Options of CAD-Prune."""
+
+    keep: str = setting(
+        "highest",
+        "Which end of CAD is kept. The paper does not state it in so many words; the "
+        "highest are those that still fluctuate at the end of a run of a student's "
+        "length.",
+        ("highest", "lowest"),
+    )
+
+
+def cad_prune(score: str) -> Selection:
+    """Declares CAD-Prune by a score in `scores.SCORES` that is a reading of CAD."""
+
+    def choose(inputs, per_class, values):
+        largest = inputs.options_of(CadPruneOptions).keep == "highest"
+        return top(values, inputs.labels, per_class, largest=largest)
+
+    return Selection(
+        function=top,
+        summary=f"CAD-Prune, the highest or the lowest of {score}.",
+        choose=choose,
+        score=score,
+        options=CadPruneOptions,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowOptions:
+    """Options of a search of windows."""
+
+    starts: tuple[float, ...] = setting(
+        (0.0, 0.25, 0.5, 0.75),
+        "Where the windows start that are tried, as fractions of a class from its "
+        "easiest image on.",
+        "[0, 1]",
+        counts="[1, 1000]",
+    )
+
+
+EL2N_BEST_WINDOW = Selection(
+    function=window,
+    summary="The window of el2n whose students do best on validation images.",
+    score="el2n",
+    options=WindowOptions,
+    starts=lambda options: options.starts,
+)

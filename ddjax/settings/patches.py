@@ -56,7 +56,7 @@ class Patches:
     )
     pool_difficulty: str = setting(
         "highest",
-        "ca2d: which end of the difficulty is kept, as `select.cad_keep` for "
+        "ca2d: which end of the difficulty is kept, as `select.cad_prune.keep` for "
         "CAD-Prune: the highest CAD, those that still fluctuate when a run of the "
         "student's length ends.",
         KEEP,

@@ -1,15 +1,11 @@
 """Which selections are compared, and the readings of the literature they follow."""
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
-from ddjax.declare import PATH, Names, Text, entries, setting
+from ddjax import select
+from ddjax.declare import PATH, Names, Text, entries, setting, with_sections
 from ddjax.declare.walk import require
-
-CAD_QUANTITIES = ("true_prob", "el2n")
-CAD_KEEP = ("highest", "lowest")
-NEVER_LEARNED = ("max", "infinity", "zero")
-MARGINS = ("logit", "probability")
-KEEP = ("highest", "lowest")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +23,9 @@ class Imported:
     column: str = setting(
         "", "Of a .csv with several; '': it has one.", Text("a column's name")
     )
-    keep: str = setting("highest", "Which scores of a class are kept.", KEEP)
+    keep: str = setting(
+        "highest", "Which scores of a class are kept.", ("highest", "lowest")
+    )
     subset: str = setting(
         "", "A .npy or .csv of example ids, exactly IPC of every class.", PATH
     )
@@ -44,9 +42,10 @@ class Imported:
 
 @dataclasses.dataclass(frozen=True)
 class Select:
-    """Which selections are compared, see ddjax.select.METHODS, and how they read.
+    """Which selections are compared, see ddjax.select.METHODS, and their options.
 
-    Where the literature is ambiguous or papers disagree, the reading is a field here.
+    A section has the options of the score or selection of its name. Where the
+    literature is ambiguous or papers disagree, the reading is an option.
     """
 
     methods: tuple[str, ...] = setting(
@@ -63,13 +62,6 @@ class Select:
         counts="[1, 100]",
         each="once",
     )
-    window_starts: tuple[float, ...] = setting(
-        (0.0, 0.25, 0.5, 0.75),
-        "Where the windows of best_window methods start, as fractions of a class from "
-        "its easiest image on.",
-        "[0, 1]",
-        counts="[1, 1000]",
-    )
     runs: int = setting(
         1, "Scoring runs a seed, over which scores are averaged.", "[1, 1000]"
     )
@@ -83,35 +75,6 @@ class Select:
         "",
         "The layer whose output they are; '': the input of the last dense layer.",
         Text("a layer's name"),
-    )
-    cad_span: int = setting(
-        0,
-        "Snapshots that a window of CAD spans (J); 0: the longest the trace allows.",
-        "[2, 10000]",
-        also=(0,),
-    )
-    cad_windows: int = setting(2, "Windows of CAD that are averaged (W).", "[1, 10000]")
-    cad_quantity: str = setting("true_prob", "What S of CAD is.", CAD_QUANTITIES)
-    cad_keep: str = setting(
-        "highest",
-        "Which end of CAD is kept. The paper does not state it in so many words; the "
-        "highest are those that still fluctuate at the end of a run of a student's "
-        "length.",
-        CAD_KEEP,
-    )
-    never_learned: str = setting(
-        "max", "forgetting: what examples count that are never learned.", NEVER_LEARNED
-    )
-    aum_margins: str = setting("logit", "aum: margins of what.", MARGINS)
-    drop_hardest: float = setting(
-        0.3, "Fraction of a class that ccs and d2 drop first.", "[0, 1)"
-    )
-    neighbors: int = setting(5, "Of d2's graph.", "[1, 10000]")
-    d2_gamma: float = setting(
-        0.1, "How far d2's choices damp their neighbours.", "[0, 1000]"
-    )
-    beta_c: float = setting(
-        4.0, "How fast dual_beta turns to easy examples.", "(0, 1000]"
     )
     imported: dict[str, Imported] = entries("Selections from files, by name.")
 
@@ -130,3 +93,11 @@ class Select:
             self.layer,
             f"'' with features from the file {self.features}",
         )
+
+    def options(self) -> tuple[Any, ...]:
+        """Returns the options of all scores and selections, as of `select.Inputs`."""
+        return tuple(getattr(self, name) for name in select.options())
+
+
+if not TYPE_CHECKING:  # which cannot follow classes that are put together
+    Select = with_sections(Select, select.options())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from ddjax import catalogue, distill, keys, mesh, select
+from ddjax import catalogue, distill, keys, mesh, scores, select
 from ddjax.declare.walk import require
 from ddjax.errors import InputError, named
 from ddjax.labels import codecs
@@ -19,6 +19,7 @@ from ddjax.stages.requirements import (
     required_teachers,
     requirements,
     scoring_regimes,
+    selection_of,
 )
 from ddjax.stages.synthetic import READ, start_of
 from ddjax.stages.teacher import check_teacher
@@ -222,20 +223,10 @@ def _check_selections(
     if scoring_regimes(problem):
         for ipc in settings.ipcs:
             snapshots_of(problem, ipc)
-    kept = smallest - int(settings.drop_hardest * smallest)
-    if "d2" in settings.methods:
-        if settings.neighbors >= kept:
-            raise InputError(
-                f"select.neighbors: found {settings.neighbors}, allowed is less than "
-                f"the {kept} images that the smallest class keeps after "
-                "select.drop_hardest"
-            )
-        if max(settings.ipcs) > kept:
-            raise InputError(
-                f"select.drop_hardest: found {settings.drop_hardest}, which leaves "
-                f"{kept} images of the smallest class to d2, allowed is what leaves "
-                f"the {max(settings.ipcs)} of select.ipcs"
-            )
+    for method in (selection_of(problem, name) for name in settings.methods):
+        if method.check:
+            options = scores.options_of(settings.options(), method.options)
+            method.check(options, settings.ipcs, smallest)
     if "features" in requirements(problem):
         network = problem.student_network
         if settings.features == "teacher":

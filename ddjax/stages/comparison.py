@@ -153,7 +153,7 @@ def _selected(
             seed: subset_of(subsets, name, row, start)
             for row, seed in enumerate(problem.seeds)
         }
-        found = inputs.cost(selection_of(problem, name).needs) + picked + spent
+        found = inputs.cost(selection_of(problem, name).requirements) + picked + spent
         yield Candidate(name, start, positions, found)
     if problem.labels(regime).plain:
         whole = np.arange(len(problem.pool), dtype=np.int32)

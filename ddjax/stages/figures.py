@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddjax import mesh, report, select
+from ddjax import mesh, report
 from ddjax.problem import Problem
 from ddjax.report.statistics import RANDOM
 from ddjax.run import Run
+from ddjax.scores import SCORES
 from ddjax.stages.embeddings import REAL, embed
 from ddjax.stages.outputs import Parts
 from ddjax.stages.subsets import scores_of, subset_of
@@ -130,7 +131,7 @@ def _of_subsets(found: Findings, ipc: int, positions, styles) -> list[Planned]:
     scores = scores_of(found.subsets[ipc], 0)
     if "traces" in found.inputs[ipc].found and "el2n" not in scores:
         inputs = found.inputs[ipc].inputs(0)
-        scores = {"el2n": select.SCORES["el2n"].of(inputs)} | scores
+        scores = {"el2n": SCORES["el2n"].of(inputs)} | scores
     if "el2n" in scores:
         figure = partial(
             report.difficulty_figure, scores["el2n"], "EL2N", positions, styles

@@ -25,9 +25,9 @@ class SelectionInputs:
     Attributes:
       problem: the problem.
       ipc: the budget.
-      found: a key of `select.NEEDS` -> the artifact that holds it.
-      causes: a key of `select.NEEDS` -> the artifacts that it requires, each with the
-        number of subsets that share it.
+      found: a key of `scores.REQUIREMENTS` -> the artifact that holds it.
+      causes: a key of `scores.REQUIREMENTS` -> the artifacts that it requires, each
+        with the number of subsets that share it.
     """
 
     problem: Problem
@@ -89,7 +89,7 @@ class SelectionInputs:
                 for name in settings.select.methods
                 if name in settings.select.imported
             },
-            settings=settings.select,
+            options=settings.select.options(),
             **found,
         )
 

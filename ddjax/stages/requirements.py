@@ -1,25 +1,43 @@
 """What the settings require: scoring runs, teachers, features, gradients."""
 
-from ddjax import distill, select
+from ddjax import distill, scores, select
 from ddjax.problem import Problem
 from ddjax.settings import Distill
 
 
-def selection_of(problem: Problem, name: str) -> select.Method:
+def selection_of(problem: Problem, name: str) -> select.Selection:
     """Returns a selection of the settings by its name."""
-    if name in problem.settings.select.imported:
-        return select.imported(name, problem.settings.select)
-    return select.METHODS[name]
+    entry = problem.settings.select.imported.get(name)
+    if entry is None:
+        return select.METHODS[name]
+    largest = entry.keep == "highest"
+    return select.imported(name, subset=entry.subset != "", largest=largest)
+
+
+def tries(problem: Problem, name: str) -> int:
+    """Returns how many windows a selection's search tries, 0 without a search."""
+    options = problem.settings.select.options()
+    return len(selection_of(problem, name).tried(options))
+
+
+def snapshots_required(problem: Problem) -> int:
+    """Returns how many snapshots the scores in use require of a trace."""
+    settings = problem.settings
+    used = [selection_of(problem, name).score for name in settings.select.methods]
+    used += map(score_of_set, settings.distill.values())
+    return scores.snapshots_needed(filter(None, used), settings.select.options())
 
 
 def requirements(problem: Problem) -> set[str]:
     """Returns what any selection or synthetic set of the settings requires.
 
     Returns:
-      Keys of `select.NEEDS`.
+      Keys of `scores.REQUIREMENTS`.
     """
     names, entries = problem.settings.select.methods, problem.settings.distill
-    found = {need for name in names for need in selection_of(problem, name).needs}
+    found = {
+        need for name in names for need in selection_of(problem, name).requirements
+    }
     return found | {need for entry in entries.values() for need in needs_of_set(entry)}
 
 
@@ -30,9 +48,9 @@ def score_of_set(entry: Distill) -> str:
 
 
 def needs_of_set(entry: Distill) -> tuple[str, ...]:
-    """Returns the keys of `select.NEEDS` that a synthetic set's method requires."""
+    """Returns the keys of `scores.REQUIREMENTS` that a synthetic set requires."""
     score = score_of_set(entry)
-    return select.SCORES[score].needs if score else ()
+    return scores.SCORES[score].requires if score else ()
 
 
 def teachers_of_set(entry: Distill) -> tuple[str, ...]:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddjax import select
+from ddjax import scores as scores_package
 from ddjax.artifacts import Artifact, Cost, Draft
 from ddjax.problem import Problem
 from ddjax.run import Run, progress_bar
 from ddjax.stages.inputs import SelectionInputs
-from ddjax.stages.requirements import selection_of
+from ddjax.stages.requirements import selection_of, tries
 from ddjax.stages.stage import Plan, Stage, Stored
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def _plan(problem: Problem, label: str, ipc: int) -> Plan:
     settings, count = problem.settings.select, len(problem.pool)
     seeds, images = len(problem.seeds), ipc * problem.num_classes
     methods = [selection_of(problem, name) for name in settings.methods]
-    tried = len(settings.window_starts)
-    subsets = sum(tried if method.searches else 1 for method in methods)
+    subsets = sum(tries(problem, name) or 1 for name in settings.methods)
     scores = len({method.score for method in methods if method.score})
     size = 4 * (seeds * (subsets * images + scores * count) + count)
     holds = f"subsets {subsets} x [{seeds},{images}]"
@@ -86,7 +85,7 @@ def _select(
                 seconds[name] = seconds.get(name, 0.0) + spent / len(seeds)
                 bar.update(1)
             for name in dict.fromkeys(m.score for m in methods.values() if m.score):
-                values = select.SCORES[name].of(inputs)
+                values = scores_package.SCORES[name].of(inputs)
                 chosen.setdefault(_SCORE + name, []).append(values)
     arrays = {name: np.stack(rows) for name, rows in chosen.items()}
     arrays["ids"] = problem.pool.ids
@@ -97,8 +96,7 @@ def _select(
 def _choose(name, method, inputs, ipc):
     """Yields (array's name, ids) of one method and seed."""
     if method.searches:
-        starts = inputs.settings.window_starts
-        for start, ids in method.candidates(inputs, ipc, starts).items():
+        for start, ids in method.candidates(inputs, ipc).items():
             yield _CANDIDATE.format(method=name, start=start), ids
     else:
         yield name, method.select(inputs, ipc)

@@ -10,7 +10,7 @@ import pathlib
 import jax
 import numpy as np
 
-from ddjax import data, distill, select
+from ddjax import data, distill, scores
 from ddjax.artifacts import Artifact, Cost, Draft, digest
 from ddjax.data.source import Examples
 from ddjax.errors import named
@@ -194,7 +194,7 @@ def _synthetic_set(
                 ipc=ipc,
                 key=subset_key(seed, ipc),
                 difficulty=(
-                    select.SCORES[score].of(inputs.inputs(row)) if score else None
+                    scores.SCORES[score].of(inputs.inputs(row)) if score else None
                 ),
                 folder=partial,
                 progress=bar.update,

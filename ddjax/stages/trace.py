@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ddjax import keys, mesh, scores, select
+from ddjax import keys, mesh, scores
 from ddjax.artifacts import Artifact, Draft
 from ddjax.errors import InputError
 from ddjax.losses.softmax import log_softmax
@@ -21,6 +21,7 @@ from ddjax.report.statistics import FULL
 from ddjax.run import Run
 from ddjax.scores import step_kl
 from ddjax.scores.trace import label_distance
+from ddjax.stages.requirements import snapshots_required
 from ddjax.stages.stage import Plan, Stage, Stored, Trainings
 from ddjax.stages.students import Students, planned_program, training_work
 from ddjax.train import checkpoint, student
@@ -92,7 +93,7 @@ def snapshots_of(problem: Problem, ipc: int) -> tuple[int, ...]:
         problem.steps(ipc),
         problem.settings.student.batch_size,
         len(problem.pool),
-        select.snapshots_needed(problem.settings.select),
+        snapshots_required(problem),
     )
 
 
@@ -134,7 +135,7 @@ def snapshot_steps(steps: int, batch_size: int, examples: int, least: int):
     if steps < least:
         raise InputError(
             f"student.epochs: {steps} steps are too few for the {least} snapshots "
-            "that select.cad_span and select.cad_windows need"
+            "that the scores of select.methods require"
         )
     return tuple(int(mark) for mark in np.minimum(np.ceil(marks), steps))
 

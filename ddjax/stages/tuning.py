@@ -13,6 +13,7 @@ from ddjax.problem import Problem
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.run import Run
 from ddjax.stages.inputs import subset_key
+from ddjax.stages.requirements import selection_of, tries
 from ddjax.stages.stage import Plan, Stage
 from ddjax.stages.students import Member, Outcome, Students, training_plan
 from ddjax.stages.subsets import subset_of
@@ -131,7 +132,7 @@ def windows_stage(
       ipc: the budget.
     """
     settings = problem.settings
-    tries, seeds = len(settings.select.window_starts), settings.protocol.search_seeds
+    tried, seeds = tries(problem, method), settings.protocol.search_seeds
 
     def make(run: Run, students: Students, subsets: Artifact, rates: dict) -> Any:
         return _search(run, students, subsets, method, regime, ipc, rates[RANDOM])
@@ -141,10 +142,10 @@ def windows_stage(
             problem,
             regime,
             ipc,
-            tries * seeds,
+            tried * seeds,
             row=f"students, {settings.student.network.name}, {regime}, IPC {ipc}",
             images=_images_of_choices(problem),
-            stores=(tries - 1) * seeds,  # that of the window that is chosen is used
+            stores=(tried - 1) * seeds,  # that of the window that is chosen is used
         )
 
     name = f"search of {method}, {regime}, IPC {ipc}"
@@ -164,7 +165,8 @@ def _search(
     """Trains a selection's candidates together and picks one by mean accuracy."""
     problem = students.problem
     protocol = problem.settings.protocol
-    starts = problem.settings.select.window_starts
+    selection = selection_of(problem, method)
+    starts = selection.tried(problem.settings.select.options())
     seeds = protocol.seeds[: protocol.search_seeds]
     members = [
         Member(
