@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ddjax import console, mesh, switches
+from ddjax import mesh
 from ddjax.artifacts import Artifact, Cost
 from ddjax.data import class_export
 from ddjax.errors import InputError
 from ddjax.observe import Profiler, require_tensorboard
+from ddjax.process import console, switches
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import Settings
 from ddjax.stations import estimate, imports, results

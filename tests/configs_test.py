@@ -7,7 +7,8 @@ import ml_collections
 import numpy as np
 import pytest
 
-from ddjax import config_files, experiment, presets
+from ddjax import experiment, presets, protocols
+from ddjax.cli import config_files
 from ddjax.settings import REQUIRED, from_config
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
@@ -119,22 +120,22 @@ def test_protocols_are_those_of_table_10(name):
 
 
 def test_every_protocol_and_method_has_a_source():
-    for name in ("protocols", "methods"):
-        for path in FOLDER.glob(f"{name}/*.py"):
-            assert "\nSource: " in load(path).__doc__, path.name
+    assert all(protocol.source for protocol in protocols.PROTOCOLS.values())
+    for path in FOLDER.glob("methods/*.py"):
+        assert "\nSource: " in load(path).__doc__, path.name
 
 
 METHODS = [path for path in FILES if path.parent.name == "methods"]
 
 
 @pytest.mark.parametrize("path", METHODS, ids=lambda path: path.stem)
-def test_every_method_names_its_variants_and_is_judged_as_rd3_does(path):
+def test_every_method_names_its_variants_and_is_evaluated_as_rd3_does(path):
     document = load(path).__doc__
-    assert all(f"`{name}`" in document for name in presets.JUDGED)
+    assert all(f"`{name}`" in document for name in presets.DATASETS)
     config = load(path).get_config("cifar10")
-    judge = load(FOLDER / "protocols" / "rd3_resnet18.py").get_config("cifar10")
+    rd3 = load(FOLDER / "protocols" / "rd3_resnet18.py").get_config("cifar10")
     for section in ("student", "augment", "labels", "regimes", "protocol"):
-        assert config[section] == judge[section]
+        assert config[section] == rd3[section]
     assert config.select.ipcs == (10,) and list(config.distill) == [path.stem]
 
 
@@ -201,7 +202,7 @@ def test_committee_has_the_priors_of_its_data_set():
     get_config = load(FOLDER / "methods" / "cv_dd.py").get_config
     found = {
         variant: from_config(get_config(variant)).distill["cv_dd"]
-        for variant in presets.JUDGED
+        for variant in presets.DATASETS
     }
     for entry in found.values():
         assert len(entry.recover.prior) in (0, len(entry.teachers))
@@ -212,7 +213,7 @@ def test_committee_has_the_priors_of_its_data_set():
 
 def test_nearest_constants_are_those_of_the_most_similar_set():
     both = {"tiny_imagenet": {"at": 64}, "imagenet": {"at": 224}}
-    found = {name: presets.nearest(name, both)["at"] for name in presets.JUDGED}
+    found = {name: presets.nearest(name, both)["at"] for name in presets.DATASETS}
     large = {"imagenet", "imagenette", "imagewoof"}
     assert {name for name in found if found[name] == 224} == large
     assert presets.nearest("digits", both | {"cifar100": {"at": 32}}) == {"at": 32}

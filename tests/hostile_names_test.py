@@ -17,7 +17,7 @@ from runs import numbers_of
 
 from ddjax import experiment, mesh, report
 from ddjax.errors import InputError
-from ddjax.preemption import Preempted
+from ddjax.process.ending import Preempted
 from ddjax.report import html as report_html
 from ddjax.report import sheet
 from ddjax.settings import Distill, Labels, Settings, from_config

@@ -11,32 +11,23 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     {
         "errors",
-        "exit_codes",
-        "interrupt",
         "keys",
-        "console",
-        "switches",
         "artifacts",
         "declare",
-        "command",
-        "config_files",
-        "cost",
-        "joining",
         "mesh",
         "observe",
         "optional",
-        "preemption",
+        "process",
         "regular",
         "settings",
-        "presets",
         "workdir",
     },
     {"models", "losses", "data"},
-    {"train", "scores", "derive"},
-    {"distill", "select", "labels", "report"},
-    {"catalogue"},
+    {"train", "scores", "protocols"},
+    {"distill", "select", "labels", "presets", "report"},
     {"stations"},
-    {"experiment", "explain"},
+    {"experiment"},
+    {"cli"},
     {"main"},
     {"__main__"},
 ]
@@ -83,7 +74,7 @@ def test_linen_is_imported_only_under_models():
 
 
 def test_jax_is_configured_only_in_main():
-    users = {part(path) for path in FILES if "config.update" in path.read_text()}
+    users = {part(path) for path in FILES if "jax.config.update" in path.read_text()}
     assert users == {"main"}
 
 

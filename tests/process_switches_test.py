@@ -14,9 +14,10 @@ import pytest
 import tiny
 from runs import numbers_of
 
-from ddjax import experiment, keys, models, switches
+from ddjax import experiment, keys, models
 from ddjax.errors import InputError
 from ddjax.labels import Objective
+from ddjax.process import switches
 from ddjax.settings import from_config
 from ddjax.stations.evidence import subset_key
 from ddjax.train import student

@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from ddjax import catalogue, settings
+from ddjax import settings
 from ddjax.declare import Interval, Names, Text, declaration, kind_of, walk
 from ddjax.errors import InputError
+from ddjax.stations import checks
 
 NONSENSE = [
     None,
@@ -84,7 +85,7 @@ def one_a_field():
 def outcome(config):
     """ "" where a config is accepted, else what it is refused with."""
     try:
-        catalogue.check_names(settings.from_config(config))
+        checks.check_names(settings.from_config(config))
     except InputError as error:
         return str(error)
     return ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ddjax import models, preemption
+from ddjax import models
 from ddjax.artifacts import Artifact, Draft, digest
 from ddjax.data import streamed
 from ddjax.data.augment import Recipe
@@ -20,6 +20,7 @@ from ddjax.errors import InputError
 from ddjax.labels import Objective
 from ddjax.models import Network
 from ddjax.observe import Profiler
+from ddjax.process import ending
 from ddjax.settings import Labels, Optimizer, Settings, Teacher
 from ddjax.train import batches, streaming, student, sweep
 from ddjax.train.micro_batch import micro_batch_size
@@ -330,7 +331,7 @@ class Context:
           parents: name -> address of what it is made from.
           make: see `Workdir.station`.
         """
-        preemption.heed()
+        ending.heed()
         artifact = self.workdir.station(kind, settings, parents, make)
         cost = artifact.cost
         self.costs.append(

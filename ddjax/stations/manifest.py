@@ -8,7 +8,8 @@ from typing import Any
 
 import jax
 
-from ddjax import artifacts, switches
+from ddjax import artifacts
+from ddjax.process import switches
 from ddjax.stations.context import Context
 
 

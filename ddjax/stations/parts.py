@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from ddjax.preemption import Preempted
+from ddjax.process.ending import Preempted
 
 _NAMED = 3  # parts that a sentence names
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ddjax import data, mesh, report
 from ddjax.artifacts import Artifact
-from ddjax.console import shown_path
 from ddjax.data import class_export
+from ddjax.process.console import shown_path
 from ddjax.stations.context import Context
 from ddjax.stations.exports import texts_of
 from ddjax.stations.subsets import chosen_start, subset_of

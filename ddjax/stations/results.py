@@ -13,7 +13,7 @@ import numpy as np
 
 from ddjax import artifacts, mesh, report
 from ddjax.artifacts import Artifact, Cost
-from ddjax.console import shown_path
+from ddjax.process.console import shown_path
 from ddjax.report.statistics import FULL
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context

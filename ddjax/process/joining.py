@@ -16,7 +16,7 @@ def join(mode: str = "auto") -> None:
     """Joins the other processes, if there are any; before any device is used.
 
     Args:
-      mode: "on"; "off"; "auto", where the environment tells of several processes: the
+      mode: "on"; "off"; "auto", where the environment names several processes: the
         three variables of `_OWN`, SLURM's, Open MPI's, or more than one host or slice
         of GKE's or Cloud TPU's. A pod of TPU VMs over ssh has none of these and needs
         "on".
