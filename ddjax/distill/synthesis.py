@@ -199,7 +199,7 @@ def _run(program, kept, arguments, place, task) -> None:
     numbers = rest[-1]
     total, done = len(numbers.areas), int(state.adam.count)
     for stop in range(done + SEGMENT, total + SEGMENT, SEGMENT):
-        ending.heed()
+        ending.stop_if_requested()
         stop = min(stop, total)
         clock = time.perf_counter()
         state, parts = jax.block_until_ready(

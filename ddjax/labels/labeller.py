@@ -185,7 +185,7 @@ class Labeller:
         rows = mesh.own_rows(size, self._mesh, mesh.EVERYWHERE) if own else slice(None)
         read = mesh.own_part if own else mesh.fetch
         for start in range(0, len(epochs), size):
-            ending.heed()
+            ending.stop_if_requested()
             group = list(epochs[start : start + size])
             padded = np.resize(np.asarray(group, np.int32), size)
             with jax.default_matmul_precision("highest"):

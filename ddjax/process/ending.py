@@ -25,7 +25,7 @@ MEANINGS = {
 
 _AGAIN_SECONDS = 1.0  # from one try to interrupt the program to the next
 _SOON_SECONDS = 0.01  # where it must wait for the garbage collector
-_TOLD = threading.Event()
+_REQUESTED = threading.Event()
 
 
 def leave_at_once() -> None:
@@ -90,15 +90,15 @@ class Preempted(Exception):
 
 def listen() -> None:
     """Takes note of SIGTERM from now on, instead of ending at once."""
-    signal.signal(signal.SIGTERM, lambda signum, frame: _TOLD.set())
+    signal.signal(signal.SIGTERM, lambda signum, frame: _REQUESTED.set())
 
 
-def told() -> bool:
+def stop_requested() -> bool:
     """Whether this process was told to stop; others may not have been yet."""
-    return _TOLD.is_set()
+    return _REQUESTED.is_set()
 
 
-def heed() -> None:
+def stop_if_requested() -> None:
     """Stops here if any process was told to; all processes must call it.
 
     Raises:
@@ -106,6 +106,6 @@ def heed() -> None:
     """
     from ddjax import mesh  # imports JAX, which `leave_at_once` must not wait for
 
-    (stop,) = mesh.most([told()])
+    (stop,) = mesh.most([stop_requested()])
     if stop:
         raise Preempted

@@ -34,7 +34,7 @@ HARD_TRUTHS = Protocol(
     published=(("hardtruths_small_hl", "hard", ""),),
 )
 HARD_TRUTHS_SOFT = Protocol(
-    meaning='"Hard Truths" at small scale: one soft label an image, DSA, KL, 300 epochs',
+    meaning='"Hard Truths" at small scale: a soft label an image, DSA, KL, 300 epochs',
     source="arXiv 2604.18811",
     settings={
         "augment.dsa": DSA_OPERATIONS,

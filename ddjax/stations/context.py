@@ -331,7 +331,7 @@ class Context:
           parents: name -> address of what it is made from.
           make: see `Workdir.station`.
         """
-        ending.heed()
+        ending.stop_if_requested()
         artifact = self.workdir.station(kind, settings, parents, make)
         cost = artifact.cost
         self.costs.append(

@@ -79,7 +79,7 @@ def over_blocks(function: Callable, images: Any, *shared: Any) -> Any:
     shared = mesh.place(shared, onto)
     own, found = mesh.own_rows(size, onto, mesh.EVERYWHERE), []
     for first, block in blocks(size, own, images):
-        ending.heed()
+        ending.stop_if_requested()
         placed = [mesh.place_own(a, onto, mesh.EVERYWHERE) for a in block]
         with jax.default_matmul_precision("highest"):
             answers = mesh.fetch(_spread(function, onto, *placed, *shared))

@@ -170,7 +170,7 @@ class Runner:
                         records.append(record)
                     pace = len(parts) * self._seconds_per_step
                     late = time.perf_counter() - saved > checkpoint_seconds
-                    pace, late, stop = mesh.most((pace, late, ending.told()))
+                    pace, late, stop = mesh.most((pace, late, ending.stop_requested()))
                     self._per_call = max(1, int(CALL_SECONDS / pace))
                     if folder is not None and (late or stop) and step < total_steps:
                         arrays, cost = _packed(records, carried), self.cost
