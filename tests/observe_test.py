@@ -38,7 +38,7 @@ def steps_of(folder):
     return [line["step"] for line in lines_of(folder)]
 
 
-def test_a_line_has_time_station_step_and_numbers(tmp_path):
+def test_a_line_has_time_stage_step_and_numbers(tmp_path):
     metrics = observe.Metrics(tmp_path / "run")
     metrics.write("teacher", 3, loss=jnp.float32(0.5), passes=np.int64(12), rate=0.25)
     # Before it is closed: a kill loses nothing that was written.
@@ -47,7 +47,7 @@ def test_a_line_has_time_station_step_and_numbers(tmp_path):
     time = line.pop("time")
     assert 1.7e9 < time < 1e11
     assert line == {
-        "station": "teacher",
+        "stage": "teacher",
         "step": 3,
         "loss": 0.5,
         "passes": 12,
@@ -70,18 +70,18 @@ def test_a_vector_is_refused_and_nothing_written(tmp_path):
     assert not (tmp_path / "metrics.jsonl").read_text()
 
 
-LINE = '{"time": 1.5, "station": "a", "step": %d, "loss": 2.0}'
+LINE = '{"time": 1.5, "stage": "a", "step": %d, "loss": 2.0}'
 
 
 @pytest.mark.parametrize(
     ("torn", "kept"),
     [
         ("", [1, 2]),
-        ('{"time": 1.5, "sta', [1, 2]),
+        ('{"time": 1.5, "st', [1, 2]),
         ("{", [1, 2]),
         ("\0" * 50, [1, 2]),
         (LINE % 3, [1, 2, 3]),  # only the end of the line was lost
-        ('{"station": "' + "a" * 200_000, [1, 2]),  # longer than a block
+        ('{"stage": "' + "a" * 200_000, [1, 2]),  # longer than a block
     ],
 )
 def test_a_resumed_run_appends_after_the_last_whole_line(tmp_path, torn, kept):

@@ -25,14 +25,15 @@ import functools
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from ddjax.protocols import PROTOCOLS, Protocol
 from ddjax.report.names import DATASETS, METHODS, NETWORKS
 from ddjax.report.statistics import students
 from ddjax.report.table import plus_minus
-from ddjax.settings import Labels, Settings, defaults, from_config
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ddjax.protocols import Protocol
+    from ddjax.settings import Settings
 
 COLUMNS = ["labels", "IPC", "method", "published", "printed in", "this run"]
 EXPLANATION = (
@@ -62,6 +63,9 @@ def published(
         data are thinned, an option of the network is not its default or any setting of
         the protocol differs.
     """
+    from ddjax.protocols import PROTOCOLS  # imports the settings of every package
+    from ddjax.settings import Labels
+
     rows, labels = _rows(), settings.labels[regime]
     network, data = settings.student.network, settings.data
     dataset = DATASETS.get(_data_name(data.source), ("", 0, 0))
@@ -139,6 +143,8 @@ def _rows() -> pd.DataFrame:
     """The accuracies of published.csv that a protocol stands for."""
     import pandas as pd
 
+    from ddjax.protocols import PROTOCOLS
+
     path = resources.files("ddjax.report").joinpath("published.csv")
     with path.open(encoding="utf-8") as file:
         rows = pd.read_csv(
@@ -171,6 +177,8 @@ def _follows(
     ipc: int,
 ) -> bool:
     """Whether students of a regime are trained as a protocol says, key by key."""
+    from ddjax.settings import defaults, from_config
+
     config = defaults()
     protocol.apply(config, classes, shape[-1] == 1, ipc)
     return _relevant(settings, regime) == _relevant(from_config(config), regime)

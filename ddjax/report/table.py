@@ -273,7 +273,7 @@ def recommendation(row: pd.Series, count: int, seed: int) -> str:
         f"{plus_minus(row.accuracy, row.ci95)} % over {row.n} seeds"
     )
     if row.method == RANDOM:
-        return f"{text}: choosing the images otherwise did not pay."
+        return f"{text}: no other selection did better."
     if np.isnan(row.gap):
         return f"{text}; no seed compares it with random."
     gap = f"{plus_minus(row.gap, row.gap_ci95, sign=True)} points"
