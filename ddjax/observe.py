@@ -43,7 +43,9 @@ class Metrics:
         if tensorboard:
             require_tensorboard()
         self._folder, self._tensorboard = folder, tensorboard
-        self._file, self._events, self._stage = None, None, None
+        self._file: Any = None
+        self._events: Any = None
+        self._stage: str | None = None
         self._files = 0  # event files opened so far
         if folder is not None:
             with self._may_fail():
@@ -165,7 +167,7 @@ class Profiler:
         """
         self._folder = folder
         self._left = steps
-        self._stage = None  # that trains and may be traced
+        self._stage: str | None = None  # that trains and may be traced
         self._tracing = False
 
     @contextlib.contextmanager

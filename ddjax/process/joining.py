@@ -1,6 +1,7 @@
 """How the processes of a run find each other: JAX's own distributed runtime."""
 
 import os
+from typing import Any
 
 import jax
 
@@ -55,7 +56,7 @@ def _several() -> bool:
     )
 
 
-def _own() -> dict[str, object]:
+def _own() -> dict[str, Any]:
     """Returns the arguments that the three variables give, {} without any of them."""
     given = [name for name in _OWN if name in os.environ]
     if not given or tuple(given) == _OWN[:1]:

@@ -16,6 +16,7 @@ from ddjax.report.drawing import (
     Style,
     method_styles,
     new_figure,
+    outside_legend,
     plain_axes,
     plain_style,
 )
@@ -30,6 +31,7 @@ from ddjax.report.statistics import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -193,8 +195,7 @@ def dynamics_figure(
         grid[0, 0].plot([], [], label=name, **_line(styles[name]))[0]
         for name in methods
     ]
-    options = {"loc": "outside right center", "frameon": False, "fontsize": 8}
-    figure.legend(handles=handles, **options)
+    outside_legend(figure, handles)
     figure.suptitle("How students learn (mean and range over seeds)")
     return figure
 
@@ -352,13 +353,13 @@ def _draw_full(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _legend(figure: Figure, panels: list[Axes]) -> None:
     """One legend outside the panels, each label once."""
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     figure.legend(
-        handles.values(),
-        handles.keys(),
+        list(handles.values()),
+        list(handles),
         loc="outside right center",
         frameon=False,
         fontsize=9,

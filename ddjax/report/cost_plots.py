@@ -19,6 +19,7 @@ from ddjax.report.drawing import (
     Style,
     method_styles,
     new_figure,
+    outside_legend,
     plain_axes,
     plain_style,
 )
@@ -102,9 +103,11 @@ def cost_figure(
     legend = [(name, styles[name], 1.0) for name in methods]
     legend += [(f"IPC {ipc}", Style(GREY, "o"), tints[ipc]) for ipc in budgets]
     draw = grid.flat[0].plot
-    handles = [draw([], [], label=name, **_marker(*look))[0] for name, *look in legend]
-    options = {"loc": "outside right center", "frameon": False, "fontsize": 8}
-    figure.legend(handles=handles, **options)
+    handles = [
+        draw([], [], label=name, **_marker(style, tint))[0]
+        for name, style, tint in legend
+    ]
+    outside_legend(figure, handles)
     _gap_axis(grid.flat[0], rows)
     figure.suptitle("Gap to random (95 % interval) against the cost of the set")
     return figure
@@ -170,8 +173,7 @@ def bytes_figure(summary: pd.DataFrame) -> Figure:
         plain_axes(axes, "y")
     grid.flat[-1].set_xlabel("bytes of one student's labels, codebooks included")
     figure.supylabel("test accuracy (%)", fontsize=10)
-    handles, names = grid.flat[-1].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right center", frameon=False, fontsize=8)
+    outside_legend(figure, grid.flat[-1].get_legend_handles_labels()[0])
     figure.suptitle("Accuracy against the size of the labels")
     return figure
 
@@ -188,7 +190,7 @@ def _log_places(passes: np.ndarray) -> np.ndarray:
 def _side_by_side(rows: pd.DataFrame) -> np.ndarray:
     """Places of the points; those of nearly the same cost spread around their mean."""
     places = rows["place"].to_numpy()
-    starts = []
+    starts: list[float] = []
     for level in np.unique(places):
         if not starts or level - starts[-1] > np.log10(_ALIKE):
             starts.append(level)

@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM, ordered_methods
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -75,7 +76,7 @@ def method_styles(methods: Iterable[str]) -> dict[str, Style]:
         Method name to style.
     """
     fixed = {RANDOM: Style(GREY, "o"), FULL: Style("#000000", "_")}
-    styles = {}
+    styles: dict[str, Style] = {}
     for name in ordered_methods(methods):
         index = len([other for other in styles if other not in fixed])
         colour, marker = COLOURS[index % 9], MARKERS[index % 10]
@@ -101,7 +102,7 @@ def save_png(figure: Figure, path: str | os.PathLike) -> None:
 
 
 def new_figure(
-    width: float, height: float, dpi: int = _DPI, layout: str | None = "constrained"
+    width: float, height: float, dpi: int = _DPI, layout: Any = "constrained"
 ) -> Figure:
     # Imported here: most users of the package never draw.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -112,16 +113,22 @@ def new_figure(
     return figure
 
 
-def plain_axes(axes: Axes, grid: str) -> None:
+def plain_axes(axes: Axes, grid: Literal["x", "y", "both"]) -> None:
     """Draws a light grid behind the data and no frame on the right and on top.
 
     Args:
         axes: are changed.
-        grid: along which axis: "x", "y" or "both".
+        grid: along which axis.
     """
     axes.grid(axis=grid, color="#E4E4E4", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def outside_legend(figure: Figure, handles: list[Artist], title: str = "") -> None:
+    """A legend to the right of all panels, without a frame."""
+    place: Any = {"loc": "outside right center", "frameon": False, "fontsize": 8}
+    figure.legend(handles=handles, title=title or None, **place)
 
 
 def check_subsets(subsets: Mapping[str, np.ndarray], count: int) -> None:

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ddjax.artifacts import write_file
 from ddjax.errors import InputError
@@ -209,9 +209,9 @@ def _cost(name: str, value: object) -> str:
     return _quantity(value)
 
 
-def _total(costs: Sequence[Mapping[str, object]]) -> str:
+def _total(costs: Sequence[Mapping[str, Any]]) -> str:
     """A sentence on the time of all stages and of the reused ones."""
-    taken, saved = 0.0, 0.0
+    taken = saved = 0.0
     for row in costs:
         times = [row.get("seconds"), row.get("compile_seconds")]
         total = sum(value for value in times if value is not None)
@@ -225,7 +225,7 @@ def _total(costs: Sequence[Mapping[str, object]]) -> str:
     return f"{text}, compilation included, and reused what had taken {_seconds(saved)}."
 
 
-def _seconds(value: object) -> str:
+def _seconds(value: Any) -> str:
     """Seconds as text: "0.04 s", "42.3 s", "12 min", "3.4 h"."""
     if value is None or math.isnan(value):
         return "–"
@@ -236,7 +236,7 @@ def _seconds(value: object) -> str:
     return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
-def _quantity(value: object) -> str:
+def _quantity(value: Any) -> str:
     """A large number with a decimal prefix: "0", "640", "3.00 M"."""
     if value is None or math.isnan(value):
         return "–"

@@ -7,7 +7,7 @@ images, S sets.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ddjax.report.drawing import (
     check_subsets,
     method_styles,
     new_figure,
+    outside_legend,
     plain_axes,
     plain_style,
 )
@@ -169,11 +170,15 @@ def set_difficulty_figure(
         dots = ranked[np.arange(0, len(ranked), step).astype(int)]
         places = np.arange(len(dots)) * _GOLDEN % 1.0 - 0.5
         colour = colours[name]
-        dot = {"s": 7, "color": colour, "alpha": 0.35, "linewidths": 0}
+        dot: dict[str, Any] = {"s": 7, "color": colour, "alpha": 0.35, "linewidths": 0}
         axes.scatter(dots, row + 2 * _SPREAD * places, zorder=1, **dot)
         axes.plot([low, high], [row, row], color=colour, linewidth=1.4, zorder=2)
         axes.barh(row, third - first, 0.3, first, color=colour, zorder=3)
-        look = {"markerfacecolor": "white", "markeredgecolor": "black", "zorder": 4}
+        look: dict[str, Any] = {
+            "markerfacecolor": "white",
+            "markeredgecolor": "black",
+            "zorder": 4,
+        }
         axes.plot(middle, row, "D", markersize=5, **look)
     axes.axvline(np.median(real), color=_REAL, linestyle="--", linewidth=0.9, zorder=0)
     names = [f"{name} ({len(values[name])})" for name in reversed(values)]
@@ -267,8 +272,7 @@ def tsne_figure(
         grid.flat[0].plot([], [], "o", color=colour, label=classes[name], **look)[0]
         for name, colour in zip(shown, colours, strict=False)
     ]
-    options = {"loc": "outside right center", "frameon": False, "fontsize": 8}
-    figure.legend(handles=handles, title="class", **options)
+    outside_legend(figure, handles, title="class")
     figure.suptitle("t-SNE of the teacher's features: a set among the real images")
     return figure
 

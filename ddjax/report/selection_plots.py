@@ -77,8 +77,14 @@ def matrix_figure(summary: pd.DataFrame) -> Figure:
         if methods[-1] == FULL:
             axes.axhline(len(methods) - 1.5, color="black", linewidth=1.2)
     grid[0].set_yticks(range(len(methods)), methods)
-    shape = {"aspect": 10 + 1.5 * len(methods), "extendfrac": 0.02, "pad": 0.01}
-    bar = figure.colorbar(image, ax=list(grid), extend="both", **shape)
+    bar = figure.colorbar(
+        image,
+        ax=list(grid),
+        extend="both",
+        aspect=10 + 1.5 * len(methods),
+        extendfrac=0.02,
+        pad=0.01,
+    )
     bar.set_label(f"points above random\n(colours end at ±{limit:g})", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     figure.suptitle("Gap to random ± 95 % interval (bold, framed: excludes 0)")
@@ -278,9 +284,10 @@ def _draw_gaps(
 
 def _write(axes: Axes, x: int, y: int, text: str, dark: bool, **style) -> None:
     """Text in the middle of a cell, which is dark or light."""
-    look = {"color": "white" if dark else "black", "ha": "center", "va": "center"}
     # No part of the layout: computing the extent of every cell takes seconds.
-    axes.text(x, y, text, **look, **style).set_in_layout(False)
+    colour = "white" if dark else "black"
+    cell = axes.text(x, y, text, color=colour, ha="center", va="center", **style)
+    cell.set_in_layout(False)
 
 
 def _heat_map(values_KK, names, distance_KK, colours, text) -> Figure:
