@@ -14,7 +14,6 @@ LEVELS = [
         "declare",
         "mesh",
         "observe",
-        "optional",
         "process",
         "regular",
         "settings",

@@ -81,9 +81,9 @@ def report(tmp_path):
         "figures": [('The gap "by eye" <script>', figure)],
         "settings": {"data": {"name": "<img src=x>", "ipc": [10, 50]}, "seed": 7},
         "costs": [
-            {"station": "teacher", "seconds": 200.0, "flops": 3.2e15, "reused": True},
+            {"stage": "teacher", "seconds": 200.0, "flops": 3.2e15, "reused": True},
             {
-                "station": "students",
+                "stage": "students",
                 "seconds": 26.0,
                 "compile_seconds": 4.0,
                 "train_passes": 64000,
@@ -184,8 +184,8 @@ def teachers_page(tmp_path):
             "figures": [("Learning curves", tmp_path / "teachers.png")],
             "settings": {"teacher": {"epochs": 8}},
             "costs": [
-                {"station": "teacher", "seconds": 90.0, "compile_seconds": 2.0},
-                {"station": "small", "seconds": 7.0, "reused": True},
+                {"stage": "teacher", "seconds": 90.0, "compile_seconds": 2.0},
+                {"stage": "small", "seconds": 7.0, "reused": True},
             ],
             "environment": {"backend": "cpu"},
             "notes": ["Its classes may be in another order."],

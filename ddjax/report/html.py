@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COSTS = {
-    "station": "stage",
+    "stage": "stage",
     "seconds": "time without compiling",
     "compile_seconds": "time compiling",
     "forward_passes": "image passes, forward only",
@@ -63,7 +63,7 @@ def write_html(
         summary: result of `statistics.with_label_effect` (or of `summarise`).
         figures: (caption, path of a PNG file) in the order to show.
         settings: the study's settings, nested mappings and sequences allowed.
-        costs: one mapping per stage with any of station (its name), seconds (without
+        costs: one mapping per stage with any of stage (its name), seconds (without
             compilation), compile_seconds, forward_passes (images, without training),
             train_passes (images), flops, bytes, reused (bool).
         environment: versions, devices and the like, nested mappings allowed.
@@ -202,7 +202,7 @@ def _gap(row) -> str:
 def _cost(name: str, value: object) -> str:
     if name == "reused":
         return "yes" if value else "no"
-    if name == "station":
+    if name == "stage":
         return str(value)
     if name in ("seconds", "compile_seconds"):
         return _seconds(value)
