@@ -74,6 +74,7 @@ def test_a_protocol_says_what_it_sets_and_where_that_is_from():
     text = explain.explain("protocols/minimax:smoke")
     assert "student.optimizer.step_at" in text and "student.epochs = 2000" in text
     assert "Source: the code of vimar-gu/MinimaxDiffusion" in text
+    assert "its box is\ndrawn once a batch, here once an image" in text
 
 
 def test_a_config_whose_images_are_not_there_says_so():

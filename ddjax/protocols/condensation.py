@@ -25,17 +25,20 @@ _HARD = {
 DC = Protocol(
     meaning="DC, DSA, DM and MTT: hard labels, DSA, SGD, 1,000 epochs",
     source="VICO-UoE/DatasetCondensation and GeorgeCazenavette/mtt-distillation",
+    notes=__doc__,
     settings=_HARD | {"student.epochs": 1000},
 )
 HARD_TRUTHS = Protocol(
     meaning='"Hard Truths" at small scale: hard labels, DSA, SGD, 300 epochs',
     source="arXiv 2604.18811, Table 4",
+    notes=__doc__,
     settings=_HARD | {"student.epochs": 300},
     published=(("hardtruths_small_hl", "hard", ""),),
 )
 HARD_TRUTHS_SOFT = Protocol(
     meaning='"Hard Truths" at small scale: a soft label an image, DSA, KL, 300 epochs',
     source="arXiv 2604.18811",
+    notes=__doc__,
     settings={
         "augment.dsa": DSA_OPERATIONS,
         "student.epochs": 300,

@@ -13,6 +13,7 @@ _LARGE = 200  # classes from which the weight is that of ImageNet
 G_VBSM = Protocol(
     meaning="G-VBSM: MSE-GT on the mean logits of several teachers",
     source="settings of its code for ImageNet-1K, which RD3 lists too (Table 10)",
+    notes=__doc__,
     settings={
         "augment.resized_crop": (0.08, 1.0),
         "augment.flip": True,

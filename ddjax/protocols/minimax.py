@@ -13,6 +13,7 @@ MINIMAX = Protocol(
     meaning="Minimax and IDC: hard labels, SGD with steps",
     source="the code of vimar-gu/MinimaxDiffusion for ImageNet's subsets at IPC 10: "
     "2,000 epochs, 1,300 for 100 classes",
+    notes=__doc__,
     settings={
         "augment.resized_crop": (0.5, 1.0),
         "augment.flip": True,

@@ -8,6 +8,7 @@ from ddjax.protocols.protocol import Protocol
 PCA = Protocol(
     meaning="PCA: hard labels, and a teacher's labels of views with KL and CutMix",
     source="arXiv 2502.06434 and ArmandXiao/Rethinking-Dataset-Compression",
+    notes=__doc__,
     settings={
         "augment.resized_crop": (0.08, 1.0),
         "augment.flip": True,

@@ -21,6 +21,7 @@ class Protocol:
     Attributes:
       meaning: one line, whose protocol and what marks it.
       source: the paper and the code that it follows.
+      notes: what it leaves open and where we deviate: the docstring of its file.
       settings: key -> value of every setting that is not the default; a batch is at
         most the whole set.
       varies: settings that depend on the data.
@@ -30,6 +31,7 @@ class Protocol:
 
     meaning: str
     source: str
+    notes: str | None = None
     settings: Mapping[str, Any]
     varies: Varies = field(default=_nothing)
     published: tuple[tuple[str, str, str], ...] = ()
@@ -48,11 +50,11 @@ class Protocol:
         config.update_from_flattened_dict(chosen)
 
     def text(self) -> str:
-        """Returns the protocol in words: meaning, settings and source."""
+        """Returns the protocol in words: meaning, settings, source and notes."""
         lines = [f"Protocol of {self.meaning}", *_lines(self.settings)]
         if varied := _lines(self.varies(1000, False)):
             lines += ["At 1,000 classes of colour images:", *varied]
-        return "\n".join([*lines, f"Source: {self.source}"])
+        return "\n".join([*lines, f"Source: {self.source}", "", self.notes or ""])
 
 
 def _lines(settings: Mapping[str, Any]) -> list[str]:

@@ -26,12 +26,14 @@ _SETTINGS = {
 RESNET18 = Protocol(
     meaning="RD3 for a ResNet-18: patch shuffle, KL, AdamW, batch 50, zeta 1",
     source=_SOURCE,
+    notes=__doc__,
     settings=_SETTINGS | {"student.batch_size": 50},
     published=(("rd3_rn18", "soft_kd", ""),),
 )
 CROSS = Protocol(
     meaning="RD3 for other students: patch shuffle, KL, AdamW, batch 100, zeta 2",
     source=_SOURCE,
+    notes=__doc__,
     settings=_SETTINGS | {"student.batch_size": 100, "student.optimizer.zeta": 2.0},
     published=(("rd3_cross", "soft_kd", "bs100"),),
 )

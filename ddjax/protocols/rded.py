@@ -10,6 +10,7 @@ from ddjax.protocols.protocol import Protocol
 RDED = Protocol(
     meaning="RDED: patch shuffle, KL, AdamW, a cosine that ends half-way",
     source="settings of its code for ImageNet-1K, which RD3 lists too (Table 10)",
+    notes=__doc__,
     settings={
         "augment.resized_crop": (0.5, 1.0),
         "augment.flip": True,

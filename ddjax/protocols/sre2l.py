@@ -20,20 +20,24 @@ _SOURCE = "settings of its code for ImageNet-1K, which RD3 lists too (Table 10)"
 SRE2L = Protocol(
     meaning="SRe2L: a teacher's labels of augmented views, KL, AdamW, batch 1024",
     source=_SOURCE,
+    notes=__doc__,
     settings=SETTINGS | {"student.batch_size": 1024},
 )
 CDA = Protocol(
     meaning="CDA: as SRe2L, batch 128",
     source=_SOURCE,
+    notes=__doc__,
     settings=SETTINGS | {"student.batch_size": 128},
 )
 DWA = Protocol(
     meaning="DWA: as SRe2L, batch 128; it computes the labels on the fly",
     source=_SOURCE,
+    notes=__doc__,
     settings=SETTINGS | {"student.batch_size": 128},
 )
 D4M = Protocol(
     meaning="D4M: as SRe2L, batch 1024",
     source=_SOURCE,
+    notes=__doc__,
     settings=SETTINGS | {"student.batch_size": 1024},
 )
