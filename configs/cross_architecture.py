@@ -47,7 +47,7 @@ def get_config(variant: str = "digits"):
         config.student.epochs = 10
         settings.add_transfer(config, "linear", name="mlp", hidden=())
     elif variant == "imagenet":
-        config = presets.judged("imagenet")
+        config = presets.dataset("imagenet")
         config.augment.resized_crop = (0.5, 1.0)
         config.augment.flip = True
         config.augment.cutmix = 1.0

@@ -31,6 +31,7 @@ Variants, on 2 CPU cores without an accelerator:
 """
 
 from ddjax import presets, settings
+from ddjax.protocols import PROTOCOLS
 
 VARIANTS = ("digits", "fashion_mnist", "smoke")
 
@@ -67,9 +68,9 @@ def get_config(variant: str = "digits"):
         config.teacher.network.name = "convnet_d1"
         config.teacher.network.convnet.width = 8
     else:
-        presets.rd3_student(config)
+        ipc = min(config.select.ipcs)
+        PROTOCOLS["rd3_resnet18"].apply(config, classes=10, grey=True, ipc=ipc)
         config.student.epochs = 150
-        config.student.batch_size = min(50, 10 * min(config.select.ipcs))
         config.student.network.convnet.norm = "batch"
         config.protocol.curves = 8
     config.teacher.network.convnet.norm = "batch"

@@ -21,9 +21,10 @@ Variants:
   on scikit-learn's digits. Its numbers mean nothing.
 """
 
-from ddjax import derive, mesh, presets
+from ddjax import mesh, presets
 from ddjax.data.scan import scan
 from ddjax.errors import InputError
+from ddjax.presets import derive
 
 VARIANTS = ("full", "smoke")
 

@@ -12,6 +12,7 @@
     ddjax.train     one student as a compiled loop, many of them as a sweep
     ddjax.report    statistics, tables, figures, report.html
     ddjax.settings  what a run is to do: frozen dataclasses, defaults
+    ddjax.protocols how the literature trains students
     ddjax.presets   settings that several configs start from
     ddjax.errors    InputError: what cannot be done, and why
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ddjax import losses as losses
     from ddjax import models as models
     from ddjax import presets as presets
+    from ddjax import protocols as protocols
     from ddjax import report as report
     from ddjax import scores as scores
     from ddjax import select as select
@@ -48,6 +50,7 @@ __all__ = [
     "losses",
     "models",
     "presets",
+    "protocols",
     "report",
     "scores",
     "select",

@@ -1,6 +1,6 @@
 """The program: a command is parsed, its config read and changed, and then run.
 
-`ddjax ...` and `python -m ddjax ...` take the commands of `ddjax.command`, and
+`ddjax ...` and `python -m ddjax ...` take the commands of `ddjax.cli.command`, and
 `python -m ddjax.main --config=CONFIG ...` is the same as `ddjax run CONFIG ...`.
 """
 
@@ -13,10 +13,10 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from ddjax import exit_codes, interrupt
+from ddjax.process import ending
 
 if TYPE_CHECKING:
-    from ddjax.command import Command
+    from ddjax.cli.command import Command
     from ddjax.settings import Settings
 
 _GRACE_SECONDS = 2.0  # the first process ends so much later than it could
@@ -24,43 +24,47 @@ _GRACE_SECONDS = 2.0  # the first process ends so much later than it could
 
 def run() -> None:
     """Runs the program; a wrong input ends it with one line and exit code 2."""
-    interrupt.leave_at_once()  # before all imports that take a while
-    from ddjax import console
+    ending.leave_at_once()  # before all imports that take a while
+    from ddjax.process import console
 
     with console.kept():
-        _obey(sys.argv[1:])
+        _execute(sys.argv[1:])
 
 
-def _obey(arguments: list[str]) -> None:
-    """Does what the arguments of a command ask for."""
+def _execute(arguments: list[str]) -> None:
     import ddjax
-    from ddjax import command
+    from ddjax.cli import command
     from ddjax.errors import InputError
 
     try:
-        asked = command.parse(arguments)
-        if asked.verb == "help":
+        parsed = command.parse(arguments)
+        if parsed.verb == "help":
             print(command.help_text())
-        elif asked.verb == "version":
+        elif parsed.verb == "version":
             print(f"ddjax {ddjax.__version__}")
-        elif asked.verb == "list":
-            _list(asked.argument)
-        elif asked.verb == "show":
-            _show(asked.argument)
+        elif parsed.verb == "list":
+            _list(parsed.argument)
+        elif parsed.verb == "show":
+            from ddjax.cli import explain
+
+            print(explain.explain(parsed.argument))
         else:
             _configure()
-            settings = _settings(asked)
-            (_plan if asked.verb == "plan" else _run)(asked, settings)
+            settings = _settings(parsed)
+            if parsed.verb == "plan":
+                _plan(settings)
+            else:
+                _run(parsed, settings)
     except InputError as error:
         if "--traceback" in arguments:
             raise
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(exit_codes.WRONG_INPUT)
+        sys.exit(ending.WRONG_INPUT)
     except OSError as error:
         if "--traceback" in arguments:
             raise
         print(_refused(error), file=sys.stderr)
-        sys.exit(exit_codes.SYSTEM)
+        sys.exit(ending.SYSTEM)
 
 
 def _refused(error: OSError) -> str:
@@ -73,58 +77,47 @@ def _refused(error: OSError) -> str:
     )
 
 
-def _settings(asked: Command) -> Settings:
+def _settings(parsed: Command) -> Settings:
     """Returns a command's settings: its config with its overrides."""
-    from ddjax import config_files
+    from ddjax.cli import config_files
     from ddjax.settings import from_config, override
 
-    config = config_files.load(asked.argument, asked.flags.get("data", ""))
-    for key, text in asked.overrides:
+    config = config_files.load(parsed.argument, parsed.flags.get("data", ""))
+    for key, text in parsed.overrides:
         override(config, key, text)
     return from_config(config)
 
 
 def _list(kind: str) -> None:
-    from ddjax import catalogue
-    from ddjax.errors import InputError
+    from ddjax.cli import catalogue
 
-    if kind not in catalogue.KINDS:
-        known = ", ".join(catalogue.KINDS)
-        raise InputError(f"list: found {kind!r}, allowed is one of {known}")
-    rows = catalogue.KINDS[kind]()
+    rows = catalogue.rows(kind)
     width = max(map(len, rows))
     for name, says in rows.items():
         print(f"{name:<{width}}  {says}".rstrip())
 
 
-def _show(name: str) -> None:
-    from ddjax import explain
-
-    print(explain.explain(name))
-
-
-def _plan(asked: Command, settings: Settings) -> None:
-    del asked
+def _plan(settings: Settings) -> None:
     from ddjax import plan
 
     _start_devices()
     plan.show(settings)
 
 
-def _run(asked: Command, settings: Settings) -> None:
-    from ddjax import mesh, pipeline, preemption
+def _run(parsed: Command, settings: Settings) -> None:
+    from ddjax import mesh, pipeline
     from ddjax.errors import InputError
-    from ddjax.joining import join
+    from ddjax.process.joining import join
 
     try:
-        join(asked.flags.get("distributed", "auto"))
+        join(parsed.flags.get("distributed", "auto"))
         _start_devices()
-        preemption.listen()  # behind `join`, which puts JAX's own handler there
-        interrupt.Interrupt().listen()
+        ending.listen()  # behind `join`, which puts JAX's own handler there
+        ending.Interrupt().listen()
         if not mesh.primary():
             sys.stdout = open(os.devnull, "w")
-        workdir = asked.flags.get("workdir") or os.path.join("runs", settings.name)
-        export = asked.flags.get("export")
+        workdir = parsed.flags.get("workdir") or os.path.join("runs", settings.name)
+        export = parsed.flags.get("export")
         if export is True:
             export = os.path.join(workdir, "export")
         summary = pipeline.run(settings, workdir, export)
@@ -132,18 +125,18 @@ def _run(asked: Command, settings: Settings) -> None:
     except InputError as error:
         if not _several():
             raise
-        _end(exit_codes.WRONG_INPUT, f"error: {error}")
-    except preemption.Preempted:
+        _end(ending.WRONG_INPUT, f"error: {error}")
+    except ending.Preempted:
         message = "Told to stop. All is saved; the same command resumes."
-        _end(exit_codes.TOLD_TO_STOP, message)
+        _end(ending.TOLD_TO_STOP, message)
     except KeyboardInterrupt:
         signal.setitimer(signal.ITIMER_REAL, 0)
         message = "\nInterrupted. What is finished is kept; the same command resumes."
-        _end(exit_codes.INTERRUPTED, message)
+        _end(ending.INTERRUPTED, message)
     except OSError as error:
         if not _several():
             raise
-        _end(exit_codes.SYSTEM, _refused(error))
+        _end(ending.SYSTEM, _refused(error))
     except Exception:
         if not _several():
             raise
@@ -151,9 +144,9 @@ def _run(asked: Command, settings: Settings) -> None:
 
         traceback.print_exc()
         message = f"error: process {jax.process_index()} failed; the others end with it"
-        _end(exit_codes.DEFECT, message)
+        _end(ending.DEFECT, message)
     if missing:
-        sys.exit(exit_codes.INCOMPLETE)
+        sys.exit(ending.INCOMPLETE)
 
 
 def _several() -> bool:
@@ -182,8 +175,8 @@ def _end(code: int, message: str) -> None:
 
 def _configure() -> None:
     """Sets up JAX and logging, before anything is computed."""
-    from ddjax import switches
     from ddjax.errors import InputError
+    from ddjax.process import switches
 
     for name in switches.set_aside():
         print(
@@ -196,10 +189,10 @@ def _configure() -> None:
     switches.check()
     from absl import logging
 
-    # Orbax tells every step of a save, and the errors that it raises as well. Where one
+    # Orbax logs every step of a save, and the errors that it raises as well. Where one
     # ends a save, TensorStore's threads find their event loop closed.
     logging.set_verbosity(logging.FATAL)
-    sys.excepthook = _tell_unless_late
+    sys.excepthook = _print_unless_late
     # Without an accelerator every core is a device, so that the `mesh` driver can
     # train a student on each.
     count = os.environ.get("JAX_NUM_CPU_DEVICES")
@@ -212,14 +205,14 @@ def _configure() -> None:
     jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is ours
 
 
-def _tell_unless_late(kind: type, error: BaseException, trace: Any) -> None:
+def _print_unless_late(kind: type, error: BaseException, trace: Any) -> None:
     """Prints an exception that nobody caught, but not that of a closed event loop."""
     if kind is not RuntimeError or str(error) != "Event loop is closed":
         sys.__excepthook__(kind, error, trace)
 
 
 def _start_devices() -> None:
-    """Finds the devices, which JAX does when it is first asked for them.
+    """Finds the devices, which JAX does at the first call.
 
     Raises:
       InputError: there are none of the kind that the environment names.

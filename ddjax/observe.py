@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: metrics, TensorBoard's event files, a profile.
+"""What a run reports while it goes on: metrics, TensorBoard's event files, a profile.
 
 All of it is for a reader's eyes; nothing of it is read again, and no result depends on
 it. Of several processes the first one is given a folder, the others None.
@@ -23,9 +23,9 @@ _BLOCK = 1 << 16  # bytes read at once from the end of a file
 
 
 class Metrics:
-    """Appends numbers to `metrics.jsonl`, and to event files where they are asked for.
+    """Appends numbers to `metrics.jsonl`, and to event files where they are wanted.
 
-    A line is `{"time": seconds since 1970, "station": ..., "step": ..., NAME: number}`,
+    A line is `{"time": seconds since 1970, "stage": ..., "step": ..., NAME: number}`,
     with null for a number that is not finite. A run that resumes appends; the steps
     since its last checkpoint then stand there twice, and the later line counts.
     """
@@ -35,7 +35,7 @@ class Metrics:
 
         Args:
           folder: the run's folder; None: nothing is ever written.
-          tensorboard: whether event files go to `folder`/tensorboard/STATION.
+          tensorboard: whether event files go to `folder`/tensorboard/STAGE.
 
         Raises:
           InputError: event files cannot be written, see `require_tensorboard`.
@@ -43,7 +43,9 @@ class Metrics:
         if tensorboard:
             require_tensorboard()
         self._folder, self._tensorboard = folder, tensorboard
-        self._file, self._events, self._station = None, None, None
+        self._file: Any = None
+        self._events: Any = None
+        self._stage: str | None = None
         self._files = 0  # event files opened so far
         if folder is not None:
             with self._may_fail():
@@ -57,11 +59,11 @@ class Metrics:
     def __exit__(self, *exception) -> None:
         self.close()
 
-    def write(self, station: str, step: int, **numbers: Any) -> None:
+    def write(self, stage: str, step: int, **numbers: Any) -> None:
         """Writes a line; it is in the file when the call returns.
 
         Args:
-          station: what trains, such as "teacher".
+          stage: what trains, such as "teacher".
           step: steps that were done.
           **numbers: name -> a number, or an array that holds one.
         """
@@ -69,12 +71,12 @@ class Metrics:
             return
         now = time.time()
         values = {name: np.asarray(value).item() for name, value in numbers.items()}
-        line = {"time": round(now, 3), "station": station, "step": int(step)}
+        line = {"time": round(now, 3), "stage": stage, "step": int(step)}
         line |= {n: v if math.isfinite(v) else None for n, v in values.items()}
         with self._may_fail():
             self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
             if self._tensorboard:
-                self._write_event(station, int(step), values, now)
+                self._write_event(stage, int(step), values, now)
 
     @contextlib.contextmanager
     def _may_fail(self) -> Iterator[None]:
@@ -96,23 +98,23 @@ class Metrics:
                     file.close()
         self._file = self._events = None
 
-    def _write_event(self, station, step, values, now):
+    def _write_event(self, stage, step, values, now):
         # The library's plain writer: its SummaryWriter has a queue that a flush leaves
         # out, and a kill would lose it.
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto import event_pb2, summary_pb2
 
-        if station != self._station:
+        if stage != self._stage:
             if self._events is not None:
                 self._events.close()
-            folder = self._folder / "tensorboard" / _file_name(station)
+            folder = self._folder / "tensorboard" / _file_name(stage)
             folder.mkdir(parents=True, exist_ok=True)
-            self._station, self._files = station, self._files + 1
+            self._stage, self._files = stage, self._files + 1
             # A name ends in seconds, host and this: a file of a run that was killed a
             # moment ago is not overwritten.
             suffix = f".{time.time_ns()}.{self._files}"
             self._events = EventsWriter(str(folder / "events"), suffix)
-            # Tells the viewer to forget what a killed run wrote from this step on.
+            # Has the viewer forget what a killed run wrote from this step on.
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._events.write_event(
                 event_pb2.Event(wall_time=now, step=step, session_log=start)
@@ -146,7 +148,7 @@ def require_tensorboard() -> None:
 class Profiler:
     """Traces a few training steps once, with `jax.profiler`.
 
-    The trace lies in `folder`/profile/STATION and opens in XProf, in TensorBoard's
+    The trace lies in `folder`/profile/STAGE and opens in XProf, in TensorBoard's
     profile tab and, the `.trace.json.gz`, in Perfetto. Calls around a training:
 
         with profiler.training("teacher"):
@@ -165,21 +167,21 @@ class Profiler:
         """
         self._folder = folder
         self._left = steps
-        self._station = None  # that trains and may be traced
+        self._stage: str | None = None  # that trains and may be traced
         self._tracing = False
 
     @contextlib.contextmanager
-    def training(self, station: str) -> Iterator[None]:
+    def training(self, stage: str) -> Iterator[None]:
         """Surrounds a training; a trace ends with it, if not before.
 
         Args:
-          station: what trains, such as "teacher".
+          stage: what trains, such as "teacher".
         """
-        self._station = station
+        self._stage = stage
         try:
             yield
         finally:
-            self._station = None
+            self._stage = None
             if self._tracing:
                 self._stop()
 
@@ -189,7 +191,7 @@ class Profiler:
         return min(count, self._left) if self._tracing else count
 
     def step(self, count: int = 1) -> None:
-        """Tells that steps were done.
+        """Counts steps that were done.
 
         The first call of a training is when its program is compiled, so the trace
         begins here.
@@ -201,10 +203,10 @@ class Profiler:
             self._left -= count
             if self._left <= 0:
                 self._stop()
-        elif self._left > 0 and self._station is not None:
+        elif self._left > 0 and self._stage is not None:
             self._tracing = True
             if self._folder is not None:
-                folder = self._folder / "profile" / _file_name(self._station)
+                folder = self._folder / "profile" / _file_name(self._stage)
                 jax.profiler.start_trace(folder)
 
     def _stop(self):
@@ -213,9 +215,9 @@ class Profiler:
             jax.profiler.stop_trace()
 
 
-def _file_name(station: str) -> str:
-    """Returns a station's name without what is awkward in a path."""
-    return re.sub(r"[^\w.=+-]+", "_", station).strip("_.") or "_"
+def _file_name(stage: str) -> str:
+    """Returns a stage's name without what is awkward in a path."""
+    return re.sub(r"[^\w.=+-]+", "_", stage).strip("_.") or "_"
 
 
 def _mend(path: pathlib.Path) -> None:

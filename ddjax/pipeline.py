@@ -11,11 +11,12 @@ import pathlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from ddjax import console, mesh, switches
+from ddjax import mesh
 from ddjax.data import class_export
 from ddjax.errors import InputError
 from ddjax.observe import Profiler, require_tensorboard
 from ddjax.problem import Problem, open_problem
+from ddjax.process import console, switches
 from ddjax.run import Run
 from ddjax.settings import Settings
 from ddjax.stages import imports

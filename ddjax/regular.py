@@ -97,7 +97,7 @@ def read(path: str | os.PathLike) -> bytes:
             raise InputError(f"{path}: cannot be read: {_why(error)}") from error
 
 
-def entries(folder: str | os.PathLike) -> list[os.DirEntry]:
+def entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
     """Returns what a folder has, sorted by name, without names that begin with a dot.
 
     Raises:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ddjax import mesh, preemption
+from ddjax import mesh
 from ddjax.artifacts import Artifact, Draft
 from ddjax.data import streamed
 from ddjax.observe import Metrics, Profiler
 from ddjax.problem import Problem
+from ddjax.process import ending
 from ddjax.train import batches, streaming, student, sweep
 from ddjax.train.streaming import Streaming
 from ddjax.workdir import Workdir
@@ -89,7 +90,7 @@ class Run:
           parents: name -> address of what it is made from.
           make: see `Workdir.artifact`.
         """
-        preemption.heed()
+        ending.stop_if_requested()
         artifact = self.workdir.artifact(kind, settings, parents, make)
         cost = artifact.cost
         self.costs.append(

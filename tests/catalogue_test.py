@@ -4,25 +4,34 @@ import pathlib
 
 import pytest
 
-from ddjax import catalogue, config_files, distill, explain, models, select
+from ddjax import distill, models, protocols, select
+from ddjax.cli import catalogue, config_files, explain
 from ddjax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("kind", catalogue.KINDS)
-def test_every_name_has_a_line(kind):
-    rows = catalogue.KINDS[kind]()
-    assert len(rows) >= 5
-    assert all(name and says and "\n" not in says for name, says in rows.items())
+def test_every_name_has_a_line():
+    for kind in catalogue.KINDS:
+        rows = catalogue.rows(kind)
+        assert len(rows) >= 5, kind
+        assert all(name and says and "\n" not in says for name, says in rows.items())
 
 
 def test_the_names_are_those_of_the_packages():
-    assert catalogue.selections().keys() == select.METHODS.keys()
-    assert catalogue.methods().keys() == distill.METHODS.keys()
-    assert catalogue.networks().keys() == models.MODELS.keys()
-    assert "methods/sre2l" in catalogue.configs()
-    assert catalogue.protocols().keys() < catalogue.configs().keys()
+    assert catalogue.rows("selections").keys() == select.METHODS.keys()
+    assert catalogue.rows("methods").keys() == distill.METHODS.keys()
+    assert catalogue.rows("networks").keys() == models.MODELS.keys()
+    assert "methods/sre2l" in catalogue.rows("configs")
+    assert {"digits", "folder:PATH", "npz:PATH"} <= catalogue.rows("datasets").keys()
+    assert any("topk:k=..." in name for name in catalogue.rows("codecs"))
+
+
+def test_every_protocol_has_a_config_of_its_name():
+    listed = catalogue.rows("protocols").keys()
+    assert listed == {f"protocols/{name}" for name in protocols.PROTOCOLS}
+    configs = (name for name in config_files.names() if name.startswith("protocols/"))
+    assert set(configs) == listed
 
 
 def test_every_config_names_its_variants_and_begins_with_the_default():
@@ -61,6 +70,13 @@ def test_a_config_says_what_it_tests_and_costs():
     assert "Cost of smoke: " in text and "on this machine" in text
 
 
+def test_a_protocol_says_what_it_sets_and_where_that_is_from():
+    text = explain.explain("protocols/minimax:smoke")
+    assert "student.optimizer.step_at" in text and "student.epochs = 2000" in text
+    assert "Source: the code of vimar-gu/MinimaxDiffusion" in text
+    assert "its box is\ndrawn once a batch, here once an image" in text
+
+
 def test_a_config_whose_images_are_not_there_says_so():
     text = explain.explain("protocols/dc:cifar10")
     assert "Cost of cifar10: 1" in text  # facts are enough
@@ -85,5 +101,5 @@ def test_what_is_neither_is_refused(name, message):
 def test_the_page_of_settings_is_what_the_declarations_say():
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert page == explain.settings_page(), (
-        "python -m ddjax.explain --out docs/settin..."
+        "python -m ddjax.cli.explain --out docs/se..."
     )

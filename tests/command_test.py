@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from ddjax import command
-from ddjax.command import parse
+from ddjax.cli import command
+from ddjax.cli.command import parse
 from ddjax.errors import InputError
 
 
@@ -100,8 +100,8 @@ def test_what_is_no_command_is_refused(words, message):
 
 
 def test_parsing_loads_nothing_heavy():
-    code = "import sys; from ddjax import command; command.parse(['list', 'configs']);"
-    code += "print(*sys.modules)"
+    code = "import sys; from ddjax.cli import command;"
+    code += "command.parse(['list', 'configs']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "ddjax.command" in done.stdout
+    assert "ddjax.cli.command" in done.stdout
     assert not {"jax", "numpy", "flax", "pandas"} & set(done.stdout.split())

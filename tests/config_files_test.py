@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from ddjax import config_files
+from ddjax.cli import config_files
 from ddjax.errors import InputError
 
 CHECKOUT = pathlib.Path(__file__).parents[1] / "configs"

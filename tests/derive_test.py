@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from ddjax import derive, settings
+from ddjax import settings
 from ddjax.data.scan import Scan
 from ddjax.errors import InputError
+from ddjax.presets import derive
 
 
 def scan(counts, sides=(40, 180, 300), channels=3, square=False, test=None, **changes):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from ddjax.command import FLAGS
+from ddjax.cli.command import FLAGS
 from ddjax.declare import walk
 from ddjax.errors import InputError
 from ddjax.settings import Settings
@@ -18,7 +18,7 @@ SOURCES = [
 ]
 DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_]+)*)")
-# Of other programs: python -m ddjax.models, ddjax.explain, benchmarks, XLA, the shell.
+# Of ddjax.models, ddjax.cli.explain, benchmarks, XLA and the shell.
 OTHERS = {
     "xla_cpu_enable_fast_math",
     "out",

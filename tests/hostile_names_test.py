@@ -17,9 +17,9 @@ from runs import numbers_of
 
 from ddjax import mesh, pipeline, report
 from ddjax.errors import InputError
-from ddjax.preemption import Preempted
+from ddjax.process.ending import Preempted
 from ddjax.report import html as report_html
-from ddjax.report import sheet
+from ddjax.report import image_plots
 from ddjax.settings import Distill, Labels, Settings, from_config
 from ddjax.stages import exports
 from ddjax.stages.checks import check_classes
@@ -74,7 +74,7 @@ def test_an_entry_that_files_cannot_be_called_by_is_refused(name):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_thumbnails_of_any_shape_have_pixels(shape, channels):
     image = np.full((*shape, channels), 7, np.uint8)
-    thumbnail = sheet._thumbnail(image)
+    thumbnail = image_plots._thumbnail(image)
     height, width, colours = thumbnail.shape
     assert 1 <= min(height, width) and max(height, width) <= 96 and colours == 3
     assert (thumbnail == 7).all()

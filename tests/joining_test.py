@@ -4,8 +4,8 @@ import jax
 import pytest
 from jax._src.clusters import cloud_tpu_cluster
 
-from ddjax import joining
 from ddjax.errors import InputError
+from ddjax.process import joining
 
 OWN = {
     "JAX_COORDINATOR_ADDRESS": "host:1234",

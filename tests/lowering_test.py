@@ -15,7 +15,7 @@ from ddjax.train import programs as train_programs
 FOLDER = pathlib.Path(__file__).parents[1] / "configs" / "methods"
 METHODS = {path.stem for path in FOLDER.glob("*.py")}
 METHODS = sorted(METHODS)
-VARIANTS = [name for name in presets.JUDGED if name != "smoke"]
+VARIANTS = [name for name in presets.DATASETS if name != "smoke"]
 QUICK = ("digits", "cifar10")
 CASES = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)

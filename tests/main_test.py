@@ -28,7 +28,8 @@ ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 # modules apart at the end.
 SERVER = """
 import json, os, sys, traceback
-from ddjax import pipeline, explain, main
+from ddjax import pipeline, main
+from ddjax.cli import explain
 for line in sys.stdin:
     arguments, out, err = json.loads(line)
     child = os.fork()

@@ -261,7 +261,8 @@ import jax
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
-from ddjax import joining, mesh
+from ddjax import mesh
+from ddjax.process import joining
 
 joining.join("on" if "JAX_PROCESS_ID" in os.environ else "off")
 mesh.slice_of = lambda device: device.process_index

@@ -77,7 +77,7 @@ LINE = '{"time": 1.5, "stage": "a", "step": %d, "loss": 2.0}'
     ("torn", "kept"),
     [
         ("", [1, 2]),
-        ('{"time": 1.5, "sta', [1, 2]),
+        ('{"time": 1.5, "st', [1, 2]),
         ("{", [1, 2]),
         ("\0" * 50, [1, 2]),
         (LINE % 3, [1, 2, 3]),  # only the end of the line was lost

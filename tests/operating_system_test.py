@@ -16,8 +16,9 @@ import pytest
 import tiny
 from runs import numbers_of
 
-from ddjax import artifacts, console, errors, exit_codes, observe, pipeline
+from ddjax import artifacts, errors, observe, pipeline
 from ddjax.errors import InputError
+from ddjax.process import console, ending
 from ddjax.settings import from_config
 from ddjax.workdir import Workdir
 
@@ -266,7 +267,7 @@ def test_a_limit_ends_in_one_line(config, tmp_path, limit, methods):
     # Without the cache that tests share, in which it would leave halves.
     alone = "env -u JAX_COMPILATION_CACHE_DIR"
     done = shell(f"ulimit {limit}; {alone} {command} --select.methods={methods}")
-    assert done.returncode == exit_codes.SYSTEM, done.stderr
+    assert done.returncode == ending.SYSTEM, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ") and line.endswith("the same command resumes.")
     assert not list(tmp_path.glob("w/artifacts/.tmp-*"))
@@ -369,7 +370,7 @@ def test_an_incomplete_report_has_a_code_of_its_own(config, unheard):
     place.unlink()
     place.mkdir()
     code, out, err = run("run", config, f"--workdir={unheard[0]}/w")
-    assert (code, err) == (exit_codes.INCOMPLETE, "")
+    assert (code, err) == (ending.INCOMPLETE, "")
     assert "Missing in the report: figures/labels.png; Is a directory." in out
 
 
@@ -400,12 +401,12 @@ def test_being_told_to_stop_while_modules_are_imported(
 def test_what_ignores_a_signal_goes_on_ignoring_it(tmp_path):
     program = (
         "import signal\n"
-        "from ddjax import interrupt\n"
+        "from ddjax.process import ending\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "interrupt.leave_at_once()\n"
-        "interrupt.Interrupt().listen()\n"
+        "ending.leave_at_once()\n"
+        "ending.Interrupt().listen()\n"
         "assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN\n"
-        "assert signal.getsignal(signal.SIGTERM) == interrupt._leave\n"
+        "assert signal.getsignal(signal.SIGTERM) == ending._leave\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
@@ -414,6 +415,6 @@ def test_what_ignores_a_signal_goes_on_ignoring_it(tmp_path):
 def test_help_tells_the_exit_codes():
     code, out, _ = run("--help")
     assert code == 0
-    for number, meaning in exit_codes.MEANINGS.items():
+    for number, meaning in ending.MEANINGS.items():
         assert f"  {number:<4} {meaning}" in out
-    assert np.unique(list(exit_codes.MEANINGS)).size == len(exit_codes.MEANINGS)
+    assert np.unique(list(ending.MEANINGS)).size == len(ending.MEANINGS)

@@ -8,7 +8,8 @@ import pytest
 import tiny
 from PIL import Image
 
-from ddjax import data, optional
+from ddjax import data
+from ddjax.data import optional
 from ddjax.errors import InputError
 
 EVERY = tuple(optional.PACKAGES)

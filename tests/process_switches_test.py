@@ -14,9 +14,10 @@ import pytest
 import tiny
 from runs import numbers_of
 
-from ddjax import keys, models, pipeline, switches
+from ddjax import keys, models, pipeline
 from ddjax.errors import InputError
 from ddjax.labels import Objective
+from ddjax.process import switches
 from ddjax.settings import from_config
 from ddjax.stages.inputs import subset_key
 from ddjax.train import student
@@ -65,7 +66,7 @@ REFUSED = {
 }
 
 
-def test_jax_and_flax_are_set_aside_and_the_rest_stays():
+def test_jax_and_flax_are_set_aside_and_the_rest_stays(monkeypatch):
     kept = {
         "JAX_PLATFORMS": "cpu",
         "JAX_NUM_CPU_DEVICES": "2",
@@ -79,8 +80,16 @@ def test_jax_and_flax_are_set_aside_and_the_rest_stays():
         "TQDM_DISABLE": "1",
     }
     environment = ASIDE | kept
+    monkeypatch.setattr(switches, "_aside", {})
     assert switches.set_aside(environment) == sorted(ASIDE)
     assert environment == kept
+    assert switches.found()["aside"] == ASIDE
+
+
+def test_what_may_matter_is_recorded(monkeypatch):
+    for name, value in RECORDED.items():
+        monkeypatch.setenv(name, value)
+    assert RECORDED.items() <= switches.found()["variables"].items()
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -227,6 +236,7 @@ def equal(one, other):
     return names[0] == names[1] and numbers_of(one) == numbers_of(other)
 
 
+@pytest.mark.slow  # two whole runs; what is set aside is tested above
 def test_all_switches_at_once_change_nothing_and_are_recorded(plain, launch, tmp_path):
     done = launch(tmp_path / "w", **ASIDE, **RECORDED)
     assert done.returncode == 0, done.stderr

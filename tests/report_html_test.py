@@ -1,5 +1,6 @@
 """The HTML report: self-contained, complete and escaped."""
 
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ddjax.errors import InputError
-from ddjax.report import statistics
+from ddjax.report import html, statistics
 from ddjax.report.html import write_html
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -126,7 +127,7 @@ def test_write_html_holds_every_method_setting_and_cost(report):
         assert words in text
     assert "teacher 3 min – – – 3.2 P – yes" in text
     assert "students 26.0 s 4.0 s – 64 k – – no" in text
-    assert "spent 30.0 s, compilation included, and reused what had taken 3 min" in text
+    assert "took 30.0 s, compilation included, and reused what had taken 3 min" in text
     assert "selection gain, hard - soft_kd: +" in text
     assert "2.1 h" in text and "0.25 s" in text
 
@@ -162,3 +163,85 @@ def test_write_html_refuses_a_missing_figure(report, tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.png' does not exist"):
         report(figures=[("gap", tmp_path / "nowhere.png")])
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.fixture
+def teachers_page(tmp_path):
+    """Writes a teachers_page; returns its text."""
+    (tmp_path / "teachers.png").write_bytes(PNG)
+
+    def write(**changes):
+        parts = {
+            "title": "teachers on <blobs>",
+            "table": pd.DataFrame(
+                {
+                    "teacher": ["teacher", "small"],
+                    "epoch": ["8", ""],
+                    "parameters": [547, 275],
+                    "test_accuracy": [61.23456, 50.0],
+                }
+            ),
+            "figures": [("Learning curves", tmp_path / "teachers.png")],
+            "settings": {"teacher": {"epochs": 8}},
+            "costs": [
+                {"stage": "teacher", "seconds": 90.0, "compile_seconds": 2.0},
+                {"stage": "small", "seconds": 7.0, "reused": True},
+            ],
+            "environment": {"backend": "cpu"},
+            "notes": ["Its classes may be in another order."],
+        }
+        path = tmp_path / "report.html"
+        html.write_teachers_html(path, **parts | changes)
+        assert sorted(p.name for p in tmp_path.iterdir()) == [
+            "report.html",
+            "teachers.png",
+        ]
+        return path.read_text()
+
+    return write
+
+
+def cells(text):
+    """The rows of the teachers_page's first table."""
+    table = re.search(r"<table.*?</table>", text, re.S).group()
+    rows = re.findall(r"<tr.*?</tr>", table, re.S)
+    return [
+        [cell.strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S)]
+        for row in rows
+    ]
+
+
+def test_the_page_has_the_table_as_it_is(teachers_page):
+    assert cells(teachers_page()) == [
+        ["teacher", "epoch", "parameters", "test_accuracy"],
+        ["teacher", "8", "547", "61.23"],
+        ["small", "", "275", "50.00"],
+    ]
+
+
+def test_the_page_says_what_it_rests_on(teachers_page):
+    text = teachers_page()
+    for part in (
+        "teachers on &lt;blobs&gt;",
+        "Its classes may be in another order.",
+        "Learning curves",
+        "teacher.epochs",
+        "backend",
+        "This run took 92.0 s, compilation included, and reused what had taken 7.0 s.",
+    ):
+        assert part in text, part
+    assert "another order" not in teachers_page(notes=[])
+
+
+def test_the_page_needs_no_other_file(teachers_page):
+    text = teachers_page()
+    assert text.count("data:image/png;base64,") == 1
+    sources = re.findall(r"(?:src|href)=[\"']([^\"']*)", text)
+    assert all(source.startswith(("data:", "#")) for source in sources)
+    assert "<script" not in text and "http" not in text
+    assert teachers_page(figures=[]).count("data:image/png") == 0
+
+
+def test_the_page_refuses_a_missing_figure(teachers_page, tmp_path):
+    with pytest.raises(InputError, match="no.png' does not exist"):
+        teachers_page(figures=[("Nothing", tmp_path / "no.png")])

@@ -1,6 +1,5 @@
 """Published numbers: what matches a run, and what must not."""
 
-import importlib
 import pathlib
 
 import numpy as np
@@ -8,48 +7,44 @@ import pandas as pd
 import pytest
 
 from ddjax import settings
+from ddjax.presets import under_protocol
+from ddjax.protocols import PROTOCOLS
 from ddjax.report import html, published
 
-CONFIGS = pathlib.Path(__file__).parents[1] / "configs" / "protocols"
+SETUP = pathlib.Path(__file__).parents[1] / "setup.py"
 CIFAR = {"shape": (32, 32, 3), "classes": 10}
 IMAGENET = {"shape": (224, 224, 3), "classes": 1000}
 
 
-def config(protocol, variant):
-    """The config of a protocol on a source, as a run has it."""
-    spec = importlib.util.spec_from_file_location(protocol, CONFIGS / f"{protocol}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(variant)
-
-
-def found(made, regime="soft_kd", ipc=10, facts=CIFAR):
+def found(config, regime="soft_kd", ipc=10, facts=CIFAR):
     rows = published.published(
-        settings.from_config(made), **facts, ipc=ipc, regime=regime
+        settings.from_config(config), **facts, ipc=ipc, regime=regime
     )
     return {row.method: row.value for row in rows.itertuples()}
 
 
 def test_rd3_on_cifar10_is_table_1():
-    rows = found(config("rd3_resnet18", "cifar10"))
+    rows = found(under_protocol("rd3_resnet18", "cifar10"))
     expected = {"SRe2L": 29.7, "CDA": 30.6, "G-VBSM": 31.5, "DWA": 33.1}
     expected |= {"EDC": 40.5, "D4M": 34.7, "RDED": 37.3, "Random": 42.3}
     assert rows == expected
-    assert found(config("rd3_resnet18", "cifar10"), ipc=20) == {}
+    assert found(under_protocol("rd3_resnet18", "cifar10"), ipc=20) == {}
     # A batch is at most the set: ten images at one a class.
-    one = config("rd3_resnet18", "cifar10")
+    one = under_protocol("rd3_resnet18", "cifar10")
     assert found(one, ipc=1) == {}
     one.student.batch_size = 10
     assert found(one, ipc=1)["SRe2L"] == 16.2
 
 
 def test_each_protocol_finds_its_own_numbers():
-    assert found(config("pca", "imagenet"), "hard", facts=IMAGENET)["RDED"] == 11.5
-    cross = config("rd3_cross", "imagenet")
+    assert (
+        found(under_protocol("pca", "imagenet"), "hard", facts=IMAGENET)["RDED"] == 11.5
+    )
+    cross = under_protocol("rd3_cross", "imagenet")
     cross.student.network.name = "swin_v2_t"
     rows = found(cross, facts=IMAGENET)
     assert "RDED" in rows and "Random" not in rows
-    small = config("hard_truths_small", "cifar100")
+    small = under_protocol("hard_truths_small", "cifar100")
     small.student.network.name = "convnet_d3"
     rows = found(small, "hard", facts=CIFAR | {"classes": 100})
     assert rows["Random"] == 18.64 and rows["CAD-Prune"] == 22.95
@@ -79,29 +74,29 @@ def test_each_protocol_finds_its_own_numbers():
     ],
 )
 def test_one_other_setting_and_nothing_matches(key, value):
-    made = config("rd3_resnet18", "cifar10")
-    made.update_from_flattened_dict({key: value})
-    assert found(made) == {}
+    config = under_protocol("rd3_resnet18", "cifar10")
+    config.update_from_flattened_dict({key: value})
+    assert found(config) == {}
 
 
 def test_other_images_or_labels_match_nothing():
-    made = config("rd3_resnet18", "cifar10")
-    assert found(made, facts={"shape": (16, 16, 3), "classes": 10}) == {}
-    assert found(made, "hard") == found(made, "soft") == {}
+    config = under_protocol("rd3_resnet18", "cifar10")
+    assert found(config, facts={"shape": (16, 16, 3), "classes": 10}) == {}
+    assert found(config, "hard") == found(config, "soft") == {}
 
 
-def test_what_hard_labels_do_not_see_does_not_matter():
-    made = config("pca", "imagenet")
-    made.student.temperature = 4.0
-    assert "PCA" in found(made, "hard", facts=IMAGENET)
-    made.augment.cutmix_regimes = ("hard", "soft_kd")
-    assert found(made, "hard", facts=IMAGENET) == {}
+def test_what_hard_labels_do_not_use_does_not_matter():
+    config = under_protocol("pca", "imagenet")
+    config.student.temperature = 4.0
+    assert "PCA" in found(config, "hard", facts=IMAGENET)
+    config.augment.cutmix_regimes = ("hard", "soft_kd")
+    assert found(config, "hard", facts=IMAGENET) == {}
 
 
 @pytest.fixture
 def table():
-    made = config("rd3_resnet18", "cifar10")
-    settings.add_distillation(made, "mine", "sre2l")
+    config = under_protocol("rd3_resnet18", "cifar10")
+    settings.add_distillation(config, "mine", "sre2l")
     summary = pd.DataFrame(
         {
             "method": ["random", "mine", "full", "random"],
@@ -112,10 +107,10 @@ def table():
             "n": [3, 1, 3, 3],
         }
     )
-    return published.beside(settings.from_config(made), **CIFAR, summary=summary)
+    return published.beside(settings.from_config(config), **CIFAR, summary=summary)
 
 
-def test_beside_puts_own_numbers_with_the_method_that_made_them(table):
+def test_beside_puts_own_numbers_with_the_method_of_the_set(table):
     assert list(table) == published.COLUMNS and len(table) == 8
     lines = table.set_index("method")
     assert lines.loc["SRe2L"].tolist() == [
@@ -143,6 +138,7 @@ def test_the_report_shows_them_or_nothing(table, tmp_path):
 def test_the_file_is_whole_and_in_the_package():
     rows = published._rows()
     assert len(rows) > 500 and rows["value"].between(0, 100).all()
-    assert set(rows["protocol"]) == set(published.RECIPES)
-    setup = (CONFIGS.parents[1] / "setup.py").read_text()
+    known = {place[0] for p in PROTOCOLS.values() for place in p.published}
+    assert set(rows["protocol"]) == known and len(known) == 4
+    setup = SETUP.read_text()
     assert "*.csv" in setup

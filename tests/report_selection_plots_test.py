@@ -1,4 +1,4 @@
-"""Figures of selection studies: cells, order, colours and places."""
+"""Figures that compare selections, and their costs: cells, order, colours, places."""
 
 import numpy as np
 import pandas as pd
@@ -6,8 +6,9 @@ import pytest
 from matplotlib.colors import to_rgb
 from scipy import stats
 
+from ddjax import report
 from ddjax.errors import InputError
-from ddjax.report import cost_plots, plots, selection_plots, statistics
+from ddjax.report import cost_plots, statistics
 
 NAN = float("nan")
 # Gaps under hard labels at IPC 10 and 50; a mean of 1, -28.5, 2.5 and 15.
@@ -53,7 +54,7 @@ def frames(axes):
 
 
 def test_matrix_figure_writes_and_marks_every_gap(summary):
-    figure = selection_plots.matrix_figure(summary)
+    figure = report.matrix_figure(summary)
     hard, soft, bar = figure.axes
     titles = [axes.get_title(loc="left") for axes in (hard, soft)]
     assert titles == ["hard labels", "soft_kd labels"]
@@ -87,7 +88,7 @@ def test_matrix_figure_writes_and_marks_every_gap(summary):
 
 
 def test_matrix_figure_has_one_symmetric_colour_scale(summary):
-    *panels, bar = selection_plots.matrix_figure(summary).axes
+    *panels, bar = report.matrix_figure(summary).axes
     # |gap| of the selections: 0 1 1 1 2 3 3 4 60, 80 % of the way 3.4; full left out.
     for axes in panels:
         assert axes.images[0].get_clim() == (-5.0, 5.0)
@@ -101,7 +102,7 @@ def test_matrix_figure_has_one_symmetric_colour_scale(summary):
 
 def test_matrix_figure_without_hard_labels_sorts_by_the_first_regime(summary):
     soft = summary[summary["regime"] == "soft_kd"]
-    axes, _ = selection_plots.matrix_figure(soft).axes
+    axes, _ = report.matrix_figure(soft).axes
     names = [text.get_text() for text in axes.get_yticklabels()]
     assert names == ["hard", "el2n", "cad", "full"]
 
@@ -119,8 +120,8 @@ def points(axes):
 
 
 def test_cost_figure_puts_gaps_at_their_cost(summary):
-    styles = plots.method_styles(summary["method"])
-    figure = cost_plots.cost_figure(summary, styles)
+    styles = report.method_styles(summary["method"])
+    figure = report.cost_figure(summary, styles)
     hard, soft = figure.axes
     found = points(hard)
     assert {method for method, _ in found} == {"el2n", "hard", "cad"}
@@ -151,7 +152,7 @@ def test_cost_figure_has_a_place_for_zero(summary):
     free = summary.assign(
         find_passes=summary["find_passes"].where(summary["method"] != "el2n", 0)
     )
-    hard, soft = cost_plots.cost_figure(free).axes
+    hard, soft = report.cost_figure(free).axes
     found = points(hard)
     names = [text.get_text() for text in soft.get_xticklabels()]
     ticks = dict(zip(names, soft.get_xticks(), strict=True))
@@ -160,13 +161,13 @@ def test_cost_figure_has_a_place_for_zero(summary):
     (border,) = [line for line in hard.lines if line.get_linestyle() == ":"]
     assert zero < border.get_xdata()[0] < found["hard", -60.0][0]
     only = free[free["method"].isin(["random", "el2n"])]
-    *_, soft = cost_plots.cost_figure(only).axes
+    *_, soft = report.cost_figure(only).axes
     assert [text.get_text() for text in soft.get_xticklabels()] == ["0"]
 
 
 def test_cost_figure_has_a_column_for_seconds(summary):
     both = summary.assign(find_seconds=summary["find_passes"] / 1e5)
-    hard, slow, soft, slower = cost_plots.cost_figure(both).axes
+    hard, slow, soft, slower = report.cost_figure(both).axes
     assert points(slow)["cad", 1.0][0] == pytest.approx(np.log10(2.0))
     assert points(hard)["cad", 1.0][0] == pytest.approx(np.log10(200000))
     ticks = [text.get_text() for text in slower.get_xticklabels()]
@@ -174,7 +175,7 @@ def test_cost_figure_has_a_column_for_seconds(summary):
     assert "seconds" in slower.get_xlabel() and "passes" in soft.get_xlabel()
     # Over many orders of magnitude only powers of ten are named.
     wide = summary.assign(find_passes=summary["find_passes"] ** 2)
-    *_, soft = cost_plots.cost_figure(wide).axes
+    *_, soft = report.cost_figure(wide).axes
     names = [text.get_text() for text in soft.get_xticklabels()]
     assert names == ["10G", "100G", "1T"]
 
@@ -193,11 +194,11 @@ def test_many_points_of_alike_cost_keep_clear_of_their_neighbours():
 
 
 def test_selection_figures_refuse_a_summary_without_selections(summary):
-    for figure in (selection_plots.matrix_figure, cost_plots.cost_figure):
+    for figure in (report.matrix_figure, report.cost_figure):
         with pytest.raises(InputError, match="summary: there is no selection"):
             figure(summary[summary["method"] == "random"])
     with pytest.raises(InputError, match="no selection has a gap to random"):
-        cost_plots.cost_figure(summary.assign(gap=NAN))
+        report.cost_figure(summary.assign(gap=NAN))
 
 
 def heat_map(figure):
@@ -220,7 +221,7 @@ def test_correlation_figure_hand_worked_and_ordered_by_alikeness():
         "like a": [2, 1, 3, 4, 5],
         "also against": [5, 4, 2, 3, 1],
     }
-    figure = selection_plots.correlation_figure(scores)
+    figure = report.correlation_figure(scores)
     names, texts, values = heat_map(figure)
     for one, other in (("a", "like a"), ("against", "also against")):
         assert abs(names.index(one) - names.index(other)) == 1
@@ -244,11 +245,11 @@ def test_correlation_figure_hand_worked_and_ordered_by_alikeness():
 def test_correlation_figure_equals_scipy_whatever_the_order(seed):
     rng = np.random.default_rng(seed)
     scores = dict(zip("abcdef", rng.integers(0, 9, (6, 40)) + 0.0, strict=True))
-    names, _, values = heat_map(selection_plots.correlation_figure(scores))
+    names, _, values = heat_map(report.correlation_figure(scores))
     expected = stats.spearmanr(np.stack([scores[n] for n in names]), axis=1).statistic
     np.testing.assert_allclose(values, expected, atol=1e-12)
     backwards = dict(reversed(scores.items()))
-    again, _, _ = heat_map(selection_plots.correlation_figure(backwards))
+    again, _, _ = heat_map(report.correlation_figure(backwards))
     assert again in (names, names[::-1])
 
 
@@ -259,7 +260,7 @@ def test_overlap_figure_counts_what_two_subsets_share():
         "b": [3, 2, 1, 50],
         "near far": [60, 70, 1, 99],
     }
-    figure = selection_plots.overlap_figure(subsets, count=100)
+    figure = report.overlap_figure(subsets, count=100)
     names, texts, values = heat_map(figure)
     assert names in (["a", "b", "near far", "far"], ["far", "near far", "b", "a"])
     expected = [
@@ -269,7 +270,7 @@ def test_overlap_figure_counts_what_two_subsets_share():
     assert texts == [[f"{share:.0f}" for share in line] for line in expected]
     title = "Images in common, % of 4 (two random subsets: 4 %)"
     assert figure.get_suptitle() == title
-    alone = selection_plots.overlap_figure({"a": [5]})
+    alone = report.overlap_figure({"a": [5]})
     assert heat_map(alone)[1] == [["100"]]
     assert alone.get_suptitle() == "Images in common, % of 1"
 
@@ -286,7 +287,7 @@ def test_overlap_figure_counts_what_two_subsets_share():
 )
 def test_correlation_figure_refuses_bad_scores(scores, message):
     with pytest.raises(InputError, match=message):
-        selection_plots.correlation_figure(scores)
+        report.correlation_figure(scores)
 
 
 @pytest.mark.parametrize(
@@ -301,4 +302,52 @@ def test_correlation_figure_refuses_bad_scores(scores, message):
 )
 def test_overlap_figure_refuses_bad_subsets(subsets, message):
     with pytest.raises(InputError, match=message):
-        selection_plots.overlap_figure(subsets, count=9)
+        report.overlap_figure(subsets, count=9)
+
+
+def pixels(figure):
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())
+
+
+def test_difficulty_figure_shows_where_the_sets_lie():
+    scores = np.random.default_rng(0).gamma(2.0, size=200)
+    order = np.argsort(scores)
+    subsets = {"el2n": order[-20:], "random": np.arange(200), "cad": order[:10]}
+    figure = report.difficulty_figure(scores, "EL2N", subsets)
+    (axes,) = figure.axes
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["cad (n=10)", "el2n (n=20)", "random (n=200)"]
+    cad, el2n, everything = (patch.get_data() for patch in axes.patches)
+    # The 10 easiest of 200 fill the lowest of 20 bins, the 20 hardest the upper two.
+    np.testing.assert_allclose(cad.values - cad.baseline, [0.82] + [0.0] * 19)
+    np.testing.assert_allclose(el2n.values - el2n.baseline, [0.0] * 18 + [0.82] * 2)
+    np.testing.assert_allclose(everything.values - everything.baseline, 0.82)
+    medians = [m.get_xdata()[0] for m in axes.lines if m.get_marker() == "^"]
+    np.testing.assert_allclose(medians, [2.5, 95.0, 50.0])
+    # A set that is spread like the full set meets the dashed line everywhere.
+    dashed = [m.get_ydata()[0] for m in axes.lines if m.get_linestyle() == "--"]
+    np.testing.assert_allclose(dashed, [0.041, 1.082, 2.82])
+    assert "EL2N" in axes.get_xlabel()
+    assert pixels(figure).std() > 5
+
+
+def test_difficulty_figure_gives_ties_one_rank():
+    figure = report.difficulty_figure(np.zeros(100), "forgetting", {"cad": [3, 4]})
+    marks = [m for m in figure.axes[0].lines if m.get_marker() == "^"]
+    assert marks[0].get_xdata()[0] == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize(
+    ("scores", "subsets", "message"),
+    [
+        ([0.0, NAN], {"cad": [0]}, "EL2N needs one finite number"),
+        ([0.0, 1.0], {"cad": [0, 2]}, "'cad' holds example id 2; allowed are 0..1"),
+        ([0.0, 1.0], {"cad": [-1]}, "example id -1"),
+        ([0.0, 1.0], {"cad": []}, "'cad' is empty"),
+        ([0.0, 1.0], {}, "no method"),
+    ],
+)
+def test_difficulty_figure_refuses_bad_input(scores, subsets, message):
+    with pytest.raises(InputError, match=message):
+        report.difficulty_figure(np.array(scores), "EL2N", subsets)

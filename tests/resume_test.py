@@ -167,7 +167,7 @@ def test_killed_smoke_runs_end_with_the_same_numbers(name, environment, tmp_path
 
 DEAF = """
 import gc, os, signal, time
-from ddjax.interrupt import Interrupt
+from ddjax.process.ending import Interrupt
 
 def interrupt(*ignored):
     os.kill(os.getpid(), signal.SIGINT)

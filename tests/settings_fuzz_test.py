@@ -9,8 +9,9 @@ import resource
 import time
 
 import pytest
+from ddjax.stations import checks
 
-from ddjax import catalogue, settings
+from ddjax import settings
 from ddjax.declare import Names, Text, declaration, kind_of, walk
 from ddjax.declare.field import Interval
 from ddjax.errors import InputError
@@ -85,7 +86,7 @@ def one_a_field():
 def outcome(config):
     """ "" where a config is accepted, else what it is refused with."""
     try:
-        catalogue.check_names(settings.from_config(config))
+        checks.check_names(settings.from_config(config))
     except InputError as error:
         return str(error)
     return ""

@@ -1,7 +1,6 @@
 """Curves of students: where they are measured, on what, and after an interruption."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import runs
 import tiny
@@ -9,7 +8,6 @@ import tiny
 from ddjax.artifacts import Cost
 from ddjax.errors import InputError
 from ddjax.problem import open_problem
-from ddjax.report import dynamics, plots
 from ddjax.settings import from_config
 from ddjax.stages import students
 from ddjax.stages.comparison import member_row
@@ -158,37 +156,3 @@ def test_a_large_subset_is_thinned():
 def test_the_number_of_points_is_checked(source):
     with pytest.raises(InputError, match="protocol.curves: found -1"):
         from_config(tiny.config(source, protocol__curves=-1))
-
-
-def member(method, regime, train, test, **changes):
-    row = {"method": method, "regime": regime, "steps": 20, "image_passes": 120}
-    row |= {"images": 6, "curve_steps": [10, 20]}
-    return row | {"train_curve": train, "test_curve": test} | changes
-
-
-def test_dynamics_figure_draws_means_and_ranges_over_epochs():
-    nan = float("nan")
-    rows = [
-        member("random", "hard", [50.0, 80.0], [30.0, 40.0]),
-        member("random", "hard", [70.0, 100.0], [40.0, 42.0]),
-        member("random", "hard", [nan, nan], [nan, nan]),
-        member("full", "hard", [1.0, 2.0], [3.0, 4.0]),
-        member("made", "soft_kd", [20.0, 30.0], [10.0, 20.0]),
-    ]
-    figure = dynamics.dynamics_figure(pd.DataFrame(rows))
-    own, test, _, soft = figure.axes
-    assert "own images" in own.get_title(loc="left")
-    (line,) = [line for line in test.lines if len(line.get_xdata())]
-    assert line.get_xdata().tolist() == [10.0, 20.0]  # 120 passes of 6 in 20 steps
-    assert line.get_ydata().tolist() == [35.0, 41.0]
-    heights = test.collections[0].get_paths()[0].vertices[:, 1]
-    assert (heights.min(), heights.max()) == (30.0, 42.0)
-    (line,) = soft.lines
-    assert line.get_ydata().tolist() == [10.0, 20.0]
-    assert line.get_color() == plots.method_styles(["random", "made"])["made"].colour
-    (legend,) = figure.legends
-    assert [t.get_text() for t in legend.get_texts()] == ["random", "made"]
-    figure.canvas.draw()
-    bare = [row | {"curve_steps": []} for row in rows]
-    with pytest.raises(InputError, match="no student has a curve"):
-        dynamics.dynamics_figure(pd.DataFrame(bare))

@@ -151,7 +151,7 @@ def test_every_module_is_there_and_can_be_imported(clean, hidden):
 def test_files_beside_the_modules_are_there(clean):
     code = """
 import importlib.metadata, pathlib, ddjax
-from ddjax import config_files
+from ddjax.cli import config_files
 root = pathlib.Path(ddjax.__file__).parent
 assert config_files.folder() == root / "configs"
 assert importlib.metadata.version("ddjax") == ddjax.__version__

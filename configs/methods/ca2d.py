@@ -11,17 +11,17 @@ RDED's 2 x 2 patches on ImageNet was not confirmed. CAD has the windows of the p
     python -m ddjax.main --config=configs/methods/ca2d.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/ca2d.py:cifar100
 
-Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+Variants are those of `presets.dataset`: `digits` (default), `fashion_mnist`, `cifar10`,
 `cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+VARIANTS = tuple(presets.DATASETS)
 
 
 def get_config(variant: str = "digits"):
-    config = presets.made(variant, "ca2d")
+    config = presets.synthesised(variant, "ca2d")
     presets.stitch(config, variant)
     config.distill.ca2d.patches.pool = config.distill.ca2d.patches.candidates
     config.select.cad.windows = 2

@@ -10,13 +10,13 @@ subsets ImageNet's.
     python -m ddjax.main --config=configs/methods/cda.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/cda.py:cifar100
 
-Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+Variants are those of `presets.dataset`: `digits` (default), `fashion_mnist`, `cifar10`,
 `cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+VARIANTS = tuple(presets.DATASETS)
 
 CONSTANTS = {
     "tiny_imagenet": {
@@ -35,6 +35,6 @@ CONSTANTS = {
 
 
 def get_config(variant: str = "digits"):
-    config = presets.made(variant, "cda")
+    config = presets.synthesised(variant, "cda")
     presets.recover(config, variant, CONSTANTS)
     return config

@@ -14,13 +14,13 @@ another one of the ten pairs for each index.
     python -m ddjax.main --config=configs/methods/cv_dd.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/cv_dd.py:cifar100
 
-Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+Variants are those of `presets.dataset`: `digits` (default), `fashion_mnist`, `cifar10`,
 `cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+VARIANTS = tuple(presets.DATASETS)
 
 CONSTANTS = {
     "imagenet": {
@@ -43,10 +43,10 @@ PRIORS = {
 
 
 def get_config(variant: str = "digits"):
-    config = presets.made(variant, "cv_dd")
+    config = presets.synthesised(variant, "cv_dd")
     presets.recover(config, variant, CONSTANTS)
     presets.stitch(config, variant)
-    presets.committee(config, variant, large=MEMBERS, small=MEMBERS)
+    presets.ensemble(config, variant, large=MEMBERS, small=MEMBERS)
     entry = config.distill.cv_dd
     entry.patches.patch_loss = "medium"
     entry.recover.drawn = min(2, len(entry.teachers))

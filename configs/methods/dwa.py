@@ -10,13 +10,13 @@ ImageNet's subsets ImageNet's.
     python -m ddjax.main --config=configs/methods/dwa.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/dwa.py:cifar100
 
-Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+Variants are those of `presets.dataset`: `digits` (default), `fashion_mnist`, `cifar10`,
 `cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+VARIANTS = tuple(presets.DATASETS)
 
 CONSTANTS = {
     "cifar100": {
@@ -46,6 +46,6 @@ CONSTANTS = {
 
 
 def get_config(variant: str = "digits"):
-    config = presets.made(variant, "dwa")
+    config = presets.synthesised(variant, "dwa")
     presets.recover(config, variant, CONSTANTS)
     return config

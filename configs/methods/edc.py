@@ -12,13 +12,13 @@ statistics by 0.01 and does not average them. The second teacher of `digits` and
     python -m ddjax.main --config=configs/methods/edc.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/edc.py:cifar100
 
-Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+Variants are those of `presets.dataset`: `digits` (default), `fashion_mnist`, `cifar10`,
 `cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+VARIANTS = tuple(presets.DATASETS)
 
 COMMON = {"learning_rate": 0.05, "area": 0.5, "jitter": 0}
 SMALL = COMMON | {"bn_weight": 0.01, "batch": 100, "init": "random"}
@@ -40,9 +40,9 @@ SMALL_MEMBERS = (
 
 
 def get_config(variant: str = "digits"):
-    config = presets.made(variant, "edc")
+    config = presets.synthesised(variant, "edc")
     presets.recover(config, variant, CONSTANTS)
     presets.stitch(config, variant)
     large = LARGE_MEMBERS if variant == "imagenet" else SUBSET_MEMBERS
-    presets.committee(config, variant, large, SMALL_MEMBERS)
+    presets.ensemble(config, variant, large, SMALL_MEMBERS)
     return config

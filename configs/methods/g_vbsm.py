@@ -13,13 +13,13 @@ ConvNet-D1; `smoke` has none.
     python -m ddjax.main --config=configs/methods/g_vbsm.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/g_vbsm.py:cifar100
 
-Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+Variants are those of `presets.dataset`: `digits` (default), `fashion_mnist`, `cifar10`,
 `cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+VARIANTS = tuple(presets.DATASETS)
 
 SMALLER = {
     "iterations": 4000,
@@ -53,7 +53,7 @@ SMALL = ("convnet_w128", "mobilenet_v2", "wide_resnet_16_2", "shufflenet_v2_x0_5
 
 
 def get_config(variant: str = "digits"):
-    config = presets.made(variant, "g_vbsm")
+    config = presets.synthesised(variant, "g_vbsm")
     presets.recover(config, variant, CONSTANTS)
-    presets.committee(config, variant, LARGE, SMALL)
+    presets.ensemble(config, variant, LARGE, SMALL)
     return config

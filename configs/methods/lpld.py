@@ -10,13 +10,13 @@ and the smaller sets take TinyImageNet's, ImageNet's subsets ImageNet's.
     python -m ddjax.main --config=configs/methods/lpld.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/lpld.py:cifar100
 
-Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+Variants are those of `presets.dataset`: `digits` (default), `fashion_mnist`, `cifar10`,
 `cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+VARIANTS = tuple(presets.DATASETS)
 
 CONSTANTS = {
     "tiny_imagenet": {"iterations": 4000, "learning_rate": 0.1, "bn_weight": 0.05},
@@ -30,6 +30,6 @@ CONSTANTS = {
 
 
 def get_config(variant: str = "digits"):
-    config = presets.made(variant, "lpld")
+    config = presets.synthesised(variant, "lpld")
     presets.recover(config, variant, CONSTANTS)
     return config

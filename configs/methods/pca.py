@@ -10,16 +10,16 @@ crops of one patch, gives way to the protocol's.
     python -m ddjax.main --config=configs/methods/pca.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/pca.py:cifar100
 
-Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+Variants are those of `presets.dataset`: `digits` (default), `fashion_mnist`, `cifar10`,
 `cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+VARIANTS = tuple(presets.DATASETS)
 
 
 def get_config(variant: str = "digits"):
-    config = presets.made(variant, "pca")
+    config = presets.synthesised(variant, "pca")
     presets.stitch(config, variant)
     return config

@@ -10,16 +10,16 @@ has fewer than 300 images all of them are cropped; there it is an error.
     python -m ddjax.main --config=configs/methods/rded.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/rded.py:cifar100
 
-Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+Variants are those of `presets.dataset`: `digits` (default), `fashion_mnist`, `cifar10`,
 `cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+VARIANTS = tuple(presets.DATASETS)
 
 
 def get_config(variant: str = "digits"):
-    config = presets.made(variant, "rded")
+    config = presets.synthesised(variant, "rded")
     presets.stitch(config, variant)
     return config

@@ -11,13 +11,13 @@ torchvision's ResNet-18 as teacher, here `--config.teacher.path`.
     python -m ddjax.main --config=configs/methods/sre2l.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/sre2l.py:cifar100
 
-Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+Variants are those of `presets.dataset`: `digits` (default), `fashion_mnist`, `cifar10`,
 `cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+VARIANTS = tuple(presets.DATASETS)
 
 CONSTANTS = {
     "cifar100": {
@@ -38,6 +38,6 @@ CONSTANTS = {
 
 
 def get_config(variant: str = "digits"):
-    config = presets.made(variant, "sre2l")
+    config = presets.synthesised(variant, "sre2l")
     presets.recover(config, variant, CONSTANTS)
     return config

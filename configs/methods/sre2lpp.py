@@ -11,13 +11,13 @@ loss.
     python -m ddjax.main --config=configs/methods/sre2lpp.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/sre2lpp.py:cifar100
 
-Variants are those of `presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`,
+Variants are those of `presets.dataset`: `digits` (default), `fashion_mnist`, `cifar10`,
 `cifar100`, `tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+VARIANTS = tuple(presets.DATASETS)
 
 CONSTANTS = {
     "imagenet": {
@@ -30,7 +30,7 @@ CONSTANTS = {
 
 
 def get_config(variant: str = "digits"):
-    config = presets.made(variant, "sre2lpp")
+    config = presets.synthesised(variant, "sre2lpp")
     presets.recover(config, variant, CONSTANTS)
     presets.stitch(config, variant)
     config.distill.sre2lpp.patches.patch_loss = "medium"

@@ -1,21 +1,15 @@
-"""CDA's protocol: SRe2L's with batch 128.
+"""Students under CDA's protocol.
 
-Source: the settings of its code for ImageNet-1K, as RD3 lists them too (Table 10).
+    ddjax run protocols/cda:cifar10 --images=PATH
 
-    python -m ddjax.main --config=configs/protocols/cda.py \\
-        --config.images=PATH
-
-Without `--config.images` random subsets are judged alone. Variants are those of
-`presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
+Without `--images` the students train on random subsets alone.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+PROTOCOL = "cda"
+VARIANTS = tuple(presets.DATASETS)
 
 
 def get_config(variant: str = "digits"):
-    config = presets.judged(variant)
-    presets.fkd_student(config, batch_size=128)
-    return presets.named_protocol(config, "cda", variant)
+    return presets.under_protocol(PROTOCOL, variant)

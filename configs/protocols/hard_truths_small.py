@@ -1,24 +1,15 @@
-"""The small-scale protocol of "Hard Truths": hard labels, DSA.
+"""Students under the small-scale protocol of "Hard Truths", hard labels.
 
-SGD 0.01 with a step at half of 300 epochs, batch 256. Momentum 0.9 and weight decay
-5e-4 are not sure: the notes on its Table 4 differ.
+    ddjax run protocols/hard_truths_small:cifar10 --images=PATH
 
-Source: arXiv 2604.18811, Table 4.
-
-    python -m ddjax.main --config=configs/protocols/hard_truths_small.py \\
-        --config.images=PATH
-
-Without `--config.images` random subsets are judged alone. Variants are those of
-`presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
+Without `--images` the students train on random subsets alone.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+PROTOCOL = "hard_truths_small"
+VARIANTS = tuple(presets.DATASETS)
 
 
 def get_config(variant: str = "digits"):
-    config = presets.judged(variant)
-    presets.dsa_student(config, epochs=300)
-    return presets.named_protocol(config, "hard_truths_small", variant)
+    return presets.under_protocol(PROTOCOL, variant)

@@ -1,31 +1,15 @@
-"""The protocol of "Rethinking Large-scale Dataset Compression" (PCA).
+"""Students under PCA's protocol.
 
-AdamW 1e-3, weight decay 0.01, batch 128, 300 epochs, cosine; crops of 0.08 of the area
-on and flip; with soft labels CutMix and KL at temperature 20 without its square.
+    ddjax run protocols/pca:cifar10 --images=PATH
 
-Source: arXiv 2502.06434, ArmandXiao/Rethinking-Dataset-Compression.
-
-    python -m ddjax.main --config=configs/protocols/pca.py \\
-        --config.images=PATH
-
-Without `--config.images` random subsets are judged alone. Variants are those of
-`presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
+Without `--images` the students train on random subsets alone.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+PROTOCOL = "pca"
+VARIANTS = tuple(presets.DATASETS)
 
 
 def get_config(variant: str = "digits"):
-    config = presets.judged(variant)
-    config.augment.resized_crop = (0.08, 1.0)
-    config.augment.flip = True
-    config.augment.cutmix = 1.0
-    config.student.epochs = 300
-    config.student.batch_size = 128
-    config.student.learning_rates = (0.001,)
-    config.student.scale_by_t2 = False
-    config.regimes = ("hard", "soft_kd")
-    return presets.named_protocol(config, "pca", variant)
+    return presets.under_protocol(PROTOCOL, variant)

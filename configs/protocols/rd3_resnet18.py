@@ -1,27 +1,15 @@
-"""RD3's unified protocol for a ResNet-18 as student.
+"""Students under RD3's unified protocol for ResNet-18.
 
-Source: RD3, "Rectified Decoupled Dataset Distillation", and ndhg1213/RD3: one ResNet-18
-as teacher, epoch-wise soft labels of the views that the student sees, KL, AdamW, patch
-shuffle, random resized crops of at least half of the image, flip, CutMix. It does not
-say the temperature (a figure says that gains stop above 20), the weight decay (here
-0.01), nor how hard labels meet CutMix (here they do not: `augment.cutmix_regimes`).
-Patch shuffle is for soft labels only too, since our teachers train as `hard` does.
-Batch 50, 400 epochs, cosine with zeta 1.
+    ddjax run protocols/rd3_resnet18:cifar10 --images=PATH
 
-    python -m ddjax.main --config=configs/protocols/rd3_resnet18.py \\
-        --config.images=PATH
-
-Without `--config.images` random subsets are judged alone. Variants are those of
-`presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
+Without `--images` the students train on random subsets alone.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+PROTOCOL = "rd3_resnet18"
+VARIANTS = tuple(presets.DATASETS)
 
 
 def get_config(variant: str = "digits"):
-    config = presets.judged(variant)
-    presets.rd3_student(config)
-    return presets.named_protocol(config, "rd3_resnet18", variant)
+    return presets.under_protocol(PROTOCOL, variant)

@@ -1,34 +1,15 @@
-"""RDED's protocol: patch shuffle, and a cosine that ends half-way.
+"""Students under RDED's protocol.
 
-Its second forward pass of every step, which updates batch norm twice, is not copied.
-Its crops are from 1 / factor of the area on.
+    ddjax run protocols/rded:cifar10 --images=PATH
 
-Source: the settings of its code for ImageNet-1K, as RD3 lists them too (Table 10).
-Batch 100 is that of 1,000 classes at IPC 10.
-
-    python -m ddjax.main --config=configs/protocols/rded.py \\
-        --config.images=PATH
-
-Without `--config.images` random subsets are judged alone. Variants are those of
-`presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
+Without `--images` the students train on random subsets alone.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+PROTOCOL = "rded"
+VARIANTS = tuple(presets.DATASETS)
 
 
 def get_config(variant: str = "digits"):
-    config = presets.judged(variant)
-    config.augment.resized_crop = (0.5, 1.0)
-    config.augment.flip = True
-    config.augment.cutmix = 1.0
-    config.augment.patch_shuffle = 2
-    config.student.epochs = 300
-    config.student.batch_size = 100
-    config.student.learning_rates = (0.001,)
-    config.student.optimizer.zeta = 2.0
-    config.student.scale_by_t2 = False
-    config.regimes = ("soft_kd",)
-    return presets.named_protocol(config, "rded", variant)
+    return presets.under_protocol(PROTOCOL, variant)

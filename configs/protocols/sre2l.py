@@ -1,24 +1,15 @@
-"""SRe2L's protocol: batch 1024.
+"""Students under SRe2L's protocol.
 
-KL at temperature 20 without its square, AdamW 1e-3, weight decay 0.01, crops of 0.08 of
-the area on, flip, CutMix, 300 epochs, cosine to 0.
+    ddjax run protocols/sre2l:cifar10 --images=PATH
 
-Source: the settings of its code for ImageNet-1K, as RD3 lists them too (Table 10).
-
-    python -m ddjax.main --config=configs/protocols/sre2l.py \\
-        --config.images=PATH
-
-Without `--config.images` random subsets are judged alone. Variants are those of
-`presets.judged`: `digits` (default), `fashion_mnist`, `cifar10`, `cifar100`,
-`tiny_imagenet`, `imagenet`, `imagenette`, `imagewoof`, `smoke`.
+Without `--images` the students train on random subsets alone.
 """
 
 from ddjax import presets
 
-VARIANTS = tuple(presets.JUDGED)
+PROTOCOL = "sre2l"
+VARIANTS = tuple(presets.DATASETS)
 
 
 def get_config(variant: str = "digits"):
-    config = presets.judged(variant)
-    presets.fkd_student(config, batch_size=1024)
-    return presets.named_protocol(config, "sre2l", variant)
+    return presets.under_protocol(PROTOCOL, variant)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from ddjax import optional, regular
+from ddjax import regular
 from ddjax.data import (
     cifar,
     copies,
@@ -11,6 +11,7 @@ from ddjax.data import (
     fashion_mnist,
     folder,
     npz,
+    optional,
     tfds,
     valid,
 )

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ddjax import optional
-from ddjax.data import class_names, image_files
+from ddjax.data import class_names, image_files, optional
 from ddjax.errors import InputError
 
 _SHARD = 16384  # images in one file

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ddjax import optional, regular
-from ddjax.data import source, streamed
+from ddjax import regular
+from ddjax.data import optional, source, streamed
 from ddjax.errors import DAMAGED, InputError
 
 ORDER = (

@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from jax.sharding import PartitionSpec
 
-from ddjax import mesh, preemption
+from ddjax import mesh
 from ddjax.artifacts import Cost, digest
 from ddjax.distill import recover
 from ddjax.distill.recover import PARTS, Batch, Form, Look, Numbers, State
@@ -27,6 +27,7 @@ from ddjax.distill.starts import start_images
 from ddjax.distill.task import Distilled, Task, Teacher
 from ddjax.errors import InputError
 from ddjax.models import Network, running_moments
+from ddjax.process import ending
 from ddjax.settings.recover import Recover
 from ddjax.train import checkpoint
 from ddjax.train.batches import normalise
@@ -198,7 +199,7 @@ def _run(program, kept, arguments, place, task) -> None:
     numbers = rest[-1]
     total, done = len(numbers.areas), int(state.adam.count)
     for stop in range(done + SEGMENT, total + SEGMENT, SEGMENT):
-        preemption.heed()
+        ending.stop_if_requested()
         stop = min(stop, total)
         clock = time.perf_counter()
         state, parts = jax.block_until_ready(

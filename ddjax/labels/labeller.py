@@ -16,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ddjax import mesh, preemption
+from ddjax import mesh
 from ddjax.data.augment import Recipe
 from ddjax.errors import InputError
 from ddjax.labels import codecs
 from ddjax.labels.committee import committee_logits
 from ddjax.labels.store import LabelStore
 from ddjax.models import Network
+from ddjax.process import ending
 from ddjax.train import batches
 from ddjax.train.micro_batch import images_in_cache
 from ddjax.train.order import presentations
@@ -184,7 +185,7 @@ class Labeller:
         rows = mesh.own_rows(size, self._mesh, mesh.EVERYWHERE) if own else slice(None)
         read = mesh.own_part if own else mesh.fetch
         for start in range(0, len(epochs), size):
-            preemption.heed()
+            ending.stop_if_requested()
             group = list(epochs[start : start + size])
             padded = np.resize(np.asarray(group, np.int32), size)
             with jax.default_matmul_precision("highest"):

@@ -1,39 +1,48 @@
 """What a study found: statistics over its students, tables, figures and a report."""
 
-from ddjax.report.architectures import architectures_figure, by_architecture
-from ddjax.report.correlation import Correlation, dcs, dcs_figure, spearman
-from ddjax.report.cost_plots import cost_figure
-from ddjax.report.dynamics import dynamics_figure
-from ddjax.report.html import write_html
-from ddjax.report.label_plots import bytes_figure, labels_figure
-from ddjax.report.plots import (
+from ddjax.report.accuracy_plots import (
     accuracy_figure,
-    difficulty_figure,
+    dynamics_figure,
     gap_figure,
-    method_styles,
-    save_png,
+    labels_figure,
+    learning_curve_figure,
 )
+from ddjax.report.correlation import (
+    Correlation,
+    architectures_figure,
+    by_architecture,
+    dcs,
+    dcs_figure,
+    spearman,
+)
+from ddjax.report.cost_plots import bytes_figure, cost_figure
+from ddjax.report.drawing import method_styles, save_png
+from ddjax.report.html import write_html, write_teachers_html
+from ddjax.report.image_plots import contact_sheet, set_difficulty_figure, tsne_figure
 from ddjax.report.published import EXPLANATION, beside
-from ddjax.report.recommended import recommendation, recommended
 from ddjax.report.selection_plots import (
     correlation_figure,
+    difficulty_figure,
     matrix_figure,
     overlap_figure,
 )
-from ddjax.report.set_plots import set_difficulty_figure
-from ddjax.report.sheet import contact_sheet
 from ddjax.report.statistics import (
     compares_labels,
     label_effect,
     mean_interval,
     paired_interval,
+    recommended,
     selection_gain,
     summarise,
     with_label_effect,
 )
-from ddjax.report.table import answer, console_table, markdown_table, write_csv
-from ddjax.report.teachers import learning_curve_figure, write_teachers_html
-from ddjax.report.tsne import tsne_figure
+from ddjax.report.table import (
+    answer,
+    console_table,
+    markdown_table,
+    recommendation,
+    write_csv,
+)
 
 __all__ = [
     "EXPLANATION",

@@ -1,4 +1,4 @@
-"""How well a number known before training foretells what a subset is worth.
+"""Rank correlations: of surrogates with test loss (DCS), of subsets across networks.
 
 m is everywhere the number of subsets: one value each of a surrogate (a distillation
 loss, a mean score) and of the loss that a student trained on the subset ends with.
@@ -14,15 +14,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ddjax.errors import InputError
-from ddjax.report.plots import new_figure, plain_style
-from ddjax.report.statistics import ordered_regimes
+from ddjax.report.drawing import GREY, new_figure, plain_axes, plain_style
+from ddjax.report.statistics import (
+    FULL,
+    RANDOM,
+    ordered_methods,
+    ordered_regimes,
+    summarise,
+)
+from ddjax.report.table import signed
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _COLOUR = "#332288"
-_GREY = "#777777"
 _COLUMNS = ["surrogate", "rho", "low", "high", "n"]
 
 
@@ -133,6 +140,42 @@ def dcs(surrogates: Mapping[str, ArrayLike], losses: ArrayLike) -> pd.DataFrame:
     return table.iloc[strongest].reset_index(drop=True)
 
 
+def by_architecture(members: pd.DataFrame) -> pd.DataFrame:
+    """Summarise students per network, and say how alike networks rank the subsets.
+
+    Args:
+        members: one row per student, see `statistics`, with a column `network`, a
+            student's network or the name of its recipe in the settings; the first is
+            the one that subsets were selected with.
+
+    Returns:
+        The rows of `statistics.summarise` of each network, with the columns `network`
+        and `rank_correlation`: Spearman's between the mean accuracies of the
+        selections (random among them, full data not) under this network and under the
+        first, NaN for the first and where fewer than two selections can be ranked.
+    """
+    import pandas as pd
+
+    names = list(dict.fromkeys(members["network"]))
+    parts = []
+    for name in names:
+        part = summarise(members[members["network"] == name])
+        part.insert(0, "network", name)
+        parts.append(part)
+    table = pd.concat(parts, ignore_index=True)
+    table["rank_correlation"] = np.nan
+    subsets = table[table["method"] != FULL]
+    for (regime, ipc), rows in subsets.groupby(["regime", "ipc"], sort=False):
+        accuracy = rows.pivot(index="method", columns="network", values="accuracy")
+        panel = (table["regime"] == regime) & (table["ipc"] == ipc)
+        for name in names[1:]:
+            both = accuracy[[names[0], name]].dropna()
+            rho = spearman(both[names[0]], both[name]).rho
+            here = panel & (table["network"] == name)
+            table.loc[here, "rank_correlation"] = rho
+    return table
+
+
 @plain_style()
 def dcs_figure(tables: Mapping[tuple[str, int], pd.DataFrame]) -> Figure:
     """The DCS of each surrogate, a panel for each label regime and budget.
@@ -174,10 +217,8 @@ def dcs_figure(tables: Mapping[tuple[str, int], pd.DataFrame]) -> Figure:
         else:
             title += ": not measured"
         axes.set_title(title, fontsize=10, loc="left")
-        axes.axvline(0.0, color=_GREY, linewidth=1.0, zorder=1)
-        axes.grid(axis="both", color="#E4E4E4", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.axvline(0.0, color=GREY, linewidth=1.0, zorder=1)
+        plain_axes(axes, "both")
         axes.tick_params(labelsize=8)
     grid.flat[0].set_yticks(range(len(names)), names)
     grid.flat[0].set_ylim(len(names) - 0.5, -0.5)
@@ -190,11 +231,52 @@ def dcs_figure(tables: Mapping[tuple[str, int], pd.DataFrame]) -> Figure:
     return figure
 
 
+@plain_style()
+def architectures_figure(table: pd.DataFrame) -> Figure:
+    """Accuracy and gap to random of every selection under every student network.
+
+    Args:
+        table: the result of `by_architecture`.
+
+    Returns:
+        The figure: a panel per budget (down) and regime (across), a row per method, a
+        column per network with its rank correlation with the first one; a cell holds
+        the mean test accuracy in % and the paired gap to random in points, which is
+        also its colour, on one scale for all panels.
+
+    Raises:
+        InputError: the table is empty.
+    """
+    if table.empty:
+        raise InputError("table: there are no students to draw")
+    names = list(dict.fromkeys(table["network"]))
+    regimes = ordered_regimes(table["regime"])
+    budgets = sorted(int(ipc) for ipc in table["ipc"].unique())
+    gaps = table["gap"].astype(float).abs()
+    limit = max(1.0, float(gaps.quantile(0.8)) if gaps.notna().any() else 1.0)
+    methods = ordered_methods(table["method"])
+    width = 1.8 + len(regimes) * (0.4 + 0.85 * len(names))
+    height = 1.2 + len(budgets) * (1.2 + 0.34 * len(methods))
+    figure = new_figure(width, height)
+    grid = figure.subplots(len(budgets), len(regimes), squeeze=False)
+    for y, ipc in enumerate(budgets):
+        for x, regime in enumerate(regimes):
+            here = (table["regime"] == regime) & (table["ipc"] == ipc)
+            image = _draw_cells(grid[y, x], table[here], methods, names, limit)
+            grid[y, x].set_title(f"{regime} labels, IPC {ipc}", fontsize=9, loc="left")
+            if x:
+                grid[y, x].set_yticklabels([])
+    bar = figure.colorbar(image, ax=grid, extend="both", pad=0.01, aspect=30)
+    bar.set_label("points above random", fontsize=8)
+    figure.suptitle("Test accuracy (gap to random) under every student network")
+    return figure
+
+
 def _draw_dots(axes, table: pd.DataFrame, names: list[str]) -> None:
     for row in table.itertuples():
         place = names.index(row.surrogate)
         if np.isnan(row.rho):
-            axes.text(0.03, place, "constant", fontsize=7, color=_GREY, va="center")
+            axes.text(0.03, place, "constant", fontsize=7, color=GREY, va="center")
             continue
         excluded = row.low > 0 or row.high < 0
         axes.plot([row.low, row.high], [place] * 2, color=_COLOUR, linewidth=1.3)
@@ -222,3 +304,34 @@ def _sample(name: str, values: ArrayLike) -> np.ndarray:
             f"{bad.argmax()}: {values[bad][0]}"
         )
     return values
+
+
+def _draw_cells(
+    axes: Axes, rows: pd.DataFrame, methods: list[str], names: list[str], limit: float
+):
+    import pandas as pd
+
+    gaps = np.full((len(methods), len(names)), np.nan)
+    labels = list(names)
+    for row in rows.itertuples():
+        y, x = methods.index(row.method), names.index(row.network)
+        gaps[y, x] = 0.0 if row.method == RANDOM else row.gap
+        text = "–" if pd.isna(row.accuracy) else f"{row.accuracy:.1f}"
+        if row.method != RANDOM and not pd.isna(row.gap):
+            text += f"\n({signed(row.gap)})"
+        dark = abs(gaps[y, x]) > 0.6 * limit
+        axes.text(
+            x,
+            y,
+            text,
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="white" if dark else "black",
+        ).set_in_layout(False)
+        if not pd.isna(row.rank_correlation):
+            labels[x] = f"{row.network}\nρ {row.rank_correlation:.2f}"
+    axes.set_xticks(range(len(names)), labels, rotation=30, ha="right")
+    axes.set_yticks(range(len(methods)), methods)
+    axes.tick_params(length=0, labelsize=8)
+    return axes.imshow(gaps, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")

@@ -1,6 +1,6 @@
-"""The figure of gains against costs: what a set costs to find or make, and is worth.
+"""Figures of gains against what they cost: passes and seconds of a set, label bytes.
 
-`summary` is the result of `statistics.summarise`, appended rows allowed.
+`summary` is everywhere the result of `statistics.summarise`, appended rows allowed.
 """
 
 from __future__ import annotations
@@ -11,22 +11,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.report.plots import Style, method_styles, new_figure, plain_style
+from ddjax.report.accuracy_plots import draw_reference
+from ddjax.report.drawing import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    Style,
+    method_styles,
+    new_figure,
+    outside_legend,
+    plain_axes,
+    plain_style,
+)
 from ddjax.report.selection_plots import compared, limit_of, steps_between
-from ddjax.report.statistics import FULL, RANDOM, ordered_methods, ordered_regimes
+from ddjax.report.statistics import (
+    FULL,
+    RANDOM,
+    ordered_methods,
+    ordered_regimes,
+    students,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_GREY = "#777777"
 _ALIKE = 1.1  # costs within this factor of the smallest share a place
 _TICKS = 7  # with more of 1, 2, 5, 10 ..., only powers of ten are named
 # Column of the summary -> what its axis says.
 _COSTS = {
-    "find_passes": "image passes to find or make the set",
-    "find_seconds": "seconds to find or make the set",
+    "find_passes": "image passes to select or synthesise the set",
+    "find_seconds": "seconds to select or synthesise the set",
 }
 
 
@@ -34,7 +50,7 @@ _COSTS = {
 def cost_figure(
     summary: pd.DataFrame, styles: Mapping[str, Style] | None = None
 ) -> Figure:
-    """Paired gap to random against what it cost to find or make the set.
+    """Paired gap to random against what it cost to select or synthesise the set.
 
     Args:
         summary: the result of `statistics.summarise`.
@@ -76,10 +92,8 @@ def cost_figure(
                 marker = _marker(styles[row.method], tints[row.ipc])
                 bar = {"yerr": row.gap_ci95, "elinewidth": 0.8, "label": row.method}
                 axes.errorbar(place, row.gap, zorder=3, **bar, **marker)
-            axes.axhline(0.0, color=_GREY, linewidth=1.2, zorder=1)
-            axes.grid(axis="both", color="#E4E4E4", linewidth=0.6)
-            axes.set_axisbelow(True)
-            axes.spines[["top", "right"]].set_visible(False)
+            axes.axhline(0.0, color=GREY, linewidth=1.2, zorder=1)
+            plain_axes(axes, "both")
             axes.tick_params(labelsize=8)
         column[-1].set_xlabel(_COSTS[name], fontsize=9)
         _cost_axis(list(column), placed, name)
@@ -87,13 +101,80 @@ def cost_figure(
         axes.set_title(f"{regime} labels", fontsize=10, loc="left")
     figure.supylabel("accuracy minus random (points)", fontsize=9)
     legend = [(name, styles[name], 1.0) for name in methods]
-    legend += [(f"IPC {ipc}", Style(_GREY, "o"), tints[ipc]) for ipc in budgets]
+    legend += [(f"IPC {ipc}", Style(GREY, "o"), tints[ipc]) for ipc in budgets]
     draw = grid.flat[0].plot
-    handles = [draw([], [], label=name, **_marker(*look))[0] for name, *look in legend]
-    options = {"loc": "outside right center", "frameon": False, "fontsize": 8}
-    figure.legend(handles=handles, **options)
+    handles = [
+        draw([], [], label=name, **_marker(style, tint))[0]
+        for name, style, tint in legend
+    ]
+    outside_legend(figure, handles)
     _gap_axis(grid.flat[0], rows)
     figure.suptitle("Gap to random (95 % interval) against the cost of the set")
+    return figure
+
+
+@plain_style()
+def bytes_figure(summary: pd.DataFrame) -> Figure:
+    """Test accuracy of random subsets against the bytes of their labels.
+
+    Args:
+        summary: the result of `statistics.summarise`; rows without `label_bytes` are
+            left out.
+
+    Returns:
+        The figure: one panel per budget, bytes on a logarithmic axis, a point with its
+        95 % interval per kind of labels; the dashed line is soft_kd on the fly, the
+        thin vertical lines are 1, 10, 40, 80 and 200 times fewer bytes than float16
+        labels of every view, where the study has those.
+    """
+    from matplotlib.ticker import LogFormatter  # of powers without mathematics
+
+    rows = students(summary)
+    rows = rows[rows["method"] == RANDOM]
+    stored = rows[rows["label_bytes"].notna()]
+    regimes = ordered_regimes(stored["regime"])
+    budgets = sorted(int(ipc) for ipc in stored["ipc"].unique())
+    figure = new_figure(7.6, 1.0 + 3.2 * len(budgets))
+    grid = figure.subplots(len(budgets), 1, squeeze=False)
+    for axes, ipc in zip(grid.flat, budgets, strict=True):
+        part = stored[stored["ipc"] == ipc]
+        for row in part.itertuples():
+            index = regimes.index(row.regime)
+            axes.errorbar(
+                row.label_bytes,
+                row.accuracy,
+                yerr=row.ci95,
+                fmt=MARKERS[index % len(MARKERS)],
+                color=COLOURS[index % len(COLOURS)],
+                markersize=5,
+                elinewidth=1.0,
+                capsize=2,
+                label=row.regime,
+            )
+        draw_reference(axes.axhline, rows, ipc)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(LogFormatter())
+        axes.xaxis.set_minor_formatter(LogFormatter())
+        half = part.loc[part["regime"] == "fp16", "label_bytes"]
+        for factor in (1, 10, 40, 80, 200) if len(half) else ():
+            place = float(half.iloc[0]) / factor
+            axes.axvline(place, color="#CCCCCC", linewidth=0.7, zorder=0)
+            axes.text(
+                place,
+                1.0,
+                f"{factor}x",
+                transform=axes.get_xaxis_transform(),
+                fontsize=7,
+                color=GREY,
+                ha="center",
+                va="bottom",
+            )
+        axes.set_title(f"IPC {ipc}", fontsize=10, loc="left", pad=14)
+        plain_axes(axes, "y")
+    grid.flat[-1].set_xlabel("bytes of one student's labels, codebooks included")
+    figure.supylabel("test accuracy (%)", fontsize=10)
+    outside_legend(figure, grid.flat[-1].get_legend_handles_labels()[0])
+    figure.suptitle("Accuracy against the size of the labels")
     return figure
 
 
@@ -109,7 +190,7 @@ def _log_places(passes: np.ndarray) -> np.ndarray:
 def _side_by_side(rows: pd.DataFrame) -> np.ndarray:
     """Places of the points; those of nearly the same cost spread around their mean."""
     places = rows["place"].to_numpy()
-    starts = []
+    starts: list[float] = []
     for level in np.unique(places):
         if not starts or level - starts[-1] > np.log10(_ALIKE):
             starts.append(level)
@@ -143,7 +224,7 @@ def _cost_axis(panels: list[Axes], rows: pd.DataFrame, name: str) -> None:
     if free.size and paid.size:
         border = (free.min() + np.log10(paid.min())) / 2
         for axes in panels:
-            axes.axvline(border, color=_GREY, linestyle=":", linewidth=0.9)
+            axes.axvline(border, color=GREY, linestyle=":", linewidth=0.9)
     panels[0].set_xticks(ticks, names)
 
 

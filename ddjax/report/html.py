@@ -1,4 +1,4 @@
-"""One self-contained HTML file per study: the answer first, then what it rests on.
+"""One self-contained HTML file per run: the answer first, then what it rests on.
 
 No script, no network: figures are embedded as data URIs and the style is inline.
 """
@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ddjax.artifacts import write_file
 from ddjax.errors import InputError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COSTS = {
-    "station": "station",
+    "stage": "stage",
     "seconds": "time without compiling",
     "compile_seconds": "time compiling",
     "forward_passes": "image passes, forward only",
@@ -63,9 +63,9 @@ def write_html(
         summary: result of `statistics.with_label_effect` (or of `summarise`).
         figures: (caption, path of a PNG file) in the order to show.
         settings: the study's settings, nested mappings and sequences allowed.
-        costs: one mapping per station with any of station, seconds (compilation not
-            included), compile_seconds, forward_passes (images seen by a forward pass
-            only), train_passes (images), flops, bytes, reused (bool).
+        costs: one mapping per stage with any of stage (its name), seconds (without
+            compilation), compile_seconds, forward_passes (images, without training),
+            train_passes (images), flops, bytes, reused (bool).
         environment: versions, devices and the like, nested mappings allowed.
         failures: one mapping per failed student, any keys.
         notes: remarks on the validity of the results, shown beside the answer.
@@ -88,13 +88,48 @@ def write_html(
         published=[] if published is None else published.to_numpy().tolist(),
         published_names=COLUMNS,
         published_note=EXPLANATION,
-        figures=[(caption, embedded(png)) for caption, png in figures],
+        figures=[(caption, _embedded(png)) for caption, png in figures],
         students=_student_rows(summary),
-        **cost_table(costs),
-        settings=flat(settings),
-        environment=flat(environment),
+        **_cost_table(costs),
+        settings=_flat(settings),
+        environment=_flat(environment),
         failure_names=names,
         failures=[[str(row.get(name, "")) for name in names] for row in failures],
+    )
+    write_file(path, text.encode())
+
+
+def write_teachers_html(
+    path: str | os.PathLike,
+    *,
+    title: str,
+    table: pd.DataFrame,
+    figures: Sequence[tuple[str, str | os.PathLike]],
+    settings: Mapping[str, object],
+    costs: Sequence[Mapping[str, object]],
+    environment: Mapping[str, object],
+    notes: Sequence[str],
+) -> None:
+    """Write the page of a run that only trains teachers, atomically.
+
+    Args:
+        path: file to create or replace; its folder must exist.
+        title: heading of the page.
+        table: one row per teacher and snapshot; shown as it is.
+        figures, settings, costs, environment, notes: see `write_html`.
+
+    Raises:
+        InputError: if a figure's file is missing.
+    """
+    text = template("teachers.html.j2").render(
+        title=title,
+        notes=notes,
+        names=list(table.columns),
+        rows=[[_plain(value) for value in row] for row in table.to_numpy(object)],
+        figures=[(caption, _embedded(png)) for caption, png in figures],
+        **_cost_table(costs),
+        settings=_flat(settings),
+        environment=_flat(environment),
     )
     write_file(path, text.encode())
 
@@ -112,7 +147,7 @@ def template(name: str) -> jinja2.Template:
     ).get_template(name)
 
 
-def cost_table(costs: Sequence[Mapping[str, object]]) -> dict[str, object]:
+def _cost_table(costs: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """The parts of the table of costs, by the names that templates use."""
     return {
         "cost_names": list(_COSTS.values()),
@@ -121,7 +156,7 @@ def cost_table(costs: Sequence[Mapping[str, object]]) -> dict[str, object]:
     }
 
 
-def embedded(png: str | os.PathLike) -> str:
+def _embedded(png: str | os.PathLike) -> str:
     """A PNG file as a data URI."""
     try:
         data = Path(png).read_bytes()
@@ -154,6 +189,10 @@ def _student_rows(summary: pd.DataFrame) -> list[list[str]]:
     ]
 
 
+def _plain(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
 def _gap(row) -> str:
     if row.gap_n == 0:
         return "–"
@@ -163,30 +202,30 @@ def _gap(row) -> str:
 def _cost(name: str, value: object) -> str:
     if name == "reused":
         return "yes" if value else "no"
-    if name == "station":
+    if name == "stage":
         return str(value)
     if name in ("seconds", "compile_seconds"):
         return _seconds(value)
     return _quantity(value)
 
 
-def _total(costs: Sequence[Mapping[str, object]]) -> str:
-    """A sentence on the time of all stations and of the reused ones."""
-    spent, saved = 0.0, 0.0
+def _total(costs: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence on the time of all stages and of the reused ones."""
+    taken = saved = 0.0
     for row in costs:
         times = [row.get("seconds"), row.get("compile_seconds")]
         total = sum(value for value in times if value is not None)
         if row.get("reused"):
             saved += total
         else:
-            spent += total
-    text = f"This run spent {_seconds(spent)}"
+            taken += total
+    text = f"This run took {_seconds(taken)}"
     if saved == 0:
         return f"{text}, compilation included."
     return f"{text}, compilation included, and reused what had taken {_seconds(saved)}."
 
 
-def _seconds(value: object) -> str:
+def _seconds(value: Any) -> str:
     """Seconds as text: "0.04 s", "42.3 s", "12 min", "3.4 h"."""
     if value is None or math.isnan(value):
         return "–"
@@ -197,7 +236,7 @@ def _seconds(value: object) -> str:
     return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
-def _quantity(value: object) -> str:
+def _quantity(value: Any) -> str:
     """A large number with a decimal prefix: "0", "640", "3.00 M"."""
     if value is None or math.isnan(value):
         return "–"
@@ -207,12 +246,12 @@ def _quantity(value: object) -> str:
     return f"{value:.3g} {_PREFIXES[step]}".strip()
 
 
-def flat(tree: object, prefix: str = "") -> list[tuple[str, str]]:
+def _flat(tree: object, prefix: str = "") -> list[tuple[str, str]]:
     """Nested mappings as (dotted name, value) pairs."""
     if not isinstance(tree, Mapping):
         return [(prefix, str(tree))]
     return [
         pair
         for name, value in tree.items()
-        for pair in flat(value, f"{prefix}.{name}" if prefix else str(name))
+        for pair in _flat(value, f"{prefix}.{name}" if prefix else str(name))
     ]

@@ -1,4 +1,4 @@
-"""Figures of a study that compares selections: who gains where, who is like whom.
+"""Figures that compare selections: gains, overlap, likeness and difficulty.
 
 `summary` is everywhere the result of `statistics.summarise`, appended rows allowed.
 
@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.report.plots import check_subsets, new_figure, plain_style
+from ddjax.report.drawing import (
+    Style,
+    check_subsets,
+    method_styles,
+    new_figure,
+    plain_style,
+)
 from ddjax.report.statistics import (
     FULL,
     RANDOM,
@@ -71,8 +77,14 @@ def matrix_figure(summary: pd.DataFrame) -> Figure:
         if methods[-1] == FULL:
             axes.axhline(len(methods) - 1.5, color="black", linewidth=1.2)
     grid[0].set_yticks(range(len(methods)), methods)
-    shape = {"aspect": 10 + 1.5 * len(methods), "extendfrac": 0.02, "pad": 0.01}
-    bar = figure.colorbar(image, ax=list(grid), extend="both", **shape)
+    bar = figure.colorbar(
+        image,
+        ax=list(grid),
+        extend="both",
+        aspect=10 + 1.5 * len(methods),
+        extendfrac=0.02,
+        pad=0.01,
+    )
     bar.set_label(f"points above random\n(colours end at ±{limit:g})", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     figure.suptitle("Gap to random ± 95 % interval (bold, framed: excludes 0)")
@@ -123,7 +135,7 @@ def overlap_figure(
 
     Args:
         subsets: method name to its example ids, [n] distinct int; n the same for all.
-        count: N, of how many examples the subsets were chosen; adds to the title what
+        count: N, of how many examples the subsets were selected; adds to the title what
             two random subsets share, n / N.
 
     Returns:
@@ -150,6 +162,75 @@ def overlap_figure(
     )
     chance = f" (two random subsets: {100 * size / count:.2g} %)" if count else ""
     figure.suptitle(f"Images in common, % of {size}{chance}")
+    return figure
+
+
+@plain_style()
+def difficulty_figure(
+    scores: np.ndarray,
+    score_name: str,
+    subsets: Mapping[str, np.ndarray],
+    styles: Mapping[str, Style] | None = None,
+) -> Figure:
+    """How hard the images are that each method selected.
+
+    Args:
+        scores: [N] float, finite, higher = harder; one per example id.
+        score_name: name of the score, for the axis.
+        subsets: method name to its example ids, [n] int in 0..N-1.
+        styles: method name to style; by default from the names in `subsets`.
+
+    Returns:
+        The figure: one row per method with the histogram of the percentile ranks of
+        the selected images among all N, each row scaled to its own peak; the dashed
+        line in a row is the full set, the triangle the median.
+
+    Raises:
+        InputError: if a score is not finite, or a set is empty or leaves 0..N-1.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 1 or not np.isfinite(scores).all():
+        raise InputError(f"scores: {score_name} needs one finite number per example")
+    check_subsets(subsets, scores.size)
+    ascending = np.sort(scores)
+    below = np.searchsorted(ascending, scores, "left")
+    upto = np.searchsorted(ascending, scores, "right")
+    percentile = 50.0 * (below + upto) / scores.size  # ties share their mean rank
+    methods = ordered_methods(subsets)
+    styles = {**method_styles(methods), **(styles or {})}
+    edges = np.linspace(0.0, 100.0, 21)
+    figure = new_figure(6.8, 1.5 + 0.46 * len(methods))
+    axes = figure.subplots()
+    for row, method in enumerate(reversed(methods)):
+        chosen = percentile[np.asarray(subsets[method])]
+        share = np.histogram(chosen, edges)[0] / chosen.size
+        scale = 0.82 / share.max()
+        colour = styles[method].colour
+        axes.stairs(
+            row + scale * share, edges, baseline=row, fill=True, color=colour, alpha=0.7
+        )
+        uniform = row + scale / share.size
+        (line,) = axes.plot([0, 100], [uniform] * 2, "--", color="black", lw=0.8)
+        (mark,) = axes.plot(np.median(chosen), row, "^", color="black", ms=5)
+        axes.axhline(row, color=colour, linewidth=0.8)
+    labels = [f"{m} (n={len(subsets[m])})" for m in reversed(methods)]
+    axes.set_yticks(np.arange(len(methods)) + 0.3, labels)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-0.2, len(methods))
+    axes.set_xlim(0.0, 100.0)
+    axes.set_xlabel(
+        f"percentile rank of {score_name} among all images (right = harder)"
+    )
+    axes.spines[["left", "top", "right"]].set_visible(False)
+    figure.legend(
+        [line, mark],
+        ["the full set", "median of the selected"],
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=9,
+    )
+    figure.suptitle(f"Difficulty of the selected images, by {score_name}")
     return figure
 
 
@@ -203,9 +284,10 @@ def _draw_gaps(
 
 def _write(axes: Axes, x: int, y: int, text: str, dark: bool, **style) -> None:
     """Text in the middle of a cell, which is dark or light."""
-    look = {"color": "white" if dark else "black", "ha": "center", "va": "center"}
-    # No part of the layout: to ask every cell for its extent takes seconds.
-    axes.text(x, y, text, **look, **style).set_in_layout(False)
+    # No part of the layout: computing the extent of every cell takes seconds.
+    colour = "white" if dark else "black"
+    cell = axes.text(x, y, text, color=colour, ha="center", va="center", **style)
+    cell.set_in_layout(False)
 
 
 def _heat_map(values_KK, names, distance_KK, colours, text) -> Figure:

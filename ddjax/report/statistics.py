@@ -13,7 +13,7 @@ stored, and how many floating-point operations its subset cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -192,6 +192,31 @@ def chosen_methods(summary: pd.DataFrame) -> pd.DataFrame:
     columns = ["regime", "ipc", "method", "val_accuracy"]
     columns += ["gap", "gap_ci95", "gap_n", "note"]
     return best.loc[best["gap_n"] > 0, columns].reset_index(drop=True)
+
+
+def recommended(
+    summary: pd.DataFrame, methods: Sequence[str], regime: str, ipc: int
+) -> pd.Series | None:
+    """The selection with the best mean validation accuracy, random among them.
+
+    Test accuracy plays no part in the choice.
+
+    Args:
+        summary: the result of `summarise`.
+        methods: the selections to choose from, in order of preference among equals.
+        regime: under whose labels.
+        ipc: the budget.
+
+    Returns:
+        The summary's row of it; None where no student of a selection was validated.
+    """
+    rows = students(summary)
+    rows = rows[(rows["regime"] == regime) & (rows["ipc"] == ipc) & (rows["n"] > 0)]
+    rows = rows[rows["method"].isin(methods) & rows["val_accuracy"].notna()]
+    if rows.empty:
+        return None
+    best = rows[rows["val_accuracy"] == rows["val_accuracy"].max()]
+    return best.loc[best["method"].map(list(methods).index).idxmin()]
 
 
 def selection_gain(members: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ddjax.artifacts import write_file
 from ddjax.report.statistics import (
     CHOSEN_ON_TEST,
@@ -253,6 +255,36 @@ def _label_answer(rows: pd.DataFrame) -> list[str]:
             f"{_listed(words)}."
         )
     return paragraphs
+
+
+def recommendation(row: pd.Series, count: int, seed: int) -> str:
+    """The recommendation in plain words.
+
+    Args:
+        row: of `statistics.recommended`.
+        count: number of selections that it was picked from.
+        seed: whose subset it is.
+    """
+    note = f", {row.note}" if row.note else ""
+    text = (
+        f"Recommended subset: {row.method} at IPC {row.ipc} under {row.regime} labels, "
+        f"seed {seed}, the best of {count} selections on validation "
+        f"({row.val_accuracy:.1f} %{note}). On test {row.method} has "
+        f"{plus_minus(row.accuracy, row.ci95)} % over {row.n} seeds"
+    )
+    if row.method == RANDOM:
+        return f"{text}: no other selection did better."
+    if np.isnan(row.gap):
+        return f"{text}; no seed compares it with random."
+    gap = f"{plus_minus(row.gap, row.gap_ci95, sign=True)} points"
+    if np.isnan(row.gap_ci95):
+        return f"{text}, {gap} to random: one seed alone shows no difference."
+    words = {
+        1: "better than random, shown by these seeds.",
+        0: "no difference is shown, so a random subset may do as well.",
+        -1: "worse than random on test: take a random subset.",
+    }
+    return f"{text}, {gap} to random: {words[verdict(row)]}"
 
 
 def plus_minus(mean: float, half_width: float, sign: bool = False) -> str:

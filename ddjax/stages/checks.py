@@ -1,12 +1,13 @@
 """What is checked before any compute: settings against names, data and the device."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import jax
 import numpy as np
 
-from ddjax import catalogue, distill, keys, mesh, scores, select
+from ddjax import distill, keys, mesh, models, scores, select
+from ddjax.declare import walk
 from ddjax.declare.walk import require
 from ddjax.errors import InputError, named
 from ddjax.labels import codecs
@@ -32,7 +33,14 @@ def check_names(settings: Settings) -> None:
     Raises:
       InputError: an unknown source, network, method or regime; lists the known ones.
     """
-    catalogue.check_names(settings)
+    known: dict[str, Collection[str]] = {
+        "selections": (*select.METHODS, *settings.select.imported),
+        "methods": distill.METHODS,
+        "networks": models.MODELS,
+        "scores": scores.SCORES,
+        "regimes": settings.labels,
+    }
+    walk.check_names(settings, known)
     if settings.student.network.name in settings.transfer:
         raise InputError(
             f"transfer.{settings.student.network.name}: found the name of the "

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddjax import artifacts, data, mesh, report
-from ddjax.console import shown_path
 from ddjax.data import class_export
 from ddjax.data.source import Examples, Source
+from ddjax.process.console import shown_path
 from ddjax.stages.subsets import chosen_start, scores_of, subset_of
 
 if TYPE_CHECKING:

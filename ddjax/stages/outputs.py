@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Iterator
 
 from ddjax import artifacts, mesh
-from ddjax.preemption import Preempted
+from ddjax.process.ending import Preempted
 from ddjax.run import Run
 
 _NAMED = 3  # parts that a sentence names

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from ddjax import artifacts, mesh, report, switches
+from ddjax import artifacts, mesh, report
 from ddjax.artifacts import Artifact
-from ddjax.console import shown_path
 from ddjax.problem import Problem
+from ddjax.process import switches
+from ddjax.process.console import shown_path
 from ddjax.report.statistics import FULL
 from ddjax.run import Run
 from ddjax.stages.bundle import Teacher

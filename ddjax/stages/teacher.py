@@ -11,12 +11,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from ddjax import artifacts, console, keys, mesh, models, regular
+from ddjax import artifacts, keys, mesh, models, regular
 from ddjax.artifacts import Artifact, Cost, Draft
 from ddjax.errors import InputError, named
 from ddjax.labels import teacher_logits
 from ddjax.models import Network
 from ddjax.problem import Problem, hparams, teacher_section
+from ddjax.process import console
 from ddjax.run import Run
 from ddjax.stages.alignment import check_teacher_classes
 from ddjax.stages.bundle import (

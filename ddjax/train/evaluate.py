@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from ddjax import losses, mesh, preemption
+from ddjax import losses, mesh
 from ddjax.models import Network
+from ddjax.process import ending
 from ddjax.train.batches import normalise
 
 BATCH = 128
@@ -78,7 +79,7 @@ def over_blocks(function: Callable, images: Any, *shared: Any) -> Any:
     shared = mesh.place(shared, onto)
     own, found = mesh.own_rows(size, onto, mesh.EVERYWHERE), []
     for first, block in blocks(size, own, images):
-        preemption.heed()
+        ending.stop_if_requested()
         placed = [mesh.place_own(a, onto, mesh.EVERYWHERE) for a in block]
         with jax.default_matmul_precision("highest"):
             answers = mesh.fetch(_spread(function, onto, *placed, *shared))

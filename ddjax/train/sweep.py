@@ -15,9 +15,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from ddjax import keys, mesh, preemption
+from ddjax import keys, mesh
 from ddjax.artifacts import Cost
 from ddjax.data.augment import Recipe
+from ddjax.process import ending
 from ddjax.train import batches, checkpoint, evaluate, plans, student
 from ddjax.train.checkpoint import Checkpoint
 from ddjax.train.drivers import lift
@@ -169,7 +170,7 @@ class Runner:
                         records.append(record)
                     pace = len(parts) * self._seconds_per_step
                     late = time.perf_counter() - saved > checkpoint_seconds
-                    pace, late, stop = mesh.most((pace, late, preemption.told()))
+                    pace, late, stop = mesh.most((pace, late, ending.stop_requested()))
                     self._per_call = max(1, int(CALL_SECONDS / pace))
                     if folder is not None and (late or stop) and step < total_steps:
                         arrays, cost = _packed(records, carried), self.cost
@@ -178,7 +179,7 @@ class Runner:
                         )
                         saved = time.perf_counter()
                     if stop and step < total_steps:
-                        raise preemption.Preempted
+                        raise ending.Preempted
         if not records:
             return states, {}
         return states, {n: np.stack([r[n] for r in records]) for n in records[0]}

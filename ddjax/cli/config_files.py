@@ -13,7 +13,7 @@ from typing import Any
 from ddjax.declare.walk import require, suggestion
 from ddjax.errors import InputError
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 def folder() -> Path:
@@ -139,13 +139,13 @@ def module(path: Path) -> ModuleType:
     """
     name = f"_ddjax_config_{path.stem}"
     loader = importlib.machinery.SourceFileLoader(name, str(path))
-    made = ModuleType(name)
-    _called(path, loader.exec_module, made)
-    return made
+    found = ModuleType(name)
+    _called(path, loader.exec_module, found)
+    return found
 
 
 def _called(path: Path, function: Any, *arguments: Any, **named: Any) -> Any:
-    """Calls what a config's file says; whatever it raises is told with its line."""
+    """Calls what a config's file says; an error names its line."""
     try:
         return function(*arguments, **named)
     except InputError:

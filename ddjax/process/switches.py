@@ -17,7 +17,7 @@ from typing import Any
 from ddjax.errors import InputError
 
 # Of JAX's variables, those that say where programs run, which processes there are, what
-# is kept of compiled programs and what is told about them.
+# is kept of compiled programs and what is logged about them.
 _KEPT = re.compile(
     "JAX_(PLATFORMS?|PLATFORM_NAME|NUM_CPU_DEVICES|[A-Z]+_VISIBLE_DEVICES"
     "|COORDINATOR_ADDRESS|NUM_PROCESSES|PROCESS_ID|LOCAL_DEVICE_IDS|MOCK_.*|PJRT_.*"
@@ -53,7 +53,7 @@ _LOOSE_OPTION = re.compile(
     "fast_math|fast_min_max|excess_precision|reduced_precision|approx|denormal|ftz"
     "|tf32|unsafe|disable_hlo_passes|disable_all_hlo_passes|fp8|6way|3way"
 )
-# What compilers are told about places, files and devices alone.
+# Options about places, files and devices alone.
 _NEUTRAL_OPTION = re.compile(
     "--(xla_force_host_platform_device_count|xla_dump_.*|xla_gpu_cuda_data_dir"
     "|xla_gpu_force_compilation_parallelism|xla_.*_collective_.*timeout.*)(=|$)"
@@ -99,7 +99,7 @@ def check() -> None:
         if found != wanted:
             raise InputError(
                 f"{name}: found {found!r}, allowed is {wanted!r}, JAX's default, with "
-                f"which all results are made; unset {name.upper()}"
+                f"which all results are computed; unset {name.upper()}"
             )
 
 
@@ -157,7 +157,7 @@ def found() -> dict[str, Any]:
 
 
 def _options(name: str) -> list[str]:
-    """Returns what a variable tells a compiler; XLA's may name a file of options."""
+    """Returns a variable's compiler options; XLA's may name a file of them."""
     text = os.environ.get(name, "").strip()
     if text and not text.startswith("-"):
         try:

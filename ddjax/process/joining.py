@@ -1,6 +1,7 @@
 """How the processes of a run find each other: JAX's own distributed runtime."""
 
 import os
+from typing import Any
 
 import jax
 
@@ -16,7 +17,7 @@ def join(mode: str = "auto") -> None:
     """Joins the other processes, if there are any; before any device is used.
 
     Args:
-      mode: "on"; "off"; "auto", where the environment tells of several processes: the
+      mode: "on"; "off"; "auto", where the environment names several processes: the
         three variables of `_OWN`, SLURM's, Open MPI's, or more than one host or slice
         of GKE's or Cloud TPU's. A pod of TPU VMs over ssh has none of these and needs
         "on".
@@ -55,7 +56,7 @@ def _several() -> bool:
     )
 
 
-def _own() -> dict[str, object]:
+def _own() -> dict[str, Any]:
     """Returns the arguments that the three variables give, {} without any of them."""
     given = [name for name in _OWN if name in os.environ]
     if not given or tuple(given) == _OWN[:1]:

@@ -1,14 +1,31 @@
-"""Ctrl-C that is heard, whatever the program does at that moment."""
+"""How the program ends: its exit codes, Ctrl-C, and SIGTERM, a scheduler's warning."""
 
 import gc
 import os
 import signal
+import threading
 from types import FrameType
 
-from ddjax.exit_codes import INTERRUPTED, TOLD_TO_STOP
+DONE = 0
+DEFECT = 1
+WRONG_INPUT = 2
+INCOMPLETE = 3
+SYSTEM = 74
+TOLD_TO_STOP = 75
+INTERRUPTED = 130
+MEANINGS = {
+    DONE: "done",
+    DEFECT: "a defect of ddjax, with a traceback",
+    WRONG_INPUT: "wrong input, found before anything was computed",
+    INCOMPLETE: "all is computed, a part of the report is missing: a note says which",
+    SYSTEM: "the system refused something, such as a full disk; run again to resume",
+    TOLD_TO_STOP: "told to stop by SIGTERM, all is saved; run again to resume",
+    INTERRUPTED: "Ctrl-C; run again to resume",
+}
 
 _AGAIN_SECONDS = 1.0  # from one try to interrupt the program to the next
 _SOON_SECONDS = 0.01  # where it must wait for the garbage collector
+_REQUESTED = threading.Event()
 
 
 def leave_at_once() -> None:
@@ -30,7 +47,7 @@ def _leave(signum: int, frame: FrameType | None) -> None:
 
 
 class Interrupt:
-    """Ends the program on Ctrl-C, and asks again until it is heard.
+    """Ends the program on Ctrl-C, and tries again until that succeeds.
 
     What is raised while Python collects garbage, in a finaliser or in the callback that
     JAX has there, is dropped with a traceback on the console; so it waits for the end.
@@ -65,3 +82,30 @@ class Interrupt:
     def _has_collected(self, phase, info):
         if phase == "stop":
             self._collecting = False
+
+
+class Preempted(Exception):
+    """The run was told to stop and has saved what it needs to go on."""
+
+
+def listen() -> None:
+    """Takes note of SIGTERM from now on, instead of ending at once."""
+    signal.signal(signal.SIGTERM, lambda signum, frame: _REQUESTED.set())
+
+
+def stop_requested() -> bool:
+    """Whether this process was told to stop; others may not have been yet."""
+    return _REQUESTED.is_set()
+
+
+def stop_if_requested() -> None:
+    """Stops here if any process was told to; all processes must call it.
+
+    Raises:
+      Preempted: in all of them.
+    """
+    from ddjax import mesh  # imports JAX, which `leave_at_once` must not wait for
+
+    (stop,) = mesh.most([stop_requested()])
+    if stop:
+        raise Preempted

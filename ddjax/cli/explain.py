@@ -4,15 +4,21 @@ import argparse
 import dataclasses
 import inspect
 import pathlib
+import time
 
-from ddjax import config_files
+from ddjax.cli import config_files
 from ddjax.declare import Names, allowed_text, declaration, walk
 from ddjax.errors import InputError
+from ddjax.protocols import PROTOCOLS
 from ddjax.settings import Settings, from_config
 
-_SETTINGS = (
-    "config."  # a name that begins so is a setting's, whatever configs there are
-)
+# A name that begins so is a setting's, whatever configs there are.
+_SETTINGS = "config."
+_SIDE = 1024  # of the matrices whose product is timed
+_ROUNDS = 5
+# Of the rate of a matrix product, what whole runs on 2 CPU cores kept up: results/*,
+# operations by seconds, compiling included, 6 to 27 of about 65 Gflop/s.
+_KEPT_UP = (0.1, 0.4)
 
 
 def explain(name: str) -> str:
@@ -40,19 +46,21 @@ def explain(name: str) -> str:
 
 
 def _config(name: str, path: pathlib.Path, variant: str) -> str:
-    from ddjax import cost, plan
+    from ddjax import plan
 
     module = config_files.module(path)
     known = config_files.variants(module)
     config_files.check_variant(variant, module)
     lines = [config_files.documentation(path), ""]
+    if protocol := getattr(module, "PROTOCOL", ""):
+        lines += [PROTOCOLS[protocol].text(), ""]
     if known:
         lines.append(f"Variants: {', '.join(known)}")
     try:
         settings = from_config(config_files.load(name))
         work = plan.total(plan.open_plan(settings)).work
         flops = sum(each.flops() for each in work)
-        said = f"{flops:.1e} operations; {cost.here(flops)}"
+        said = f"{flops:.1e} operations; {_time_here(flops)}"
     except InputError as error:
         said = f"unknown here: {error}"
     chosen = variant or (known[0] if known else "")
@@ -60,6 +68,45 @@ def _config(name: str, path: pathlib.Path, variant: str) -> str:
     lines.append(f"Run it:  ddjax run {name}")
     lines.append(f"Plan it: ddjax plan {name}")
     return "\n".join(lines)
+
+
+def _time_here(flops: float) -> str:
+    """Returns in words how long operations take on this machine, measured for a second.
+
+    Args:
+      flops: operations, a multiply-add being two.
+    """
+    rate = _rate()
+    low, high = (_duration(flops / (rate * share)) for share in reversed(_KEPT_UP))
+    shares = " to ".join(f"{share:.0%}" for share in _KEPT_UP)
+    return (
+        f"about {low} to {high} on this machine, which multiplies matrices at "
+        f"{rate / 1e9:,.0f} Gflop/s ({shares} of that were kept up by runs on 2 CPU "
+        "cores), and compiling"
+    )
+
+
+def _rate() -> float:
+    """Returns the operations a second of a large matrix product in float32."""
+    import jax
+    import jax.numpy as jnp
+
+    multiply = jax.jit(jnp.matmul)
+    matrix = jnp.ones((_SIDE, _SIDE), jnp.float32)
+    multiply(matrix, matrix).block_until_ready()
+    seconds = []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        multiply(matrix, matrix).block_until_ready()
+        seconds.append(time.perf_counter() - start)
+    return 2 * _SIDE**3 / min(seconds)
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{max(1, round(seconds))} s"
 
 
 def _setting(key: str) -> str:
@@ -75,10 +122,10 @@ def _setting(key: str) -> str:
         f"allowed: {allowed_text(field)}",
     ]
     if isinstance(declared.allowed, Names):
-        from ddjax import catalogue
+        from ddjax.cli import catalogue
 
         if declared.allowed.kind in catalogue.KINDS:
-            names = catalogue.KINDS[declared.allowed.kind]()
+            names = catalogue.rows(declared.allowed.kind)
             lines.append(f"{declared.allowed.kind}: {', '.join(names)}")
     return "\n".join(lines)
 
@@ -99,7 +146,7 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Made by `python -m ddjax.explain --out docs/settings.md` from the "
+        "Written by `python -m ddjax.cli.explain --out docs/settings.md` from the "
         "declarations in `ddjax/settings`.",
         "",
         "On the command line a setting is `--KEY=VALUE`, such as `--student.epochs=50` "
@@ -111,14 +158,14 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(lines: list[str], kind: type, key: str, told: dict[type, str]) -> None:
+def _section(lines: list[str], kind: type, key: str, written: dict[type, str]) -> None:
     """Adds a section's heading and table, and those of the sections within it.
 
     Args:
       lines: of the page.
       kind: the section's class.
       key: where it stands.
-      told: classes that the page has already -> where.
+      written: classes that the page has already -> where.
     """
     lines += [
         f"## `{key}`" if key else "## Top level",
@@ -126,10 +173,10 @@ def _section(lines: list[str], kind: type, key: str, told: dict[type, str]) -> N
         inspect.getdoc(kind) or "",
         "",
     ]
-    if kind in told:
-        lines += [f"Its settings are those of `{told[kind]}`.", ""]
+    if kind in written:
+        lines += [f"Its settings are those of `{written[kind]}`.", ""]
         return
-    told[kind] = key
+    written[kind] = key
     fields = dataclasses.fields(kind)
     plain = [field for field in fields if not _within(field)]
     if plain:
@@ -141,7 +188,7 @@ def _section(lines: list[str], kind: type, key: str, told: dict[type, str]) -> N
         if inner and walk.entry_kind(field):
             place += ".NAME"
         if inner:
-            _section(lines, inner, place, told)
+            _section(lines, inner, place, written)
 
 
 def _within(field: dataclasses.Field) -> type | None:
