@@ -40,6 +40,8 @@ import jax
 import numpy as np
 import selection  # the benchmark beside this one
 import threadpoolctl
+from ddjax.stations.results import environment
+from ddjax.stations.trace import observe
 
 from ddjax import models, scores
 from ddjax.data.augment import Recipe
@@ -49,8 +51,6 @@ from ddjax.distill.task import Task, Teacher
 from ddjax.labels import LabelStore, Objective, codecs
 from ddjax.settings.patches import Patches
 from ddjax.settings.recover import Recover
-from ddjax.stations.results import environment
-from ddjax.stations.trace import observe
 from ddjax.train import batches, student, sweep
 from ddjax.train.members import Members
 

@@ -22,7 +22,7 @@ from ddjax.stages import report
 from ddjax.train import checkpoint
 
 # Which write of an unfinished state a run stops at, so that all kinds are unfinished.
-STOPS = {"teacher": 2, "trace": 1, "images": 1, "store": 2, "students": 1}
+STOPS = {"teacher": 2, "trace": 1, "synthetic": 1, "store": 2, "students": 1}
 
 
 class Stopped(Exception):

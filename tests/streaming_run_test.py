@@ -78,7 +78,7 @@ def both(source, folder, entries, **changes):
 def sets_of(folder):
     """(method, seed) -> arrays of an image set."""
     found = {}
-    for path in folder.glob("artifacts/images-*"):
+    for path in folder.glob("artifacts/synthetic-*"):
         manifest = json.loads((path / "manifest.json").read_text())
         with np.load(path / "arrays.npz") as arrays:
             key = manifest["settings"]["method"], manifest["settings"]["seed"]

@@ -203,7 +203,7 @@ def member_row(
     member = outcome.member
     subset = artifacts.digest(problem.pool.ids[member.positions])
     return {
-        "network": problem.settings.student.network.name,
+        "network": problem.transfer or problem.settings.student.network.name,
         "method": member.method,
         "ipc": member.ipc,
         "regime": regime,
