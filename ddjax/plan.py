@@ -79,7 +79,7 @@ def total(problem: Problem) -> Plan:
     Args:
       problem: of `open_plan`.
     """
-    plans = [stage.plan() for stage in pipeline.build(problem)]
+    plans = _plans(problem)
     costs: dict[str, Cost] = {}
     for work in (work for plan in plans for work in plan.work):
         costs[work.name] = costs.get(work.name, Cost()) + work.cost
@@ -96,6 +96,15 @@ def total(problem: Problem) -> Plan:
             if each.bytes
         ),
     )
+
+
+def trainings(problem: Problem) -> tuple[Trainings, ...]:
+    """Returns the trainings of `total`, without counting any operation."""
+    return _summed(each for plan in _plans(problem) for each in plan.trainings)
+
+
+def _plans(problem: Problem) -> list[Plan]:
+    return [stage.plan() for stage in pipeline.build(problem)]
 
 
 _Named = TypeVar("_Named", Trainings, Stored)

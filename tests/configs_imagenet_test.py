@@ -7,11 +7,12 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import pytest
-from ddjax.stations import estimate, memory, programs, storage, sweeps
 
+from ddjax import plan as plans
 from ddjax.errors import InputError
 from ddjax.settings import from_config
-from ddjax.train import programs as train_programs
+from ddjax.stages import students, teacher
+from ddjax.train import programs
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs" / "imagenet"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -52,7 +53,12 @@ EVERY = [
 @functools.cache
 def plan(name, variant="imagenet"):
     config = load(f"imagenet/{name}").get_config(variant)
-    return estimate.open_plan(from_config(config))
+    return plans.open_plan(from_config(config))
+
+
+@functools.cache
+def total(name):
+    return plans.total(plan(name))
 
 
 def lowers(traceable, *names):
@@ -63,15 +69,15 @@ def lowers(traceable, *names):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_is_planned_without_data(name):
-    context = plan(name)
-    settings = context.settings
+    problem = plan(name)
+    settings = problem.settings
     assert settings.data.stream and settings.regimes == ("hard", "soft", "soft_kd")
-    assert context.source.shape == (224, 224, 3) and settings.select.ipcs[-1] == 100
-    assert len(context.pool) + len(context.validation) == 1_281_167
-    found = {sweep.name: sweep for sweep in sweeps.sweeps(context)}
-    teacher = found["teacher, resnet18"]
+    assert problem.source.shape == (224, 224, 3) and settings.select.ipcs[-1] == 100
+    assert len(problem.pool) + len(problem.validation) == 1_281_167
+    found = {each.name: each for each in total(name).trainings}
+    taught = found["teacher, resnet18"]
     # 90 epochs of batch 256; the compute-aligned run has a student's steps.
-    assert (teacher.steps, teacher.images) == (-(-90 * 1_255_167 // 256), 1_255_167)
+    assert (taught.steps, taught.images) == (-(-90 * 1_255_167 // 256), 1_255_167)
     scoring = found["scoring runs, hard, IPC 100"]
     assert scoring.steps == 300 * 100_000 // 200 and scoring.driver == "loop"
     assert len(found) == 1 + 3 + 9
@@ -90,54 +96,56 @@ def test_no_variant_holds_all_of_imagenet(name):
     [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in EVERY],
 )
 def test_every_plan_fits_a_chip(name):
-    context = estimate.open_plan(from_config(load(name).get_config("imagenet")))
-    room = min(estimate.ACCELERATORS[chip][1] for chip in CHIPS) * estimate.ROOM
-    for sweep in sweeps.sweeps(context):
+    problem = plans.open_plan(from_config(load(name).get_config("imagenet")))
+    room = min(plans.ACCELERATORS[chip][1] for chip in CHIPS) * plans.ROOM
+    for each in plans.trainings(problem):
         for chips in (1, 8):
-            assert memory.per_device(context, sweep, chips).total < room, sweep.name
+            assert plans.per_device(problem, each, chips).total < room, each.name
 
 
 def test_subsets_are_held_and_the_pool_is_streamed():
-    context = plan("cad_prune")
-    found = {sweep.name: sweep for sweep in sweeps.sweeps(context)}
+    problem = plan("cad_prune")
+    whole = total("cad_prune")
+    found = {each.name: each for each in whole.trainings}
     pixels = 224 * 224 * 3
-    held = memory.per_device(context, found["students, resnet18, hard, IPC 100"], 1)
+    held = plans.per_device(problem, found["students, resnet18, hard, IPC 100"], 1)
     assert held.images == 100_000 * pixels
-    streamed = memory.per_device(context, found["scoring runs, hard, IPC 10"], 8)
+    streamed = plans.per_device(problem, found["scoring runs, hard, IPC 10"], 8)
     assert streamed.images == 2 * 200 / 8 * pixels
     assert streamed.total < held.total < 24 * 2**30
     # Log-probabilities of three runs, twice; records of 9 snapshots beside them.
-    assert storage.observed(context) == 4 * 3 * 1_255_167 * 1000
-    name, size = storage.checkpoint(context)
+    predictions = found["scoring runs, hard, IPC 100"].predictions
+    assert predictions == 4 * 3 * 1_255_167 * 1000
+    name, size = plans.checkpoint(whole)
     assert name == "scoring runs, hard, IPC 100"
-    assert size > 2 * storage.observed(context)
+    assert size > 2 * predictions
 
 
 def test_small_variant_needs_no_stream_and_less_work():
     small, large = plan("cad_prune", "imagenet_small"), plan("cad_prune")
     assert not small.settings.data.stream
-    network = train_programs.native(small.student_network)
-    ratio = train_programs.forward_flops(train_programs.native(large.student_network))
-    ratio /= train_programs.forward_flops(network)
+    network = programs.native(small.student_network)
+    ratio = programs.forward_flops(programs.native(large.student_network))
+    ratio /= programs.forward_flops(network)
     assert 10 < ratio < 20
     patches = plan("ca2d", "imagenet_small").settings.distill["ca2d"].patches
     assert patches.factor == 1 and patches.candidates >= 100
 
 
 def test_patches_are_there_for_the_largest_budget():
-    context = plan("ca2d")
-    for entry in context.settings.distill.values():
-        needed = max(context.settings.select.ipcs) * entry.patches.factor**2
+    problem = plan("ca2d")
+    for entry in problem.settings.distill.values():
+        needed = max(problem.settings.select.ipcs) * entry.patches.factor**2
         assert min(entry.patches.candidates, entry.patches.pool) >= needed
 
 
 def test_training_steps_have_the_right_shapes():
-    context = plan("cad_prune")
+    problem = plan("cad_prune")
     for program in (
-        programs.teacher_program(context, "teacher"),
-        programs.student_program(context, "soft_kd"),
+        teacher.planned_program(problem, "teacher"),
+        students.planned_program(problem, "soft_kd"),
     ):
-        step = train_programs.training_step(program, 1000)
+        step = programs.training_step(program, 1000)
         state, pool, plan_of_step, _ = step.arguments
         assert pool.images.shape == (program.batch_size, 224, 224, 3)
         assert plan_of_step.positions.shape == (program.batch_size,)
@@ -147,11 +155,9 @@ def test_training_steps_have_the_right_shapes():
         assert (512, 1000) in sizes
 
 
-def test_answers_lower():
-    context = plan("cad_prune")  # of a teacher about views, and of students
-    traceable = train_programs.forward(
-        programs.teacher_network(context, "teacher"), 256
-    )
+def test_predictions_lower():
+    problem = plan("cad_prune")  # of a teacher about views, and of students
+    traceable = programs.forward(teacher.planned_network(problem, "teacher"), 256)
     lowers(traceable, "convolution", "dot_general")
     logits, _ = traceable.shapes()
     assert logits.shape == (256, 1000) and logits.dtype == jnp.float32
@@ -166,11 +172,11 @@ def test_answers_lower():
     ],
 )
 def test_student_steps_lower(regime):
-    context = plan("cad_prune")
-    program = programs.student_program(context, regime)
-    lowers(train_programs.training_step(program, 1000), "convolution", "dot_general")
+    problem = plan("cad_prune")
+    program = students.planned_program(problem, regime)
+    lowers(programs.training_step(program, 1000), "convolution", "dot_general")
 
 
 def test_teacher_step_lowers():
-    program = programs.teacher_program(plan("cad_prune"), "teacher")
-    lowers(train_programs.training_step(program, 1000), "convolution", "dot_general")
+    program = teacher.planned_program(plan("cad_prune"), "teacher")
+    lowers(programs.training_step(program, 1000), "convolution", "dot_general")
