@@ -18,6 +18,7 @@ suppress_warnings = ["ref.python"]
 nb_execution_mode = "off"
 myst_heading_anchors = 3
 
+smartquotes = False
 html_theme = "furo"
 html_title = f"ddjax {version}"
 
