@@ -1,6 +1,6 @@
 """The site: `python -m pip install ".[docs]"`, then
 
-    python -m sphinx --fail-on-warning --keep-going docs build/site
+python -m sphinx --fail-on-warning --keep-going docs build/site
 """
 
 import re
@@ -35,9 +35,10 @@ default_role = "code"
 
 def escape(app, what, name, obj, options, lines):
     """Escapes what reStructuredText would take for markup, outside of backticks."""
+    markup = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
     for index, line in enumerate(lines):
         parts = line.split("`")
-        parts[::2] = [re.sub(r"([*|\\]|(?<=\w)_(?!\w))", r"\\\1", p) for p in parts[::2]]
+        parts[::2] = [markup.sub(r"\\\g<0>", part) for part in parts[::2]]
         lines[index] = "`".join(parts)
 
 
