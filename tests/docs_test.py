@@ -151,6 +151,7 @@ def undescribed(workdir):
     """What a run left that docs/outputs.md does not name."""
     text = (DOCS / "outputs.md").read_text()
     tables = [*workdir.glob("*.csv"), *workdir.glob("*.jsonl")]
+    tables += workdir.glob("subsets/*.csv")
     names = {name for path in tables for name in columns(path)}
     names |= {RENAMED.get(p.name, p.name) for p in workdir.iterdir()}
     for name in sorted(RENAMED.get(name, name) for name in names):
