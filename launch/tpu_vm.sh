@@ -2,7 +2,7 @@
 # Runs ddjax.main on Cloud TPU VMs. The run lives there, not in this script, which may
 # be ended and called again at any time:
 #   launch/tpu_vm.sh run ARGS... | attach | status | stop | fetch | copy | delete
-# The variables are in launch/README.md. DRY_RUN=1 prints every command and runs none.
+# The variables are in docs/machines.md. DRY_RUN=1 prints every command and runs none.
 set -euo pipefail
 : "${PROJECT:?set PROJECT to the Google Cloud project}"
 : "${ZONE:?set ZONE to a zone that has the TPU, such as us-west4-a}"

@@ -18,8 +18,18 @@ SOURCES = [
 ]
 DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_]+)*)")
-# Of ddjax.models, ddjax.cli.explain, benchmarks, XLA and the shell.
+# Of other programs: python -m ddjax.models, ddjax.cli.explain, benchmarks, XLA, the shell,
+# and what starts several machines.
 OTHERS = {
+    "file",
+    "filename",
+    "follow",
+    "gpus",
+    "nodes",
+    "ntasks",
+    "selector",
+    "tag",
+    "tunnel",
     "xla_cpu_enable_fast_math",
     "out",
     "only",

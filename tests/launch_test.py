@@ -234,7 +234,7 @@ def test_local_starts_again(stage, behaviour, restarts, starts, code):
 @pytest.mark.parametrize("name", ["local", "gke", "slurm"])
 def test_commands_of_the_readme_are_the_golden_ones(stage, name):
     stage.program("kubectl", FAKE.replace("name=", APPLIED + "name=", 1))
-    script = f"set -euo pipefail\n{blocks(ROOT / 'launch' / 'README.md')[name]}"
+    script = f"set -euo pipefail\n{blocks(ROOT / 'docs' / 'machines.md')[name]}"
     found = stage.call("bash", "-c", script, DRY_RUN="1" if name == "local" else "")
     assert found.returncode == 0, found.stderr
     if name == "local":

@@ -104,7 +104,7 @@ def test_a_dry_run_prints_the_same_and_calls_nothing(cloud):
 
 
 def test_the_commands_of_the_readme_are_the_golden_ones(cloud):
-    script = f"set -euo pipefail\n{blocks(ROOT / 'launch' / 'README.md')['tpu_vm']}"
+    script = f"set -euo pipefail\n{blocks(ROOT / 'docs' / 'machines.md')['tpu_vm']}"
     found = cloud.call("bash", "-c", script, DRY_RUN=1, CLOUD=cloud.cloud)
     assert found.returncode == 0, found.stderr
     printed = plain(found.stdout).replace(str(cloud.folder), "TMP")
