@@ -7,7 +7,6 @@ from typing import Any
 
 from ddjax import config_files, data, distill, losses, models, select
 from ddjax import scores as scores_package
-from ddjax.data import facts
 from ddjax.declare import walk
 from ddjax.labels import LOSSES, codecs
 from ddjax.settings import Settings
@@ -63,16 +62,7 @@ def networks() -> dict[str, str]:
 
 def datasets() -> dict[str, str]:
     """Returns sources, and data sets whose plans need no images."""
-    known = {
-        ":".join(filter(None, (name, data.ARGUMENTS.get(name)))): module_line(load)
-        for name, load in data.SOURCES.items()
-    }
-    return known | {
-        name: f"{found.train:,} training and {found.test:,} test images of "
-        f"{found.classes:,} classes; can be planned where it is not"
-        for name, found in facts.FACTS.items()
-        if name not in known
-    }
+    return data.listed()
 
 
 def label_losses() -> dict[str, str]:

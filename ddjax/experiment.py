@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ddjax import console, mesh, switches
+from ddjax import console, data, mesh, switches
 from ddjax.artifacts import Artifact, Cost
-from ddjax.data import class_export
 from ddjax.errors import InputError
 from ddjax.observe import Profiler, require_tensorboard
 from ddjax.report.statistics import FULL, RANDOM
@@ -48,7 +47,7 @@ def run(
       settings: what to do.
       workdir: the folder of artifacts and results; the same settings resume there.
       export: a folder that the images of the recommended subset are written to, as
-        class folders, see `ddjax.data.class_export`; None: none are.
+        class folders, see `ddjax.data.write_export`; None: none are.
 
     Returns:
       The summary that is also written as `summary.csv`. Its `attrs["missing"]` says
@@ -91,7 +90,7 @@ def _check_export(
             f"export: found {export}, allowed is a folder that does not hold the "
             f"workdir {workdir}"
         )
-    class_export.check(context.source, folder)
+    data.check_export(context.source, folder)
 
 
 def dry_run(settings: Settings) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ddjax.data.alignment import align, explained
+from ddjax.data.classes import align, explained
 
 NAMES = tuple("abcdefghijkl")
 LABELS = np.repeat(np.arange(12), 10)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ddjax import data
-from ddjax.data import class_export
+from ddjax.data.image_sets.export import MARKER
 from ddjax.errors import InputError
 
 
@@ -46,7 +46,7 @@ IDS = np.array([1, 2, 4, 7])
 
 def test_files_are_copied_as_they_are(source, tmp_path):
     target = tmp_path / "new" / "chosen"
-    assert class_export.write(source, IDS, target, {"method": "herding"}) == 4
+    assert data.write_export(source, IDS, target, {"method": "herding"}) == 4
     found = read(target)
     names = [(name, file) for name, file, _ in found]
     assert names == [
@@ -58,14 +58,14 @@ def test_files_are_copied_as_they_are(source, tmp_path):
     for name, file, _ in found:
         original = tmp_path / "mine" / "train" / name / file
         assert (target / name / file).read_bytes() == original.read_bytes()
-    told = json.loads((target / class_export.MARKER).read_text())
+    told = json.loads((target / MARKER).read_text())
     assert told["method"] == "herding" and told["digest"] == source.digest
     assert told["files"] == ["cat/1.png", "cat/2.png", "dog/0.png", "dog/3.png"]
 
 
 def test_images_without_files_become_png(tmp_path):
     source = arrays(tmp_path)
-    class_export.write(source, IDS, tmp_path / "chosen", {})
+    data.write_export(source, IDS, tmp_path / "chosen", {})
     found = read(tmp_path / "chosen")
     chosen = source.train.take(IDS)
     assert [name for name, _, _ in found] == ["0", "0", "1", "1"]
@@ -81,23 +81,23 @@ def test_names_that_differ_in_case_only_are_told_apart(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.linear_gradient("L").resize((8, 8 + index)).crop((0, 0, 8, 8)).save(path)
     source = data.load(f"folder:{tmp_path / 'mine'}")
-    class_export.write(source, np.array([0, 1]), tmp_path / "chosen", {})
+    data.write_export(source, np.array([0, 1]), tmp_path / "chosen", {})
     names = [file for _, file, _ in read(tmp_path / "chosen")]
     assert names == ["Ab.png", "aB-2.png"]
 
 
 def test_an_earlier_export_is_replaced(source, tmp_path):
     target = tmp_path / "chosen"
-    class_export.write(source, IDS, target, {})
-    class_export.check(source, target)
-    class_export.write(source, np.array([0, 5]), target, {})
+    data.write_export(source, IDS, target, {})
+    data.check_export(source, target)
+    data.write_export(source, np.array([0, 5]), target, {})
     assert [(n, f) for n, f, _ in read(target)] == [("cat", "0.png"), ("dog", "1.png")]
     assert {path.name for path in tmp_path.iterdir()} == {"mine", "chosen"}
 
 
 def test_an_empty_folder_is_filled(source, tmp_path):
     (tmp_path / "chosen").mkdir()
-    class_export.write(source, IDS, tmp_path / "chosen", {})
+    data.write_export(source, IDS, tmp_path / "chosen", {})
     assert len(read(tmp_path / "chosen")) == 4
 
 
@@ -106,31 +106,31 @@ def test_a_folder_with_other_files_is_refused(source, tmp_path, own):
     target = tmp_path / "chosen"
     target.mkdir()
     if own:
-        class_export.write(source, IDS, target, {})
+        data.write_export(source, IDS, target, {})
     (target / "thesis.txt").write_text("precious")
     with pytest.raises(InputError, match="holds thesis.txt, which no export wrote"):
-        class_export.check(source, target)
+        data.check_export(source, target)
     with pytest.raises(InputError, match="holds thesis.txt"):
-        class_export.write(source, IDS, target, {})
+        data.write_export(source, IDS, target, {})
     assert (target / "thesis.txt").read_text() == "precious"
 
 
 @pytest.mark.parametrize("place", ["mine", "mine/chosen", "mine/train/cat", "."])
 def test_a_folder_that_overlaps_with_the_source_is_refused(source, tmp_path, place):
     with pytest.raises(InputError, match="allowed is a folder apart from the source"):
-        class_export.check(source, tmp_path / place)
+        data.check_export(source, tmp_path / place)
 
 
 def test_a_file_is_refused(source, tmp_path):
     (tmp_path / "chosen").write_text("")
     with pytest.raises(InputError, match="which is no folder"):
-        class_export.check(source, tmp_path / "chosen")
+        data.check_export(source, tmp_path / "chosen")
     with pytest.raises(InputError, match="cannot be written"):
-        class_export.check(source, tmp_path / "chosen" / "below")
+        data.check_export(source, tmp_path / "chosen" / "below")
 
 
 def test_nothing_is_left_where_a_file_vanished(source, tmp_path):
     (tmp_path / "mine" / "train" / "dog" / "3.png").unlink()
     with pytest.raises(InputError, match="cannot be written .*3.png"):
-        class_export.write(source, IDS, tmp_path / "chosen", {})
+        data.write_export(source, IDS, tmp_path / "chosen", {})
     assert {path.name for path in tmp_path.iterdir()} == {"mine"}

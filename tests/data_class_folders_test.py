@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ddjax.data import class_folders
+from ddjax.data import folder
 from ddjax.errors import InputError
 
 
@@ -22,7 +22,7 @@ def images(name, count):
 
 def test_a_fifth_of_each_class_is_set_aside(tmp_path):
     root = fill(tmp_path, *images("cat", 20), *images("dog", 3), *images("emu", 2))
-    found = class_folders.find(root)
+    found = folder.find(root)
     assert {name: len(files) for name, files in found.test.items()} == {
         "cat": 4,
         "dog": 1,
@@ -40,28 +40,26 @@ def test_a_fifth_of_each_class_is_set_aside(tmp_path):
 
 
 def test_the_test_split_does_not_depend_on_place_or_other_classes(tmp_path):
-    first = class_folders.find(fill(tmp_path / "a", *images("cat", 20)))
-    more = class_folders.find(
-        fill(tmp_path / "b", *images("cat", 20), *images("ant", 9))
-    )
+    first = folder.find(fill(tmp_path / "a", *images("cat", 20)))
+    more = folder.find(fill(tmp_path / "b", *images("cat", 20), *images("ant", 9)))
     assert first.test["cat"] == more.test["cat"] != images("cat", 20)[:4]
 
 
 def test_a_new_file_moves_at_most_one_other(tmp_path):
     root = fill(tmp_path, *images("cat", 50))
-    before = set(class_folders.find(root).test["cat"])
+    before = set(folder.find(root).test["cat"])
     fill(root, "cat/new.png")
-    assert len(before - set(class_folders.find(root).test["cat"])) <= 1
+    assert len(before - set(folder.find(root).test["cat"])) <= 1
 
 
 def test_a_class_may_be_called_train(tmp_path):
     root = fill(tmp_path, *images("car", 5), *images("train", 5))
-    assert list(class_folders.find(root).train) == ["car", "train"]
+    assert list(folder.find(root).train) == ["car", "train"]
 
 
 def test_splits_are_taken_where_they_are(tmp_path):
     root = fill(tmp_path, *images("train/cat", 5), *images("test/cat", 2))
-    found = class_folders.find(root)
+    found = folder.find(root)
     assert found.train == {"cat": images("train/cat", 5)}
     assert found.test == {"cat": images("test/cat", 2)}
     assert not found.aside and found.remarks == ()
@@ -72,7 +70,7 @@ def test_what_is_left_out_is_counted_and_said(tmp_path):
     fill(root, "cat/a.gif", "cat/b.TIF", "dog/notes.txt", "dog/old/1.png")
     fill(root, "dog/old/more/2.JPEG", ".hidden/1.png", "cat/.DS_Store")
     os.mkfifo(root / "cat" / "pipe.png")
-    (remark,) = class_folders.find(root).remarks[1:]
+    (remark,) = folder.find(root).remarks[1:]
     assert remark == (
         f"left out of {root}: files beside the class folders (1, as README.txt), "
         "images that are no PNG, JPEG, BMP or WebP (2, as cat/a.gif), what is no "
@@ -83,7 +81,7 @@ def test_what_is_left_out_is_counted_and_said(tmp_path):
 
 def test_a_validation_folder_beside_a_test_folder_is_said_to_be_left_out(tmp_path):
     root = fill(tmp_path, *(f"{s}/cat/1.png" for s in ("train", "test", "val")))
-    (remark,) = class_folders.find(root).remarks
+    (remark,) = folder.find(root).remarks
     assert remark.endswith("a folder beside train and test (1, as val)")
 
 
@@ -100,4 +98,4 @@ def test_a_validation_folder_beside_a_test_folder_is_said_to_be_left_out(tmp_pat
 )
 def test_what_is_refused(tmp_path, names, message):
     with pytest.raises(InputError, match=message):
-        class_folders.find(fill(tmp_path, *names))
+        folder.find(fill(tmp_path, *names))

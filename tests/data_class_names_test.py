@@ -2,7 +2,7 @@
 
 import pytest
 
-from ddjax.data.class_names import match
+from ddjax.data.classes import match
 from ddjax.errors import InputError
 
 CLASSES = ("golden fish", "Cat", "sea_lion")

@@ -9,7 +9,7 @@ import tiny
 from PIL import Image
 
 from ddjax import data, experiment
-from ddjax.data import copies
+from ddjax.data import checks
 from ddjax.settings import from_config
 
 
@@ -58,7 +58,7 @@ def test_too_many_files_of_a_stream_are_not_read_and_that_is_said(
     tmp_path, monkeypatch
 ):
     name = folder_with(tmp_path)
-    monkeypatch.setattr(copies, "_FILES", 2)
+    monkeypatch.setattr(checks, "_FILES", 2)
     (remark,) = data.load(name, image_size=6, stream=True).remarks
     assert remark == (
         f"{name}: training and test images were not compared, since more than 2 files "

@@ -13,8 +13,9 @@ from data_tfds_test import _prepare
 from PIL import Image
 
 from ddjax import data
-from ddjax.data import feed, streamed
+from ddjax.data import feed
 from ddjax.data.feed import Feed, Meter
+from ddjax.data.images import Streamed
 from ddjax.errors import InputError
 from ddjax.train import order
 
@@ -43,7 +44,7 @@ class Files:
 
 
 def _images(count=20, **options):
-    return streamed.Images(Files(count, **options), 4, 1)
+    return Streamed(Files(count, **options), 4, 1)
 
 
 def _shown(batches):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddjax.data import folder, source
+from ddjax.data import folder
+from ddjax.data.images import resize
 from ddjax.errors import InputError
 
 ORDER = ("Dog/a.png", "Dog/b.png", "cat/10.png", "cat/2.png")
@@ -85,7 +86,7 @@ def test_load_requires_image_size_for_mixed_sizes(tmp_path):
         folder.load(str(tmp_path))
     loaded = folder.load(str(tmp_path), image_size=4)
     assert loaded.shape == (4, 4, 3)
-    np.testing.assert_array_equal(loaded.test.images[2], source.resize(odd[None], 4)[0])
+    np.testing.assert_array_equal(loaded.test.images[2], resize(odd[None], 4)[0])
 
 
 def test_load_names_the_classes_that_differ(tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddjax.data import source
-from ddjax.data.image_set import read_image_set
+from ddjax.data.image_sets import read_image_set
+from ddjax.data.images import resize
 from ddjax.errors import InputError
 
 CLASSES = tuple(f"n{index:08d}" for index in range(90, 102))  # 12, as "n00000090"
@@ -137,7 +137,7 @@ def test_another_size_is_refused_unless_it_is_accepted(tmp_path):
     refused(tmp_path, f"another size: {sizes}, expected 6 x 6 .*; resize=True brings")
     found = read(tmp_path, resize=True)
     assert found.images.shape == (24, *SHAPE)
-    np.testing.assert_array_equal(found.images[0], source.resize(noise[None], 6)[0])
+    np.testing.assert_array_equal(found.images[0], resize(noise[None], 6)[0])
     assert (found.images[1:] == found.images[1:, :1, :1]).all()
     assert found.notes == (
         f"images of another size ({sizes}) were brought to 6 x 6 (height x width)",

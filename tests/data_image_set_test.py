@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ddjax.data import image_records
-from ddjax.data.image_set import read_image_set, write_image_set
+from ddjax.data import images as image_files
+from ddjax.data.image_sets import read_image_set, write_image_set
+from ddjax.data.image_sets.files import write_records
 from ddjax.errors import InputError
 
 CLASSES = ("cat", "Dog", "blue eel")
@@ -83,8 +84,6 @@ def test_nothing_is_written_over(tmp_path, format):
 
 @pytest.mark.parametrize("format", ["png", "array_record"])
 def test_a_write_that_fails_leaves_nothing(tmp_path, format, monkeypatch):
-    from ddjax.data import image_files
-
     made, encode = [], image_files.encode
 
     def failing(image, file_format):
@@ -147,7 +146,7 @@ def test_what_is_no_image_set_is_refused(tmp_path):
 def record(tmp_path, images=None, labels=LABELS, classes=CLASSES):
     images = images_of() if images is None else images
     (tmp_path / "set").mkdir()
-    image_records.write(tmp_path / "set", images, labels, classes)
+    write_records(tmp_path / "set", images, labels, classes)
     return tmp_path / "set"
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ddjax.data.likeness import remarks
+from ddjax.data.checks import likeness as remarks
 
 MEAN, STD = (0.49, 0.48, 0.44), (0.25, 0.24, 0.26)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddjax.data import scan
+from ddjax import data
+from ddjax.data import folder
 from ddjax.errors import InputError
 
 
@@ -18,8 +19,8 @@ def test_a_folder_is_found_by_names_and_headers(tmp_path):
         save(tmp_path / "cat" / f"{index}.png", (20 + index, 60))
     for index in range(20):
         save(tmp_path / "dog" / f"{index}.jpg", (90, 40, 3))
-    found = scan.scan(str(tmp_path))
-    assert found == scan.Scan(
+    found = data.scan(str(tmp_path))
+    assert found == data.Scan(
         source=f"folder:{tmp_path}",
         classes=("cat", "dog"),
         counts=(8, 16),
@@ -34,22 +35,20 @@ def test_a_folder_is_found_by_names_and_headers(tmp_path):
 def test_pixels_are_not_read(tmp_path):
     for name in ("cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"):
         save(tmp_path / name, (64, 64))
-        data = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(data[:-30])
-    found = scan.scan(str(tmp_path))
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[:-30])
+    found = data.scan(str(tmp_path))
     assert (found.channels, found.square, found.sides) == (1, True, (64, 64, 64))
 
 
 def test_headers_of_a_sample_are_read(tmp_path, monkeypatch):
     for index in range(30):
         save(tmp_path / "cat" / f"{index:02d}.png", (8, 8))
-    monkeypatch.setattr(scan, "SAMPLE", 5)
+    monkeypatch.setattr(folder, "_SAMPLE", 5)
     opened = []
-    real = scan.source.opened
-    monkeypatch.setattr(
-        scan.source, "opened", lambda *a: (opened.append(a), real(*a))[1]
-    )
-    assert scan.scan(str(tmp_path)).counts == (24,)
+    real = folder.opened
+    monkeypatch.setattr(folder, "opened", lambda *a: (opened.append(a), real(*a))[1])
+    assert data.scan(str(tmp_path)).counts == (24,)
     assert len(opened) == len(set(opened)) == 5
 
 
@@ -57,22 +56,22 @@ def test_a_file_of_arrays(tmp_path):
     path = tmp_path / "mine.npz"
     x = np.zeros((10, 12, 14), np.uint8)
     np.savez(path, x=x, y=np.arange(10) % 2)
-    found = scan.scan(str(path))
+    found = data.scan(str(path))
     assert (found.counts, found.test, found.aside) == ((4, 4), 2, True)
     assert (found.sides, found.square, found.channels) == ((12,) * 3, False, 1)
     np.savez(path, x_train=x, y_train=np.arange(10) % 2, x_test=x, y_test=np.ones(10))
-    assert not scan.scan(str(path)).aside
+    assert not data.scan(str(path)).aside
 
 
 def test_a_damaged_image_is_named(tmp_path):
     save(tmp_path / "cat" / "0.png", (8, 8))
     (tmp_path / "cat" / "1.png").write_bytes(b"no image")
     with pytest.raises(InputError, match="cat/1.png: not a readable image"):
-        scan.scan(str(tmp_path))
+        data.scan(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["absent", "file.txt"])
 def test_something_else_is_refused(tmp_path, name):
     (tmp_path / "file.txt").write_text("")
     with pytest.raises(InputError, match=f"--data: found '.*{name}', allowed is"):
-        scan.scan(str(tmp_path / name))
+        data.scan(str(tmp_path / name))

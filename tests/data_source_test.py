@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ddjax.data import source
+from ddjax.data.images import decode, gather, resize
 from ddjax.errors import InputError
 
 
@@ -182,9 +183,9 @@ def test_resize_hand_worked():
     # Four rows: each old row twice. Two columns: means of 0.5, 8, 0.5 and 8.5, where a
     # tie goes to the even value. One pixel: 35 / 8.
     expected = [[0, 1, 8, 8], [0, 1, 8, 8], [1, 0, 8, 9], [1, 0, 8, 9]]
-    np.testing.assert_array_equal(source.resize(image, 4)[0, ..., 0], expected)
-    np.testing.assert_array_equal(source.resize(image, 2)[0, ..., 0], [[0, 8], [0, 8]])
-    np.testing.assert_array_equal(source.resize(image, 1).ravel(), [4])
+    np.testing.assert_array_equal(resize(image, 4)[0, ..., 0], expected)
+    np.testing.assert_array_equal(resize(image, 2)[0, ..., 0], [[0, 8], [0, 8]])
+    np.testing.assert_array_equal(resize(image, 1).ravel(), [4])
 
 
 def _resize_by_fractions(image_HW, size):
@@ -210,7 +211,7 @@ def _resize_by_fractions(image_HW, size):
 def test_resize_equals_exact_area_means(shape, size):
     rng = np.random.default_rng(size)
     images = rng.integers(0, 256, (3, *shape, 2), dtype=np.uint8)
-    resized = source.resize(images, size)
+    resized = resize(images, size)
     assert resized.dtype == np.uint8 and resized.shape == (3, size, size, 2)
     for n, c in itertools.product(range(3), range(2)):
         expected = _resize_by_fractions(images[n, ..., c], size)
@@ -221,17 +222,17 @@ def test_resize_is_mean_pooling_where_the_size_divides():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (300, 6, 6, 1), dtype=np.uint8)
     pooled = images.reshape(300, 3, 2, 3, 2, 1).mean(axis=(2, 4))
-    np.testing.assert_array_equal(source.resize(images, 3), np.rint(pooled))
+    np.testing.assert_array_equal(resize(images, 3), np.rint(pooled))
     # More images than are handled at a time, or one by one: no difference.
-    single = [source.resize(image[None], 3)[0] for image in images]
-    np.testing.assert_array_equal(source.resize(images, 3), single)
+    single = [resize(image[None], 3)[0] for image in images]
+    np.testing.assert_array_equal(resize(images, 3), single)
 
 
 def test_resize_leaves_constant_images_and_the_same_size_alone():
     white = np.full((1, 7, 5, 3), 255, np.uint8)
-    np.testing.assert_array_equal(source.resize(white, 11), 255)
+    np.testing.assert_array_equal(resize(white, 11), 255)
     square = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(source.resize(square, 5), square)
+    np.testing.assert_array_equal(resize(square, 5), square)
 
 
 def test_from_arrays_resizes_both_splits_and_digests_the_result():
@@ -241,8 +242,8 @@ def test_from_arrays_resizes_both_splits_and_digests_the_result():
     again = source.from_arrays(
         "toy",
         ("a", "b", "c"),
-        (source.resize(train[0], 2), train[1]),
-        (source.resize(test[0], 2), test[1]),
+        (resize(train[0], 2), train[1]),
+        (resize(test[0], 2), test[1]),
     )
     assert small.digest == again.digest
     assert small.digest != source.from_arrays("t", ("a", "b", "c"), train, test).digest
@@ -254,14 +255,14 @@ def test_decode_returns_the_pixels_in_the_channels_asked_for():
     colour = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)
     alpha = rng.integers(0, 256, (3, 4, 1), dtype=np.uint8)
 
-    def decode(pixels, num_channels):
-        return source.decode(io.BytesIO(_png(pixels)), num_channels, "x")
+    def read(pixels, num_channels):
+        return decode(io.BytesIO(_png(pixels)), num_channels, "x")
 
-    np.testing.assert_array_equal(decode(grey, 1), grey[..., None])
-    np.testing.assert_array_equal(decode(grey, 3), np.stack([grey] * 3, axis=-1))
-    np.testing.assert_array_equal(decode(colour, 3), colour)
+    np.testing.assert_array_equal(read(grey, 1), grey[..., None])
+    np.testing.assert_array_equal(read(grey, 3), np.stack([grey] * 3, axis=-1))
+    np.testing.assert_array_equal(read(colour, 3), colour)
     transparent = np.concatenate([colour, alpha], axis=-1)
-    np.testing.assert_array_equal(decode(transparent, 3), colour)
+    np.testing.assert_array_equal(read(transparent, 3), colour)
 
 
 def test_decode_refuses_damage_other_formats_and_depths():
@@ -272,15 +273,15 @@ def test_decode_refuses_damage_other_formats_and_depths():
     deep = _png(np.full((4, 4), 40000, np.uint16))
     for bad in (good[: len(good) // 2], good[:20], b"", b"text", gif.getvalue(), deep):
         with pytest.raises(InputError, match="^cat.png: not a readable image"):
-            source.decode(io.BytesIO(bad), 3, "cat.png")
+            decode(io.BytesIO(bad), 3, "cat.png")
 
 
 def test_gather_keeps_the_order_of_many_images():
     images = np.arange(700 * 4).astype(np.uint8).reshape(700, 2, 2, 1)
-    gathered = source.gather(images.__getitem__, 700, None, str)
+    gathered = gather(images.__getitem__, 700, None, str)
     np.testing.assert_array_equal(gathered, images)
-    small = source.gather(images.__getitem__, 700, 1, str)
-    np.testing.assert_array_equal(small, source.resize(images, 1))
+    small = gather(images.__getitem__, 700, 1, str)
+    np.testing.assert_array_equal(small, resize(images, 1))
 
 
 def test_gather_requires_image_size_for_mixed_sizes():
@@ -289,6 +290,6 @@ def test_gather_requires_image_size_for_mixed_sizes():
         r"image 300: shape \(3, 2, 1\), but image 0 has \(2, 2, 1\); image_size=PIXELS"
     )
     with pytest.raises(InputError, match=message):
-        source.gather(images.__getitem__, 400, None, lambda n: f"image {n}")
-    gathered = source.gather(images.__getitem__, 400, 3, str)
+        gather(images.__getitem__, 400, None, lambda n: f"image {n}")
+    gathered = gather(images.__getitem__, 400, 3, str)
     np.testing.assert_array_equal(gathered[:, 1, 2, 0], np.arange(400) % 256)

@@ -8,7 +8,8 @@ from data_tfds_test import _image, _prepare
 from PIL import Image
 
 from ddjax import data
-from ddjax.data import streamed, tfds
+from ddjax.data import tfds
+from ddjax.data.images import Streamed
 from ddjax.errors import InputError
 
 
@@ -77,7 +78,7 @@ def test_stream_equals_loading_into_memory_where_no_size_changes(tmp_path, kind)
     assert stream.shape == memory.shape == (6, 6, 3)
     assert stream.mean == memory.mean and stream.std == memory.std
     for lazy, there in ((stream.train, memory.train), (stream.test, memory.test)):
-        assert isinstance(lazy.images, streamed.Images)
+        assert isinstance(lazy.images, Streamed)
         np.testing.assert_array_equal(lazy.images[:], there.images)
         np.testing.assert_array_equal(lazy.labels, there.labels)
         np.testing.assert_array_equal(lazy.ids, there.ids)
@@ -125,7 +126,7 @@ def test_stream_refuses_what_loading_refuses(tmp_path):
     ids=str,
 )
 def test_images_are_indexed_as_an_array(index):
-    images = streamed.Images(Files(10), 8, 3)
+    images = Streamed(Files(10), 8, 3)
     array = np.broadcast_to(np.arange(10)[:, None, None, None], (10, 8, 8, 3))
     found = images[index]
     assert found.dtype == np.uint8
@@ -137,11 +138,11 @@ def test_images_are_indexed_as_an_array(index):
 )
 def test_images_refuse_what_is_outside(index):
     with pytest.raises(IndexError):
-        streamed.Images(Files(10), 8, 3)[index]
+        Streamed(Files(10), 8, 3)[index]
 
 
 def test_images_stand_for_an_array():
-    images = streamed.Images(Files(10), 8, 3)
+    images = Streamed(Files(10), 8, 3)
     assert (images.shape, images.dtype, images.ndim) == ((10, 8, 8, 3), np.uint8, 4)
     assert images.nbytes == np.asarray(images).nbytes == 1920
     assert len(images) == 10
@@ -151,19 +152,19 @@ def test_images_stand_for_an_array():
 
 def test_images_decode_once_what_is_asked_for_twice_at_once():
     files = Files(10)
-    found = streamed.Images(files, 8, 3)[[7, 2, 7, 7, 2]]
+    found = Streamed(files, 8, 3)[[7, 2, 7, 7, 2]]
     np.testing.assert_array_equal(found[:, 0, 0, 0], [7, 2, 7, 7, 2])
     assert sorted(files.read_ones) == [2, 7]
 
 
 def test_views_splits_and_the_digest_read_nothing():
-    images = streamed.Images(Files(10, readable=False), 8, 3)
+    images = Streamed(Files(10, readable=False), 8, 3)
     labels = np.arange(10) % 2
     source = data.from_arrays("lazy", ("a", "b"), (images, labels), (images, labels))
     assert len(source.digest) == 64
     train, held_out = data.split_validation(source.train, 0.2, seed=0)
     for part in (train, held_out, data.thin(train, 4, seed=0)):
-        assert isinstance(part.images, streamed.Images)
+        assert isinstance(part.images, Streamed)
         assert part.images.shape == (len(part), 8, 8, 3)
         np.testing.assert_array_equal(part.images.positions_N, part.ids)
     twice = source.train.take([8, 3, 8]).images.take([2, 1])
@@ -194,7 +195,7 @@ def test_digest_knows_what_it_depends_on_but_not_where_it_lies(tmp_path):
 
 def test_mean_and_std_are_of_images_spread_evenly(monkeypatch):
     monkeypatch.setattr(data.source, "_SAMPLE", 4)
-    images = streamed.Images(Files(10), 8, 3)
+    images = Streamed(Files(10), 8, 3)
     labels = np.arange(10) % 2
     source = data.from_arrays("lazy", ("a", "b"), (images, labels), (images, labels))
     shown = np.array([0, 2, 5, 7])

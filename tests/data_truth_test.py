@@ -6,7 +6,6 @@ import scipy.io
 from PIL import Image
 
 from ddjax import data
-from ddjax.data import scan
 from ddjax.errors import InputError
 
 # In the order of the development kit's numbers, which is not the sorted one.
@@ -83,7 +82,7 @@ def test_tiny_imagenet_is_read_as_published(tmp_path, stream):
         "classes of 6 images from" in said and "val_annotations.txt (by name)" in said
     )
     assert "6 images in no class folders" in said and "not taken as the test" in said
-    assert scan.scan(str(tmp_path)).test == COUNT
+    assert data.scan(str(tmp_path)).test == COUNT
 
 
 def table(rows):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ddjax.data import source
+from ddjax.data.source import Kind, Source, from_arrays
 from ddjax.errors import InputError
 
 _TEST_EVERY = 5
@@ -13,7 +13,7 @@ _TEST_EVERY = 5
 
 def load(
     argument: str, data_dir: str | None = None, image_size: int | None = None
-) -> source.Source:
+) -> Source:
     """Load the digits that scikit-learn ships.
 
     There is no official split. Of each class, in the order of the file, every fifth
@@ -39,7 +39,7 @@ def load(
     is_test = np.zeros(len(labels), bool)
     for label in range(10):
         is_test[np.flatnonzero(labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
-    return source.from_arrays(
+    return from_arrays(
         "digits",
         tuple("0123456789"),
         (images[~is_test], labels[~is_test]),
@@ -57,3 +57,6 @@ def _path() -> Path:
     if not path.is_file():
         raise InputError(f"digits: this scikit-learn has no {path}")
     return path
+
+
+KIND = Kind(__doc__, load)

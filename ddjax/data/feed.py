@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddjax.data import streamed
+from ddjax.data.images import Streamed, cores
 
 _THREADS = 8  # decoding threads a process: of more, some wait for Python's lock
 _IN_FLIGHT = 3  # batches of a worker process: being made, made, handed over
@@ -39,7 +39,7 @@ class Feed:
         """Describes the batches; nothing is read.
 
         Args:
-          images: [N,H,W,C], an array or `streamed.Images`.
+          images: [N,H,W,C], an array or `images.Streamed`.
           positions_L: [L] integers below N, the images in the order they are shown in.
           partners_L: [L], those that CutMix pastes in; None: no partners.
           batch_size: B. L // B steps; what is left over is not shown.
@@ -65,7 +65,7 @@ class Feed:
         self._images = images
         self._positions = table(positions_L)
         self._partners = None if partners_L is None else table(partners_L)
-        self._workers = workers or streamed.cores()
+        self._workers = workers or cores()
         self._ahead = ahead
 
     def __len__(self) -> int:
@@ -129,7 +129,7 @@ class _Make:
     """step -> batch; picklable, for worker processes."""
 
     def __init__(self, images, positions, partners, threads):
-        if isinstance(images, streamed.Images):
+        if isinstance(images, Streamed):
             images = dataclasses.replace(images, workers=threads)
         self.images, self.positions, self.partners = images, positions, partners
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from ddjax import regular
-from ddjax.data import source, split
-from ddjax.data.files.arrays import Archive
+from ddjax.data import split
+from ddjax.data.arrays import Archive
+from ddjax.data.source import Kind, Scan, Source, from_arrays
 from ddjax.errors import InputError
 
 _NAMES = {  # each array, and its other name
@@ -22,7 +23,7 @@ _WHOLE = {"x": "images", "y": "labels"}  # likewise, of a file without splits
 
 def load(
     argument: str, data_dir: str | None = None, image_size: int | None = None
-) -> source.Source:
+) -> Source:
     """Load an .npz file with x_train, y_train, x_test, y_test, or with x and y.
 
     The names train_images, train_labels, test_images, test_labels, and images, labels
@@ -36,7 +37,7 @@ def load(
     Args:
       argument: path of the file. Pickled objects in it are refused.
       data_dir: unused.
-      image_size: pixels per side, as in `source.resize`.
+      image_size: pixels per side, as in `images.resize`.
 
     Returns:
       The source; ids are positions in the arrays, of x and y in what is left of them.
@@ -61,9 +62,7 @@ def load(
             f"{argument}: class_names has dtype {names.dtype} and shape {names.shape}, "
             "must be strings of shape [K]"
         )
-    made = source.from_arrays(
-        f"npz:{argument}", tuple(names.tolist()), *splits, image_size
-    )
+    made = from_arrays(f"npz:{argument}", tuple(names.tolist()), *splits, image_size)
     return dataclasses.replace(made, remarks=remarks)
 
 
@@ -91,7 +90,7 @@ def _divided(argument: str, images: np.ndarray, labels: np.ndarray):
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Arrays under the left names of _NAMES or _WHOLE, and class_names if there."""
     found: dict[str, np.ndarray] = {}
-    with Archive(path, source.host_memory() // 2) as archive:
+    with Archive(path) as archive:
         names = archive.names
         splits = any(name in names for pair in _NAMES.items() for name in pair)
         whole = any(name in names for name in ("x", "images"))
@@ -156,3 +155,17 @@ def _hint(images: np.ndarray) -> str:
     if least < 0:
         return f"{said}: if they are normalised, mean and deviation must be undone"
     return said
+
+
+def holds(place: Path) -> bool:
+    """Whether something is called .npz."""
+    return place.suffix == ".npz" and regular.found(place) != "nothing"
+
+
+def scan(path: str) -> Scan:
+    """Loads the data set and describes it."""
+    loaded = load(path)
+    return Scan.of(loaded, aside=bool(loaded.remarks))
+
+
+KIND = Kind(__doc__, load, argument="PATH", place="file", holds=holds, scan=scan)

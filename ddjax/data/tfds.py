@@ -1,7 +1,7 @@
 """Datasets prepared by TensorFlow Datasets, read without TensorFlow.
 
 Read from files only, in ArrayRecord format: no dataset's own code is run, and nothing
-is ever downloaded.
+is ever downloaded. Facts: the pages of TFDS's catalogue.
 """
 
 import contextlib
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from ddjax import optional, regular
-from ddjax.data import source, streamed
+from ddjax.data.images import Streamed, decode, gather
+from ddjax.data.source import Facts, Kind, Source, from_arrays
 from ddjax.errors import DAMAGED, InputError
 
 ORDER = (
@@ -31,7 +32,7 @@ _BLOCK = 64  # records read at a time
 
 def load(
     argument: str, data_dir: str | None = None, image_size: int | None = None
-) -> source.Source:
+) -> Source:
     """Load an image-classification dataset that TFDS has prepared as ArrayRecord.
 
     The test split is "test"; where that is absent, or unlabelled (its first label is
@@ -40,7 +41,7 @@ def load(
     Args:
       argument: TFDS's name, "NAME[/CONFIG][:VERSION]", such as "cifar10:3.0.2".
       data_dir: TFDS's folder; None for $TFDS_DATA_DIR or ~/tensorflow_datasets.
-      image_size: pixels per side, as in `source.resize`; required where sizes differ.
+      image_size: pixels per side, as in `images.resize`; required where sizes differ.
 
     Returns:
       The source; ids are positions in the prepared split. TFDS shuffles by a hash
@@ -59,11 +60,11 @@ def load(
         train = _read(name, builder, "train", keys, image_size)
         test = _read(name, builder, _test_split(builder, keys), keys, image_size)
     classes = tuple(builder.info.features[keys[1]].names)
-    made = source.from_arrays(name, classes, train, test, image_size)
+    made = from_arrays(name, classes, train, test, image_size)
     return dataclasses.replace(made, remarks=_remarks(name, builder, keys))
 
 
-def stream(argument: str, data_dir: str | None, image_size: int) -> source.Source:
+def stream(argument: str, data_dir: str | None, image_size: int) -> Source:
     """Like `load`, but images stay in their files until they are asked for.
 
     The labels take one pass over all records. They are kept in
@@ -73,10 +74,10 @@ def stream(argument: str, data_dir: str | None, image_size: int) -> source.Sourc
     Args:
       argument: as `load`.
       data_dir: as `load`.
-      image_size: pixels per side, as in `jpeg.decode`.
+      image_size: pixels per side, as in `images.decode_square`.
 
     Returns:
-      The source, with the ids of `load`; its images are `streamed.Images`.
+      The source, with the ids of `load`; its images are `images.Streamed`.
 
     Raises:
       InputError: as `load`; but a damaged image is met only when it is asked for.
@@ -89,10 +90,10 @@ def stream(argument: str, data_dir: str | None, image_size: int) -> source.Sourc
     with _shards_checked(name, builder):
         for split in ("train", _test_split(builder, keys)):
             shards = _Shards(name, builder, split, keys)
-            images = streamed.Images(shards, image_size, num_channels)
+            images = Streamed(shards, image_size, num_channels)
             splits.append((images, _labels(shards)))
     classes = tuple(builder.info.features[keys[1]].names)
-    made = source.from_arrays(name, classes, *splits)
+    made = from_arrays(name, classes, *splits)
     return dataclasses.replace(made, remarks=_remarks(name, builder, keys))
 
 
@@ -115,7 +116,7 @@ def _shards_checked(name: str, builder: Any) -> Iterator[None]:
 
 
 class _Shards:
-    """The records of a split: `streamed.Records`, and their labels."""
+    """The records of a split: `images.Records`, and their labels."""
 
     def __init__(self, name: str, builder: Any, split: str, keys: tuple[str, str]):
         from array_record.python import array_record_data_source
@@ -282,9 +283,9 @@ def _read(
         record = records[position]
         labels[position] = record[label_key]
         file = io.BytesIO(record[image_key])
-        return source.decode(file, num_channels, describe(position))
+        return decode(file, num_channels, describe(position))
 
-    return source.gather(read_image, len(records), image_size, describe), labels
+    return gather(read_image, len(records), image_size, describe), labels
 
 
 def _num_channels(info: Any, image_key: str) -> int:
@@ -316,3 +317,17 @@ def _records(builder: Any, split: str, image_key: str) -> Sequence[dict]:
     # two decoders of JPEG do not agree to the last bit.
     decoders = {image_key: tfds.decode.SkipDecoding()}
     return builder.as_data_source(split, decoders=decoders)
+
+
+KIND = Kind(
+    __doc__,
+    load,
+    stream=stream,
+    argument="NAME",
+    facts={
+        "cifar10": Facts(50_000, 10_000, 10, (32, 32, 3)),
+        "cifar100": Facts(50_000, 10_000, 100, (32, 32, 3)),
+        "imagenet2012": Facts(1_281_167, 50_000, 1000, (0, 0, 3)),
+        "imagenette/full-size-v2": Facts(9_469, 3_925, 10, (0, 0, 3)),
+    },
+)

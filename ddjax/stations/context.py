@@ -11,11 +11,9 @@ import numpy as np
 
 from ddjax import models, preemption
 from ddjax.artifacts import Artifact, Draft, digest
-from ddjax.data import streamed
-from ddjax.data.augment import Recipe
-from ddjax.data.image_set import ImageSet
-from ddjax.data.recipe import Dsa
-from ddjax.data.source import Examples, Source
+from ddjax.data import Examples, ImageSet, Source
+from ddjax.data.augment import Dsa, Recipe
+from ddjax.data.images import Streamed
 from ddjax.errors import InputError
 from ddjax.labels import Objective
 from ddjax.models import Network
@@ -258,7 +256,7 @@ class Context:
     @property
     def streams(self) -> bool:
         """Whether the pool's images stay on disk."""
-        return isinstance(self.pool.images, streamed.Images)
+        return isinstance(self.pool.images, Streamed)
 
     def held(self, positions: np.ndarray | None = None, **teacher: Any) -> batches.Pool:
         """Returns the pool, or some of it, as training programs take it.
@@ -294,7 +292,7 @@ class Context:
         """
         settings = self.settings
         pool = self.held(positions, **teacher)
-        if isinstance(pool.images, streamed.Images):
+        if isinstance(pool.images, Streamed):
             return streaming.Streaming(
                 program, pool, self.compiled, settings.mesh.data, settings.data.workers
             )

@@ -22,8 +22,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ddjax import data
-from ddjax.data import facts
-from ddjax.data.source import Examples
+from ddjax.data import Examples
 from ddjax.errors import named
 from ddjax.settings import Settings
 from ddjax.stations import memory, storage, sweeps, work
@@ -57,23 +56,24 @@ def open_plan(settings: Settings) -> Context:
     """Checks the settings and returns a run's context, reading as little as it can.
 
     Args:
-      settings: what to do. A source of `data.facts` is not opened: images that take no
-        memory stand in for its own, and settings are not checked against them. Any
-        other one is read.
+      settings: what to do. A source that `data.facts` knows is not opened: images
+        that take no memory stand in for its own, and settings are not checked against
+        them. Any other one is read.
 
     Raises:
       InputError: the settings are wrong, or neither the data nor facts are there.
     """
     chosen = settings.data
     check_names(settings)
-    if facts.known(chosen.source) is None:
+    known = data.facts(chosen.source)
+    if known is None:
         context = open_context(settings)
         check(context)
         return context
     with named("", **ARGUMENTS):
-        source = facts.stand_in(chosen.source, chosen.image_size or None)
+        source = known.stand_in(chosen.source, chosen.image_size or None)
     # Divided without pixels, which would have to be copied.
-    train = dataclasses.replace(source.train, images=facts.blank(len(source.train), ()))
+    train = dataclasses.replace(source.train, images=data.blank(len(source.train), ()))
     if chosen.pool:
         train = data.thin(train, chosen.pool, seed=0)
     splits = data.split_validation(train, chosen.validation, seed=0)
@@ -82,7 +82,7 @@ def open_plan(settings: Settings) -> Context:
 
 
 def _shaped(split: Examples, shape: tuple[int, ...]) -> Examples:
-    return dataclasses.replace(split, images=facts.blank(len(split), shape))
+    return dataclasses.replace(split, images=data.blank(len(split), shape))
 
 
 def estimate(context: Context) -> list[Row]:

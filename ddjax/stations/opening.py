@@ -5,9 +5,7 @@ import dataclasses
 import numpy as np
 
 from ddjax import data
-from ddjax.data import likeness
-from ddjax.data.image_set import ImageSet
-from ddjax.data.source import Source
+from ddjax.data import ImageSet, Source
 from ddjax.errors import InputError, named
 from ddjax.settings import Settings
 from ddjax.stations.context import Context
@@ -71,5 +69,5 @@ def _read_images(settings: Settings, source: Source) -> ImageSet:
         )
     if (found.images == found.images[:1]).all():
         raise InputError(f"images: all images of {settings.images} are the same")
-    notes = likeness.remarks(found.images, source.mean, source.std)
+    notes = data.likeness(found.images, source.mean, source.std)
     return dataclasses.replace(found, notes=found.notes + notes)

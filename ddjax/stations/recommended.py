@@ -11,7 +11,6 @@ import numpy as np
 from ddjax import data, mesh, report
 from ddjax.artifacts import Artifact
 from ddjax.console import shown_path
-from ddjax.data import class_export
 from ddjax.stations.context import Context
 from ddjax.stations.exports import texts_of
 from ddjax.stations.subsets import chosen_start, subset_of
@@ -94,6 +93,6 @@ def write_recommended(
     if export is not None:
         described = found.choice | {"text": found.text}
         if mesh.primary():
-            class_export.write(source, found.ids, export, described)
+            data.write_export(source, found.ids, export, described)
         lines.append(f"and written as class folders to {export}")
     return lines

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddjax.data.recipe import DSA, Dsa, to_integer, view_key
+from ddjax.data.augment.recipe import DSA, Dsa, to_integer, view_key
 
 _BRIGHTNESS = 1.0  # width of what is added, around 0
 _SATURATION = 2.0  # largest factor; the smallest is 0

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ddjax import regular
+from ddjax import memory, regular
 from ddjax.errors import DAMAGED, InputError
 
 # Also what zipfile raises of encrypted entries and unknown compressions, and Python of
@@ -53,17 +53,13 @@ def map_npy(path: Path) -> np.ndarray:
 class Archive:
     """An .npz file: names of its arrays, and the arrays, one at a time."""
 
-    def __init__(self, path: Path, memory: int):
+    def __init__(self, path: Path):
         """Opens the file and reads the names.
-
-        Args:
-          path: the file.
-          memory: bytes that an array may take.
 
         Raises:
           InputError: not a regular file, or not an archive; two entries have one name.
         """
-        self._path, self._memory = path, memory
+        self._path = path
         self._file = regular.opened(path)
         try:
             self._zip = zipfile.ZipFile(self._file)
@@ -72,17 +68,16 @@ class Archive:
             raise InputError(
                 f"{path}: damaged, or not an .npz file ({_why(error)})"
             ) from error
-        self._entries = {}
-        infos = self._zip.infolist()
-        counts = collections.Counter(_name(info) for info in infos)
-        for info in infos:
-            if counts[_name(info)] > 1:
-                self._file.close()
-                raise InputError(
-                    f"{path}: has {counts[_name(info)]} arrays called "
-                    f"{_name(info)!r}, allowed is one of each name"
-                )
-            self._entries[_name(info)] = info
+        infos = {_name(info): info for info in self._zip.infolist()}
+        counts = collections.Counter(map(_name, self._zip.infolist()))
+        name, count = max(counts.items(), key=lambda pair: pair[1], default=("", 0))
+        if count > 1:
+            self._file.close()
+            raise InputError(
+                f"{path}: has {count} arrays called {name!r}, allowed is one of each "
+                "name"
+            )
+        self._entries = infos
 
     def __enter__(self) -> "Archive":
         return self
@@ -101,7 +96,7 @@ class Archive:
 
         Raises:
           InputError: it is damaged, of Python objects, or larger than the file can
-            hold or the memory that is allowed.
+            hold or than half of the host's memory.
         """
         info, where = self._entries[name], f"{self._path}: {name}"
         try:
@@ -113,11 +108,7 @@ class Archive:
             with self._zip.open(info) as file:
                 shape, fortran, dtype = _header(file)
                 _check_size(shape, dtype, info.file_size - file.tell())
-                if info.file_size > self._memory:
-                    raise ValueError(
-                        f"takes {info.file_size / 2**30:,.1f} GiB, allowed are "
-                        f"{self._memory / 2**30:,.1f}, half of the host's memory"
-                    )
+                memory.check(info.file_size, "its numbers", "keep fewer in a file")
                 raw = _read(file, math.prod(shape) * dtype.itemsize)
             if not len(raw):
                 return np.empty(shape, dtype)

@@ -23,7 +23,7 @@ _KIT = ("", "data", "ILSVRC2012_devkit_t12/data")  # where the kit's files may l
 _NUMBERS = ("meta.mat", "map_clsloc.txt", "synsets.txt")
 
 
-class Truth(NamedTuple):
+class Table(NamedTuple):
     """What a table says.
 
     Attributes:
@@ -39,7 +39,7 @@ class Truth(NamedTuple):
 
 def find(
     places: Sequence[Path], split: str, names: Sequence[str], classes: Collection[str]
-) -> Truth | None:
+) -> Table | None:
     """Finds the classes of images in the first table of `TABLES` that is there.
 
     A table has a row an image: its name, with or without suffix and folder, then its
@@ -81,7 +81,7 @@ def described(split: str) -> str:
 
 def _read(
     path: Path, places: Sequence[Path], names: Sequence[str], classes: list[str]
-) -> Truth:
+) -> Table:
     rows = _rows(path)
     if path.name == TABLES[-1]:
         numbers, list_path = _numbers(places)
@@ -103,7 +103,7 @@ def _read(
                 f"{path}: says {kind!r} of {name}, allowed is a class of the training "
                 f"split, such as {classes[0]!r}"
             )
-    return Truth(path, found, f"classes of {len(found):,} images from {path} ({note})")
+    return Table(path, found, f"classes of {len(found):,} images from {path} ({note})")
 
 
 def _by_name(

@@ -4,7 +4,7 @@ Every random number is a pure function of (seed, epoch, example id), so a view i
 same in any order, at any batch size, for whoever asks. Different accelerators agree up
 to the rounding of floats. The functions see one example; lift them with `vmap`.
 
-Letters: H W image height and width, C channels.
+Letters: H W image height and width, C channels, F strips along an axis.
 """
 
 import math
@@ -12,30 +12,59 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ddjax.data.color import ColorDraw, apply_color, draw_color
-from ddjax.data.cutmix import Box, cutmix, cutmix_box, cutmix_draw
-from ddjax.data.dsa import DsaDraw, apply_dsa, draw_dsa
-from ddjax.data.patch_shuffle import Strips, destination, draw_strips
-from ddjax.data.recipe import CROP, FLIP, Recipe, to_integer, view_key
+from ddjax.data.augment.color import ColorDraw, apply_color, draw_color
+from ddjax.data.augment.cutmix import Box, cutmix, cutmix_box, cutmix_draw
+from ddjax.data.augment.dsa import DsaDraw, apply_dsa, draw_dsa
+from ddjax.data.augment.recipe import (
+    CROP,
+    DSA_OPERATIONS,
+    FLIP,
+    SHUFFLE,
+    Dsa,
+    Options,
+    Recipe,
+    to_integer,
+    view_key,
+)
 
 __all__ = [
+    "DSA_OPERATIONS",
     "Box",
     "Draw",
+    "Dsa",
+    "Options",
     "Recipe",
+    "Strips",
     "crop_offset",
     "cutmix",
     "cutmix_box",
     "cutmix_draw",
+    "destination",
     "draw",
+    "draw_strips",
     "flip_coin",
     "render",
     "resized_crop_window",
+    "to_integer",
     "view",
+    "view_key",
 ]
-
 _TRIES = 10
 _MAX_RATIO = 4 / 3
+
+
+class Strips(NamedTuple):
+    """Where the strips of an image go.
+
+    Attributes:
+      rows, columns: [F] int32, permutations of 0 .. F-1: the place among the strips
+        that each one takes, counted from the top and from the left.
+    """
+
+    rows: jax.Array
+    columns: jax.Array
 
 
 class Draw(NamedTuple):
@@ -254,6 +283,46 @@ def flip_coin(seed: jax.Array, epoch: jax.Array, example_id: jax.Array) -> jax.A
       [] bool, true with probability 1/2.
     """
     return jax.random.uniform(view_key(FLIP, seed, epoch, example_id)) < 0.5
+
+
+def draw_strips(
+    recipe: Recipe, seed: jax.Array, epoch: jax.Array, example_id: jax.Array
+) -> Strips:
+    """Draws where the strips go, uniform over all pairs of permutations.
+
+    Args:
+      recipe: an augmentation with `patch_shuffle`.
+      seed, epoch, example_id: [] int32.
+
+    Source: LINs-lab/RDED (validation/utils.py), class ShufflePatches, first thing after
+      the conversion to a tensor; RD3's unified protocol has it too. Columns are
+      permuted before rows there, which gives the same image as the other way round.
+    """
+    key = view_key(SHUFFLE, seed, epoch, example_id)
+    rows, columns = jnp.argsort(jax.random.uniform(key, (2, recipe.patch_shuffle)))
+    return Strips(rows, columns)
+
+
+def destination(places_F: jax.Array, size: int) -> jax.Array:
+    """Returns where the pixels along one axis go, [size] int32.
+
+    Args:
+      places_F: [F] int32, of `Strips`.
+      size: of the image along the axis, static, at least F. A strip has size // F
+        pixels, the last one also the remainder, which it takes along: nothing is lost.
+
+    Source: RDED as in `draw_strips`, where the remainder is left out (but of strips one
+      pixel wide) and the image becomes smaller: its test for the last strip compares
+      the strip's first pixel with its number. No difference where F divides the size,
+      as 2 does in all of RDED's recipes.
+    """
+    starts_F = np.arange(len(places_F)) * (size // len(places_F))
+    widths_F = np.diff(starts_F, append=size)
+    # Row k marks the strips that strip k has in front of it.
+    ahead_FF = places_F[None, :] < places_F[:, None]
+    begins_F = jnp.sum(jnp.where(ahead_FF, widths_F[None, :], 0), axis=1)
+    shifts = jnp.repeat(begins_F - starts_F, widths_F, total_repeat_length=size)
+    return jnp.arange(size) + shifts
 
 
 def _interpolation(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ddjax.data.recipe import CUTMIX, Recipe, to_integer, view_key
+from ddjax.data.augment.recipe import CUTMIX, Recipe, to_integer, view_key
 from ddjax.errors import InputError
 
 

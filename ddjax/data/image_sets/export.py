@@ -1,4 +1,4 @@
-"""Chosen images as a class folder that any other tool can train on."""
+"""Selected images as a class folder that any other tool can train on."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ddjax.data import image_folders
+from ddjax.data.image_sets import files
 from ddjax.data.source import Source
 from ddjax.errors import InputError
 
 MARKER = ".ddjax_export.json"  # says what is there, and that it may be replaced
 
 
-def check(source: Source, folder: str | os.PathLike) -> None:
+def check_export(source: Source, folder: str | os.PathLike) -> None:
     """Checks, before anything is computed, that an export may be written.
 
     Args:
@@ -42,7 +42,7 @@ def check(source: Source, folder: str | os.PathLike) -> None:
         raise InputError(f"export: {parent} cannot be written")
 
 
-def write(
+def write_export(
     source: Source,
     ids: np.ndarray,
     folder: str | os.PathLike,
@@ -56,16 +56,16 @@ def write(
     Args:
       source: where they come from.
       ids: [n] int, which training images.
-      folder: as `check` allows it.
+      folder: as `check_export` allows it.
       described: what else is kept beside the images, JSON values by name.
 
     Returns:
       The number of images.
 
     Raises:
-      InputError: as `check`, or a file cannot be read or written.
+      InputError: as `check_export`, or a file cannot be read or written.
     """
-    check(source, folder)
+    check_export(source, folder)
     folder = _resolved(folder)
     temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
     earlier = folder.with_name(f".{folder.name}.old-{os.getpid()}")
@@ -74,12 +74,12 @@ def write(
         if source.paths is None:
             chosen = source.train.take(ids)
             images = np.asarray(chosen.images)
-            image_folders.write(temporary, images, chosen.labels, source.classes, "png")
+            files.write_folders(temporary, images, chosen.labels, source.classes, "png")
         else:
             _copy(source, ids, temporary)
-        files = sorted(p.relative_to(temporary).as_posix() for p in _files(temporary))
+        written = sorted(p.relative_to(temporary).as_posix() for p in _files(temporary))
         told = {"source": source.name, "digest": source.digest, **described}
-        text = json.dumps(told | {"files": files}, indent=1)
+        text = json.dumps(told | {"files": written}, indent=1)
         (temporary / MARKER).write_text(text)
         if folder.exists():
             os.rename(folder, earlier)
@@ -89,7 +89,7 @@ def write(
         raise InputError(f"export: {folder} cannot be written ({error})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return len(files)
+    return len(written)
 
 
 def _copy(source: Source, ids: np.ndarray, folder: Path) -> None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddjax.data.recipe import JITTER, LIGHTING, Recipe, view_key
+from ddjax.data.augment.recipe import JITTER, LIGHTING, Recipe, view_key
 
 _LUMA = (0.299, 0.587, 0.114)  # red, green and blue in a grey, ITU-R BT.601
 # Principal components of ImageNet's pixels in [0, 1], RGB: values, and vectors as

@@ -11,14 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ddjax.data import (
-    class_names,
-    image_folders,
-    image_labels,
-    image_records,
-    image_tensors,
-)
-from ddjax.data.image_levels import Pixels, check_bits, to_levels
+from ddjax.data import classes as class_names
+from ddjax.data.image_sets import files, tensors
+from ddjax.data.image_sets.tensors import Pixels, check_bits, to_levels
 from ddjax.errors import InputError
 
 FORMATS = ("png", "jpeg", "npz", "array_record")
@@ -60,20 +55,20 @@ def read_image_set(
     Args:
       path: a folder with a folder of PNG or JPEG images for each class; a folder in
         ArrayRecord format as TFDS prepares it; or an .npz or .pt file, or a folder of
-        .pt files, see `image_tensors.read`.
+        .pt files, see `tensors.read`.
       classes: the source's class names in label order.
       shape: (H, W, K) of the source's images.
       mean: [K] of pixels, by which the floats of a file were normalised; None: they
         were not. Floats that all lie between 0 and white are pixels even so.
       std: [K] as mean.
       resize: accept images of another size and bring them to H by W, if that is square,
-        as by `ddjax.data.source.resize`.
+        as by `ddjax.data.images.resize`.
       scale: the number that is white, also in `mean` and `std`; 0: 255 for uint8, 1 for
         floats.
       clip: share of the numbers, at most, that may lie beyond black and white and be
         clipped.
       label_kind: what soft labels are: "probabilities", "percent" or "logits"; "": what
-        is plain, see `image_labels.distributions`.
+        is plain, see `classes.distributions`.
       contradicting: share of the images, at most, whose soft labels may favour another
         class than their label.
 
@@ -95,20 +90,20 @@ def read_image_set(
             )
     if not path.exists():
         raise InputError(f"{where}: there is no such file or folder")
-    if path.is_file() and path.suffix not in image_tensors.SUFFIXES:
+    if path.is_file() and path.suffix not in tensors.SUFFIXES:
         raise InputError(
             f"{where}: found a file that ends in {path.suffix!r}, allowed is a folder "
-            f"or {', '.join(image_tensors.SUFFIXES)}"
+            f"or {', '.join(tensors.SUFFIXES)}"
         )
-    if label_kind not in image_labels.KINDS:
+    if label_kind not in class_names.LABEL_KINDS:
         raise InputError(
             f"label_kind: found {label_kind!r}, allowed is one of "
-            f"{', '.join(filter(None, image_labels.KINDS))}, or ''"
+            f"{', '.join(filter(None, class_names.LABEL_KINDS))}, or ''"
         )
     pixels = Pixels(mean, std, scale, clip)
     try:
-        if path.is_file() or image_tensors.held_by(path):
-            images, found, notes = image_tensors.read(
+        if path.is_file() or tensors.held_by(path):
+            images, found, notes = tensors.read(
                 path, len(classes), shape, pixels, resize
             )
             label_of, more = range(len(classes)), ()
@@ -118,12 +113,12 @@ def read_image_set(
                     names, classes, f"{path}: class_names"
                 )
             notes += more
-            labels, soft, more = image_labels.read_labels(
+            labels, soft, more = class_names.read_labels(
                 found, len(images), classes, label_of, label_kind, contradicting, where
             )
         else:
             recorded = (path / "dataset_info.json").is_file()
-            read = image_records.read if recorded else image_folders.read
+            read = files.read_records if recorded else files.read_folders
             images, labels, notes = read(path, classes, shape, resize)
             images, more = to_levels(images, pixels, where)
         notes += more
@@ -182,14 +177,14 @@ def write_image_set(
     temporary = path.with_name(f".tmp-{path.name}")
     try:
         if format == "npz":
-            image_tensors.write_npz(path, images, labels, classes)
+            tensors.write_npz(path, images, labels, classes)
             return
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         if format == "array_record":
-            image_records.write(temporary, images, labels, classes)
+            files.write_records(temporary, images, labels, classes)
         else:
-            image_folders.write(temporary, images, labels, classes, format)
+            files.write_folders(temporary, images, labels, classes, format)
         os.rename(temporary, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
