@@ -5,8 +5,8 @@ from collections.abc import Collection
 from ml_collections import ConfigDict
 
 from ddjax import settings
+from ddjax.data.augment import DSA_OPERATIONS
 from ddjax.declare.walk import require, suggestion
-from ddjax.settings.augment import DSA_OPERATIONS
 
 
 def check_variant(variant: str, known: Collection[str]) -> None:

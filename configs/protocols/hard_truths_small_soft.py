@@ -13,7 +13,7 @@ Without `--config.images` random subsets are judged alone. Variants are those of
 """
 
 from ddjax import presets
-from ddjax.settings.augment import DSA_OPERATIONS
+from ddjax.data.augment import DSA_OPERATIONS
 
 VARIANTS = tuple(presets.JUDGED)
 
