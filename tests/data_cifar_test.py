@@ -76,7 +76,7 @@ def write(root, classes, binary=False, dump=python2, train=None):
             ahead = np.array([[7] * (layout.ahead - 1) + [label] for label in labels])
             content = np.hstack([ahead.astype(np.uint8), rows]).tobytes()
         else:
-            content = dump({b"data": rows, layout.labels: labels, b"batch_label": b"x"})
+            content = dump({b"data": rows, layout.label: labels, b"batch_label": b"x"})
         (folder / name).write_bytes(content)
     names = b"\n".join([*NAMES[classes], b""])
     if not binary:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ddjax import data
-from ddjax.data.image_sets.export import MARKER
+from ddjax.data.image_sets.files import MARKER
 from ddjax.errors import InputError
 
 

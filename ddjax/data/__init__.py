@@ -22,7 +22,7 @@ from ddjax.data.exchange import (
     write_subset,
 )
 from ddjax.data.image_sets import ImageSet, read_image_set, write_image_set
-from ddjax.data.image_sets.export import check_export, write_export
+from ddjax.data.image_sets.files import check_export, write_export
 from ddjax.data.source import Examples, Facts, Kind, Scan, Source, blank, from_arrays
 from ddjax.data.split import split_validation, thin
 from ddjax.errors import InputError

@@ -8,7 +8,7 @@ import collections
 import math
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -40,10 +40,10 @@ def map_npy(path: Path) -> np.ndarray:
             _check_size(shape, dtype, file.seek(0, 2) - start)
             if math.prod(shape) == 0:
                 return np.empty(shape, dtype)
-            order = "F" if fortran else "C"
-            return np.memmap(file, dtype, "r", start, shape or (1,), order)[
-                () if shape else 0
-            ]
+            order: Any = "F" if fortran else "C"
+            content: Any = file
+            mapped = np.memmap(content, dtype, "r", start, shape or (1,), order)
+            return mapped[() if shape else 0]
         except _DAMAGED as error:
             raise InputError(
                 f"{path}: is not a readable .npy file ({_why(error)})"
@@ -121,7 +121,7 @@ def _name(info: zipfile.ZipInfo) -> str:
     return info.filename.removesuffix(".npy")
 
 
-def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"version {version} of the format, which is for records")
@@ -144,7 +144,7 @@ def _check_size(shape: tuple[int, ...], dtype: np.dtype, found: int) -> None:
         )
 
 
-def _read(file: BinaryIO, count: int) -> np.ndarray:
+def _read(file: IO[bytes], count: int) -> np.ndarray:
     """The last bytes of an entry, with which its checksum is compared."""
     raw = np.empty(count, np.uint8)
     for start in range(0, count, _BLOCK):

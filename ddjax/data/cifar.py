@@ -9,7 +9,6 @@ Facts: the page of CIFAR's authors, also for the names of their folders.
 Letters: N images.
 """
 
-import dataclasses
 import io
 import math
 import pickle
@@ -20,68 +19,66 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ddjax import regular
-from ddjax.data.source import Facts, Kind, Scan, Source, from_arrays
+from ddjax.data.source import Facts, Kind, Scan, Source, Split, from_arrays
 from ddjax.errors import InputError
 
 _SIDE, _PIXELS = 32, 3 * 32 * 32
 _LARGEST = 1 << 30  # bytes of a file: the data sets read here have 180 MB
-_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 
 
 class _Layout(NamedTuple):
-    """Files of one version of a data set, and what they call classes and labels."""
+    """Files of one version of a data set, and what they call classes and labels.
+
+    Of a binary version `ahead` bytes lie before the pixels of each image, of which
+    number `label` is the class; of a pickled one, `label` and `names_key` are keys.
+    """
 
     folder: str
+    classes: int
     train: tuple[str, ...]
     test: str
     names: str
-    names_key: bytes
-    labels: bytes | int
-    ahead: int
-    classes: int
+    names_key: bytes = b""
+    label: Any = 0
+    ahead: int = 0
 
 
-# Of the binary versions: bytes ahead of the pixels, and which of them is the label.
+_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 _LAYOUTS = (
     _Layout(
         "cifar-10-batches-py",
+        10,
         _BATCHES,
         "test_batch",
         "batches.meta",
         b"label_names",
         b"labels",
-        0,
-        10,
     ),
     _Layout(
         "cifar-100-python",
+        100,
         ("train",),
         "test",
         "meta",
         b"fine_label_names",
         b"fine_labels",
-        0,
-        100,
     ),
     _Layout(
         "cifar-10-batches-bin",
+        10,
         tuple(f"{name}.bin" for name in _BATCHES),
         "test_batch.bin",
         "batches.meta.txt",
-        b"",
-        0,
-        1,
-        10,
+        ahead=1,
     ),
     _Layout(
         "cifar-100-binary",
+        100,
         ("train.bin",),
         "test.bin",
         "fine_label_names.txt",
-        b"",
-        1,
-        2,
-        100,
+        label=1,
+        ahead=2,
     ),
 )
 
@@ -99,11 +96,7 @@ def load(
       argument: the folder cifar-10-batches-py, cifar-10-batches-bin, cifar-100-python
         or cifar-100-binary, or one that holds exactly one of them. A copy may have
         another name.
-      data_dir: unused.
-      image_size: pixels per side, as in `images.resize`.
-
-    Returns:
-      The source; ids are positions in the files.
+      data_dir, image_size: see `Kind`.
 
     Raises:
       InputError: none of them is there, or a file is missing, damaged, or of another
@@ -125,7 +118,7 @@ def load(
         if not regular.is_file(folder / name):
             raise InputError(f"{folder}: lacks the file {name} of {layout.folder}")
     classes = _classes(folder, layout)
-    read: Callable[[Path, _Layout], Any] = _binary if layout.ahead else _python
+    read: Callable[[Path, _Layout], Split] = _binary if layout.ahead else _python
     batches = [read(folder / name, layout) for name in layout.train]
     counts = [len(labels) for _, labels in batches]
     if len(set(counts)) > 1:
@@ -134,11 +127,12 @@ def load(
             f"{folder / layout.train[odd]}: has {counts[odd]:,} images, but others "
             f"{max(counts):,}; is it cut off?"
         )
-    train = tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
+    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    train = images, labels
     test = read(folder / layout.test, layout)
-    made = from_arrays(f"cifar:{argument}", classes, train, test, image_size)
     remark = f"{folder}: read as {layout.folder}, in the order of its files"
-    return dataclasses.replace(made, remarks=(remark,))
+    name = f"cifar:{argument}"
+    return from_arrays(name, classes, train, test, image_size, (remark,))
 
 
 def holds(root: Path) -> bool:
@@ -192,12 +186,12 @@ def _python(path: Path, layout: _Layout) -> tuple[np.ndarray, np.ndarray]:
     """Images [N, 32, 32, 3] uint8 and labels [N] of a pickled batch."""
     batch = read_pickle(path)
     rows = _entry(batch, b"data", path)
-    labels = _entry(batch, layout.labels, path)
+    labels = _entry(batch, layout.label, path)
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != _PIXELS:
         shape = getattr(rows, "shape", type(rows).__name__)
         raise InputError(f"{path}: data has shape {shape}, expected [N, {_PIXELS}]")
     if not (isinstance(labels, list) and all(type(label) is int for label in labels)):
-        raise InputError(f"{path}: {_text(layout.labels)} is no list of integers")
+        raise InputError(f"{path}: {_text(layout.label)} is no list of integers")
     _check_labels(path, labels, len(rows), layout)
     return _images(rows), np.array(labels, np.int64)
 
@@ -212,7 +206,7 @@ def _binary(path: Path, layout: _Layout) -> tuple[np.ndarray, np.ndarray]:
             f"{layout.ahead} for labels and {_PIXELS:,} of pixels an image"
         )
     rows = data.reshape(-1, width)
-    labels = rows[:, layout.labels].astype(np.int64)
+    labels = rows[:, layout.label].astype(np.int64)
     _check_labels(path, labels.tolist(), len(rows), layout)
     return _images(rows[:, layout.ahead :]), labels
 

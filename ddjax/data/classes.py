@@ -51,7 +51,7 @@ def match(
     vimar-gu/MinimaxDiffusion (the class's own name).
     """
     notes: tuple[str, ...] = ()
-    indices = [_INDEX.fullmatch(name) for name in found]
+    indices = [index for name in found if (index := _INDEX.fullmatch(name))]
     label_of = {name: label for label, name in enumerate(classes)}
     plain = {_plain(name): label for label, name in enumerate(classes)}
     spelled = {_plain(name) for name in found}
@@ -65,13 +65,14 @@ def match(
             f"{len(other)} classes are spelled otherwise than the source's, taken for "
             f"them: {other[0]!r} for {classes[plain[_plain(other[0])]]!r}",
         )
-    elif all(indices):
+    elif len(indices) == len(found):
         labels = [int(index[1]) for index in indices]
         _check_numbers(found, labels, classes, where)
         if max(labels) >= len(classes):
             raise InputError(
-                f"{where}: found the class index {found[np.argmax(labels)]!r}, allowed "
-                f"is 0..{len(classes) - 1}, as the source has {len(classes)} classes"
+                f"{where}: found the class index {found[labels.index(max(labels))]!r}, "
+                f"allowed is 0..{len(classes) - 1}, as the source has {len(classes)} "
+                "classes"
             )
         notes = (
             f"classes are named by index, taken as the order of the source's classes: "
@@ -88,9 +89,9 @@ def match(
         )
     if len(set(labels)) < len(labels):
         label = collections.Counter(labels).most_common(1)[0][0]
-        same = [n for n, other in zip(found, labels, strict=True) if other == label]
+        equal = [n for n, other in zip(found, labels, strict=True) if other == label]
         raise InputError(
-            f"{where}: found {shown(same)}, which mean the same class "
+            f"{where}: found {shown(equal)}, which mean the same class "
             f"{classes[label]!r}; allowed is one of them"
         )
     return labels, notes
@@ -183,7 +184,8 @@ def read_labels(
     Raises:
       InputError: another shape or kind of number, or labels that contradict.
     """
-    labels, soft, notes = found.get("labels"), found.get("soft_labels"), ()
+    labels, soft = found.get("labels"), found.get("soft_labels")
+    notes: tuple[str, ...] = ()
     if labels is not None and labels.ndim == 2 and soft is None:
         labels, soft = None, labels
     if soft is not None:
@@ -195,10 +197,11 @@ def read_labels(
                 "for each class"
             )
         soft, notes = distributions(soft, kind, where)
-    if labels is None:
+    if labels is None and soft is not None:
         labels = soft.argmax(axis=1)
         notes += ("there are only soft labels: each image's class is the likeliest",)
         contradicting = 1.0
+    labels = np.asarray(labels)
     if labels.shape != (count,):
         raise InputError(
             f"{where}: labels have shape {list(labels.shape)}, expected [{count}]: one "
@@ -250,6 +253,7 @@ def distributions(
     Raises:
       InputError: numbers that are not finite, not of the kind, or not plainly of one.
     """
+    notes: tuple[str, ...] = ()
     soft_MC = soft_MC.astype(np.float32)
     if not np.isfinite(soft_MC).all():
         raise InputError(f"{where}: soft labels have values that are not finite")
@@ -266,7 +270,6 @@ def distributions(
                 "label_kind=KIND says which: probabilities, percent or logits"
             )
         kind = "logits" if negative else "probabilities"
-        notes = ()
         if negative:
             notes = (
                 "soft labels do not sum to 1 and some are negative: taken as scores "

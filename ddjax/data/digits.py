@@ -22,13 +22,7 @@ def load(
     it has the same writers on both sides. Values 0 .. 16 become 0 .. 255, rounded to
     the nearest.
 
-    Args:
-      argument: unused, "".
-      data_dir: unused.
-      image_size: pixels per side, None for the original 8.
-
-    Returns:
-      The source; ids are positions in the split, in the order of the file.
+    Ids are positions in the split, in the order of the file.
 
     Raises:
       InputError: scikit-learn or its file is not there.
@@ -51,7 +45,7 @@ def load(
 def _path() -> Path:
     # The file behind sklearn.datasets.load_digits: importing sklearn costs seconds.
     package = importlib.util.find_spec("sklearn")
-    if package is None:
+    if package is None or package.origin is None:
         raise InputError("digits: needs the package scikit-learn, which has the images")
     path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if not path.is_file():

@@ -330,7 +330,7 @@ def _read_csv(
             f"{path}: cannot be read as rows below a header: {str(error).strip()}"
         ) from error
     others = [name for name in names if name not in ("id", *TEXTS)]
-    chosen = others[0] if column is None and len(others) == 1 else column
+    chosen = (others[0] if len(others) == 1 else "") if column is None else column
     if names.count("id") != 1 or names.count(chosen) != 1:
         wanted = "one other, or the name of one" if column is None else repr(column)
         raise InputError(f"{path}: has columns {names}, expected 'id' and {wanted}")

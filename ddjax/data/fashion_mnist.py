@@ -51,13 +51,7 @@ def load(
     TFDS's own folder. TFDS keeps the images in another order than the idx files: ids
     and digest differ between the two, and agree within each.
 
-    Args:
-      argument: unused, "".
-      data_dir: a folder, or None.
-      image_size: pixels per side, None for the original 28.
-
-    Returns:
-      The source; ids are positions in the files of the split.
+    Ids are positions in the files of the split.
 
     Raises:
       InputError: found nowhere, or a file is missing or damaged.

@@ -138,7 +138,8 @@ class _Make:
         if self.partners is None:
             return self.images[positions], None
         both = np.concatenate([positions, self.partners[step]])
-        return tuple(np.split(self.images[both], 2))
+        images, partners = np.split(self.images[both], 2)
+        return images, partners
 
 
 class Throughput(NamedTuple):

@@ -24,7 +24,7 @@ from ddjax.data.images import (
     gather,
     opened,
 )
-from ddjax.data.source import Facts, Kind, Scan, Source, from_arrays
+from ddjax.data.source import Facts, Kind, Scan, Source, Split, from_arrays
 from ddjax.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
@@ -67,55 +67,69 @@ def load(
     grey, images have one channel, otherwise three; transparency is dropped, and the
     remarks say of how many.
 
-    Args:
-      argument: PATH.
-      data_dir: unused.
-      image_size: pixels per side, as in `images.resize`; required where sizes differ.
-
-    Returns:
-      The source; ids are positions in the order of labels and file names. Its remarks
-      tell what was set aside or left out.
+    Ids are positions in the order of labels and file names.
 
     Raises:
-      InputError: as `find`, an image is damaged, or sizes differ without
-        image_size.
+      InputError: as `find`, an image is damaged, or sizes differ without image_size.
     """
     listing, num_channels = _found(argument)
     lost = _Lost()
-    read = [
-        _read(listing, files, num_channels, image_size, lost)
-        for files in (listing.train, listing.test)
-    ]
-    total = sum(len(labels) for _, labels in read)
-    remarks = lost.remarks(argument, total)
-    return _source(argument, listing, remarks, *read, image_size)
+
+    def read(files: dict[str, list[str]]) -> Split:
+        paths = _paths(listing, files)
+
+        def read_image(position: int) -> np.ndarray:
+            path = paths[position]
+            return decode(path, num_channels, path, functools.partial(lost.note, path))
+
+        images = gather(read_image, len(paths), image_size, paths.__getitem__)
+        return images, _labels(files)
+
+    train, test = read(listing.train), read(listing.test)
+    return _source(argument, listing, lost, train, test, image_size)
 
 
 def stream(argument: str, data_dir: str | None, image_size: int) -> Source:
-    """Like `load`, but images stay in their files until they are asked for.
+    """Like `load`, but images stay in their files until they are indexed.
 
-    Args:
-      argument: PATH.
-      data_dir: unused.
-      image_size: pixels per side, as in `images.decode_square`.
-
-    Returns:
-      The source, with the ids of `load`; its images are `images.Streamed`.
-
-    Raises:
-      InputError: as `load`; but a damaged image is met only when it is asked for.
+    They are `images.Streamed`, a damaged one is met only when it is indexed, and
+    image_size is as in `images.decode_square`.
     """
     listing, num_channels = _found(argument)
-    read = []
-    for files in (listing.train, listing.test):
-        images = Streamed(_Files(listing, files), image_size, num_channels)
-        read.append((images, _labels(files)))
-    paths = _paths(listing, listing.train) + _paths(listing, listing.test)
-    lost, count = _Lost(), min(_SAMPLE, len(paths))
-    for index in np.arange(count) * len(paths) // count:
-        with opened(paths[index], paths[index]) as image:
-            lost.look(paths[index], image)
-    return _source(argument, listing, lost.remarks(argument, len(paths)), *read)
+    train, test = (
+        (Streamed(_Files(listing, files), image_size, num_channels), _labels(files))
+        for files in (listing.train, listing.test)
+    )
+    lost = _Lost()
+    for path in _sample(_paths(listing, listing.train, listing.test)):
+        with opened(path, path) as image:
+            lost.note(path, image)
+    return _source(argument, listing, lost, train, test)
+
+
+def scan(path: str) -> Scan:
+    """Looks at the names of all images, and the headers of up to 4,096 spread evenly.
+
+    Raises:
+      InputError: as `find`, or a header is damaged.
+    """
+    listing = find(regular.expanded(path))
+    sizes, grey = [], []
+    for place in _sample(_paths(listing, listing.train, listing.test)):
+        with opened(place, place) as image:
+            sizes.append(image.size)
+            grey.append(image.mode in GREY)
+    shorter = np.min(sizes, axis=1)
+    return Scan(
+        source=f"folder:{path}",
+        classes=tuple(listing.train),
+        counts=tuple(map(len, listing.train.values())),
+        test=_count(listing.test),
+        aside=listing.aside,
+        sides=(int(shorter.min()), int(np.median(shorter)), int(shorter.max())),
+        square=len({side for size in sizes for side in size}) == 1,
+        channels=1 if all(grey) else 3,
+    )
 
 
 class _Files:
@@ -124,10 +138,10 @@ class _Files:
     def __init__(self, listing: Listing, files: dict[str, list[str]]):
         digest = hashlib.sha256()
         for name in itertools.chain(*files.values()):
+            path = listing.root / name
             try:
-                size = (listing.root / name).stat().st_size
+                size = path.stat().st_size
             except OSError as error:
-                path = listing.root / name
                 raise InputError(f"{path}: cannot be read: {error.strerror}") from error
             digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
         self.identity = digest.hexdigest()
@@ -146,59 +160,9 @@ class _Files:
 def _found(argument: str) -> tuple[Listing, int]:
     """The files of a folder, and the number of their channels."""
     listing = find(regular.expanded(argument))
-    paths = (*_paths(listing, listing.train), *_paths(listing, listing.test))
-    return listing, 1 if all(_is_grey(path) for path in paths) else 3
-
-
-def _source(
-    argument: str, listing: Listing, remarks, train, test, image_size=None
-) -> Source:
-    made = from_arrays(
-        f"folder:{argument}", tuple(listing.train), train, test, image_size
-    )
-    return dataclasses.replace(
-        made,
-        root=str(listing.root),
-        paths=tuple(itertools.chain(*listing.train.values())),
-        remarks=listing.remarks + remarks,
-    )
-
-
-class _Lost:
-    """What of the images is dropped: transparency, turns, further frames."""
-
-    def __init__(self):
-        self._found: dict[str, dict[str, None]] = {}  # what -> paths, in order
-        self._seen: dict[str, None] = {}
-
-    def look(self, path: str, image: Any) -> None:
-        """Notes it of an image of Pillow; from several threads, and more than once."""
-        self._seen[path] = None
-        if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
-            self._note("have transparency, which is dropped", path)
-        if image.getexif().get(_ORIENTATION, 1) != 1:
-            self._note("say that they are turned (Exif), and are read as stored", path)
-        if getattr(image, "n_frames", 1) > 1:
-            self._note("have several frames, of which the first is read", path)
-
-    def _note(self, what: str, path: str) -> None:
-        self._found.setdefault(what, {})[path] = None
-
-    def remarks(self, argument: str, total: int) -> tuple[str, ...]:
-        """Returns a sentence each.
-
-        Args:
-          argument: PATH.
-          total: number of images, of which some or all were examined.
-        """
-        of = f"{len(self._seen):,}"
-        if len(self._seen) < total:
-            of += f" (examined, of {total:,})"
-        return tuple(
-            f"folder:{argument}: {len(paths):,} of {of} images {what}, such as "
-            f"{min(paths)}"
-            for what, paths in sorted(self._found.items())
-        )
+    return listing, 1 if all(
+        map(_is_grey, _paths(listing, listing.train, listing.test))
+    ) else 3
 
 
 def _is_grey(path: str) -> bool:
@@ -206,65 +170,75 @@ def _is_grey(path: str) -> bool:
         return image.mode in GREY
 
 
-def _paths(listing: Listing, files: dict[str, list[str]]) -> list[str]:
-    return [str(listing.root / name) for name in itertools.chain(*files.values())]
-
-
-def _read(
+def _source(
+    argument: str,
     listing: Listing,
-    files: dict[str, list[str]],
-    num_channels: int,
-    image_size: int | None,
-    lost: _Lost,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Images [N, H, W, C] uint8 and labels [N] of one split."""
-    paths = _paths(listing, files)
+    lost: "_Lost",
+    train: Split,
+    test: Split,
+    image_size: int | None = None,
+) -> Source:
+    name, total = f"folder:{argument}", len(train[1]) + len(test[1])
+    remarks = listing.remarks + lost.remarks(name, total)
+    found = from_arrays(name, tuple(listing.train), train, test, image_size, remarks)
+    paths = tuple(itertools.chain(*listing.train.values()))
+    return dataclasses.replace(found, root=str(listing.root), paths=paths)
 
-    def read_image(position: int) -> np.ndarray:
-        path = paths[position]
-        return decode(path, num_channels, path, functools.partial(lost.look, path))
 
-    images = gather(read_image, len(paths), image_size, paths.__getitem__)
-    return images, _labels(files)
+class _Lost:
+    """What of the images is dropped: transparency, turns, further frames."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[str, None]] = {}  # what -> paths, in order
+        self._seen: dict[str, None] = {}
+
+    def note(self, path: str, image: Any) -> None:
+        """Examines an image of Pillow; from several threads, and more than once."""
+        self._seen[path] = None
+        for lost, what in (
+            (
+                image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info,
+                "have transparency, which is dropped",
+            ),
+            (
+                image.getexif().get(_ORIENTATION, 1) != 1,
+                "say that they are turned (Exif), and are read as stored",
+            ),
+            (
+                getattr(image, "n_frames", 1) > 1,
+                "have several frames, of which the first is read",
+            ),
+        ):
+            if lost:
+                self._found.setdefault(what, {})[path] = None
+
+    def remarks(self, name: str, total: int) -> tuple[str, ...]:
+        """Returns a sentence each, on `total` images, of which some were examined."""
+        of = f"{len(self._seen):,}"
+        if len(self._seen) < total:
+            of += f" (examined, of {total:,})"
+        return tuple(
+            f"{name}: {len(paths):,} of {of} images {what}, such as {min(paths)}"
+            for what, paths in sorted(self._found.items())
+        )
+
+
+def _paths(listing: Listing, *splits: dict[str, list[str]]) -> list[str]:
+    return [
+        str(listing.root / name)
+        for files in splits
+        for name in itertools.chain(*files.values())
+    ]
+
+
+def _sample(paths: list[str]) -> list[str]:
+    """Up to `_SAMPLE` of the paths, spread evenly."""
+    count = min(_SAMPLE, len(paths))
+    return [paths[index] for index in np.arange(count) * len(paths) // count]
 
 
 def _labels(files: dict[str, list[str]]) -> np.ndarray:
-    counts = [len(class_paths) for class_paths in files.values()]
-    return np.repeat(np.arange(len(files)), counts)
-
-
-def scan(path: str) -> Scan:
-    """Looks at the names of all images, and the headers of up to 4,096 spread evenly.
-
-    Raises:
-      InputError: as `find`, or a header is damaged.
-    """
-    listing = find(regular.expanded(path))
-    names = [
-        name
-        for split in (listing.train, listing.test)
-        for files in split.values()
-        for name in files
-    ]
-    count = min(_SAMPLE, len(names))
-    sizes, grey = [], []
-    for index in np.arange(count) * len(names) // count:
-        place = str(listing.root / names[index])
-        with opened(place, place) as image:
-            sizes.append(image.size)
-            grey.append(image.mode in GREY)
-    shorter = np.min(sizes, axis=1)
-    train = listing.train
-    return Scan(
-        source=f"folder:{path}",
-        classes=tuple(train),
-        counts=tuple(map(len, train.values())),
-        test=sum(map(len, listing.test.values())),
-        aside=listing.aside,
-        sides=(int(shorter.min()), int(np.median(shorter)), int(shorter.max())),
-        square=len({side for size in sizes for side in size}) == 1,
-        channels=1 if all(grey) else 3,
-    )
+    return np.repeat(np.arange(len(files)), list(map(len, files.values())))
 
 
 def find(root: Path) -> Listing:
@@ -321,7 +295,7 @@ class _LeftOut:
 
     def __init__(self, root: Path):
         self._root = root
-        self._found = {}
+        self._found: dict[str, tuple[int, Path]] = {}
 
     def add(self, reason: str, path: Path, count: int = 1) -> None:
         before, first = self._found.get(reason, (0, path))
@@ -353,10 +327,11 @@ def _is_split(folder: Path) -> bool:
     )
 
 
-def _of_splits(base: Path, root: Path, left_out: _LeftOut):
+def _of_splits(base: Path, root: Path, left_out: _LeftOut) -> tuple[Any, Any, Any]:
     """(train, test, remarks); test is the first of the folders that can be used."""
     train = _of_split(base / "train", left_out, root)
-    errors, test, remarks = [], None, ()
+    errors, test = [], None
+    remarks: tuple[str, ...] = ()
     for folder in (base / "test", base / "val"):
         if not regular.is_folder(folder):
             continue

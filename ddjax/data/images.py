@@ -306,10 +306,10 @@ class Streamed:
     records: Records
     size: int
     num_channels: int
-    positions_N: np.ndarray | None = None
+    positions_N: np.ndarray = None  # type: ignore[assignment]  # replaced below
     workers: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.positions_N is None:
             everything = np.arange(len(self.records), dtype=np.int64)
             object.__setattr__(self, "positions_N", everything)
@@ -339,7 +339,7 @@ class Streamed:
         """SHA-256 (hex) that stands for the pixels, which are not looked at."""
         parts = (self.records.identity, SQUARE_RULE, self.size, self.num_channels)
         digest = hashlib.sha256(repr(parts).encode())
-        digest.update(np.ascontiguousarray(self.positions_N, "<i8"))
+        digest.update(np.ascontiguousarray(self.positions_N, "<i8").data)
         return digest.hexdigest()
 
     def take(self, positions: Sequence[int] | np.ndarray) -> "Streamed":

@@ -1,6 +1,5 @@
 """A NumPy archive with the arrays of both splits, or of one data set."""
 
-import dataclasses
 import math
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from ddjax import regular
 from ddjax.data import split
 from ddjax.data.arrays import Archive
-from ddjax.data.source import Kind, Scan, Source, from_arrays
+from ddjax.data.source import Kind, Scan, Source, Split, from_arrays
 from ddjax.errors import InputError
 
 _NAMES = {  # each array, and its other name
@@ -34,40 +33,39 @@ def load(
     as many classes as the training labels have different values, called "0", "1", and
     so on.
 
-    Args:
-      argument: path of the file. Pickled objects in it are refused.
-      data_dir: unused.
-      image_size: pixels per side, as in `images.resize`.
-
-    Returns:
-      The source; ids are positions in the arrays, of x and y in what is left of them.
+    Ids are positions in the arrays, of x and y in what is left of them.
 
     Raises:
-      InputError: the file is damaged, lacks an array, or has an image or label that
-        is not allowed.
+      InputError: the file is damaged, lacks an array, or has pickled objects, or an
+        image or label that is not allowed.
     """
     arrays = _read(regular.expanded(argument))
-    whole, remarks = "x" in arrays, ()
-    splits = [
-        (_to_uint8(arrays[f"x{end}"], f"{argument}: x{end}"), arrays[f"y{end}"])
-        for end in ([""] if whole else ["_train", "_test"])
-    ]
-    if whole:
-        splits, remarks = _divided(argument, *splits[0])
+    remarks: tuple[str, ...] = ()
+
+    def read(end: str) -> Split:
+        images = _to_uint8(arrays[f"x{end}"], f"{argument}: x{end}")
+        return images, arrays[f"y{end}"]
+
+    if "x" in arrays:
+        train, test, remarks = _divided(argument, *read(""))
+    else:
+        train, test = read("_train"), read("_test")
     names = arrays.get("class_names")
     if names is None:
-        names = np.arange(len(np.unique(splits[0][1]))).astype(str)
+        names = np.arange(len(np.unique(train[1]))).astype(str)
     if names.ndim != 1 or names.dtype.kind != "U":
         raise InputError(
             f"{argument}: class_names has dtype {names.dtype} and shape {names.shape}, "
             "must be strings of shape [K]"
         )
-    made = from_arrays(f"npz:{argument}", tuple(names.tolist()), *splits, image_size)
-    return dataclasses.replace(made, remarks=remarks)
+    classes = tuple(names.tolist())
+    return from_arrays(f"npz:{argument}", classes, train, test, image_size, remarks)
 
 
-def _divided(argument: str, images: np.ndarray, labels: np.ndarray):
-    """(train, test) of images without splits, and the remark on it."""
+def _divided(
+    argument: str, images: np.ndarray, labels: np.ndarray
+) -> tuple[Split, Split, tuple[str, ...]]:
+    """Train and test of images without splits, and the remark on it."""
     if labels.shape != (len(images),):
         raise InputError(
             f"{argument}: y has shape {labels.shape}, must be ({len(images)},): one "
@@ -84,7 +82,8 @@ def _divided(argument: str, images: np.ndarray, labels: np.ndarray):
     remark = split.set_aside_remark(
         argument, int(aside.sum()), len(aside), "their positions"
     )
-    return [(images[part], labels[part]) for part in (~aside, aside)], (remark,)
+    train, test = ((images[part], labels[part]) for part in (~aside, aside))
+    return train, test, (remark,)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

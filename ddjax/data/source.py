@@ -18,6 +18,7 @@ from ddjax.errors import InputError
 
 _SAMPLE = 4096  # images of a stream that its mean and std are taken from
 _BLOCK = 64  # images handled at a time: they fit in the cache, a split does not
+Split = tuple[Any, np.ndarray]  # images of a split, as of `Examples`, and labels
 CHANNELS = (1, 3)  # grey and RGB: what every figure and image file can show
 
 
@@ -146,10 +147,10 @@ class Source:
         digest = hashlib.sha256(json.dumps([self.classes, shapes]).encode())
         for split in splits:
             if _in_memory(split.images):
-                digest.update(np.ascontiguousarray(split.images))
+                digest.update(np.ascontiguousarray(split.images).data)
             else:
                 digest.update(split.images.identity.encode())
-            digest.update(np.ascontiguousarray(split.labels, dtype="<i4"))
+            digest.update(np.ascontiguousarray(split.labels, dtype="<i4").data)
         return digest.hexdigest()
 
 
@@ -166,7 +167,8 @@ def fingerprints(images: np.ndarray) -> np.ndarray:
     """
     size = "x".join(map(str, images.shape[1:]))
     found = (
-        hashlib.blake2b(np.ascontiguousarray(image), digest_size=8) for image in images
+        hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8)
+        for image in images
     )
     return np.array([f"{size}:{digest.hexdigest()}" for digest in found], np.str_)
 
@@ -174,9 +176,10 @@ def fingerprints(images: np.ndarray) -> np.ndarray:
 def from_arrays(
     name: str,
     classes: tuple[str, ...],
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
+    train: Split,
+    test: Split,
     image_size: int | None = None,
+    remarks: tuple[str, ...] = (),
 ) -> Source:
     """Makes a source of the arrays of two splits, checked.
 
@@ -188,6 +191,7 @@ def from_arrays(
       test: the same for the test split.
       image_size: if given, every image is brought to this many pixels per side, as
         by `resize`.
+      remarks: what was assumed or left out in reading, a sentence each.
 
     Returns:
       The source; ids are the positions in the arrays.
@@ -203,20 +207,23 @@ def from_arrays(
         for images, labels in (train, test)
     )
     _validate(name, classes, train, test)
-    splits = []
-    for images_NHWC, labels_N in (train, test):
+
+    def examples(images_NHWC: Any, labels_N: np.ndarray) -> Examples:
         if image_size is not None:
             images_NHWC = resize(images_NHWC, image_size)
         ids_N = np.arange(len(labels_N), dtype=np.int32)
-        splits.append(Examples(images_NHWC, labels_N.astype(np.int32), ids_N))
-    return Source(name, tuple(classes), *splits)
+        return Examples(images_NHWC, labels_N.astype(np.int32), ids_N)
+
+    return Source(
+        name, tuple(classes), examples(*train), examples(*test), remarks=remarks
+    )
 
 
 def _validate(
     name: str,
     classes: tuple[str, ...],
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
+    train: Split,
+    test: Split,
 ) -> None:
     """Refuses splits that do not make a classification problem, see `from_arrays`."""
     if len(set(classes)) < len(classes):

@@ -5,14 +5,14 @@ is ever downloaded. Facts: the pages of TFDS's catalogue.
 """
 
 import contextlib
-import dataclasses
+import functools
 import hashlib
 import io
 import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from ddjax import optional, regular
 from ddjax.data.images import Streamed, decode, gather
-from ddjax.data.source import Facts, Kind, Source, from_arrays
+from ddjax.data.source import Facts, Kind, Source, Split, from_arrays
 from ddjax.errors import DAMAGED, InputError
 
 ORDER = (
@@ -28,6 +28,7 @@ ORDER = (
     "original files: scores and subsets by index that others publish do not fit"
 )
 _BLOCK = 64  # records read at a time
+_Keys = tuple[str, str]  # of the image and of its label
 
 
 def load(
@@ -53,72 +54,49 @@ def load(
         not as ArrayRecord, a shard is missing or damaged, or it is not a dataset of
         uint8 images with class labels.
     """
-    name = f"tfds:{argument}"
-    builder = _find(argument, data_dir)
-    keys = _keys(name, builder.info)
-    with _shards_checked(name, builder):
-        train = _read(name, builder, "train", keys, image_size)
-        test = _read(name, builder, _test_split(builder, keys), keys, image_size)
-    classes = tuple(builder.info.features[keys[1]].names)
-    made = from_arrays(name, classes, train, test, image_size)
-    return dataclasses.replace(made, remarks=_remarks(name, builder, keys))
+    return _source(argument, data_dir, functools.partial(_read, image_size))
 
 
 def stream(argument: str, data_dir: str | None, image_size: int) -> Source:
-    """Like `load`, but images stay in their files until they are asked for.
+    """Like `load`, but images stay in their files until they are indexed.
 
-    The labels take one pass over all records. They are kept in
-    $XDG_CACHE_HOME/ddjax (or ~/.cache/ddjax), where that can be written, until a file
-    changes its name, its size or its time.
-
-    Args:
-      argument: as `load`.
-      data_dir: as `load`.
-      image_size: pixels per side, as in `images.decode_square`.
-
-    Returns:
-      The source, with the ids of `load`; its images are `images.Streamed`.
-
-    Raises:
-      InputError: as `load`; but a damaged image is met only when it is asked for.
+    They are `images.Streamed`, a damaged one is met only when it is indexed, and
+    image_size is as in `images.decode_square`. The labels take one pass over all
+    records. They are kept in $XDG_CACHE_HOME/ddjax (or ~/.cache/ddjax), where that can
+    be written, until a file changes its name, its size or its time.
     """
-    name = f"tfds:{argument}"
-    builder = _find(argument, data_dir)
+    return _source(argument, data_dir, functools.partial(_stream, image_size))
+
+
+def _source(
+    argument: str, data_dir: str | None, read: Callable[[str, Any, str, _Keys], Split]
+) -> Source:
+    name, builder = f"tfds:{argument}", _find(argument, data_dir)
     keys = _keys(name, builder.info)
-    num_channels = _num_channels(builder.info, keys[0])
-    splits = []
-    with _shards_checked(name, builder):
-        for split in ("train", _test_split(builder, keys)):
-            shards = _Shards(name, builder, split, keys)
-            images = Streamed(shards, image_size, num_channels)
-            splits.append((images, _labels(shards)))
-    classes = tuple(builder.info.features[keys[1]].names)
-    made = from_arrays(name, classes, *splits)
-    return dataclasses.replace(made, remarks=_remarks(name, builder, keys))
-
-
-def _remarks(name: str, builder: Any, keys: tuple[str, str]) -> tuple[str, ...]:
-    remarks = (f"{name}: {ORDER}",)
-    if builder.info.features[keys[0]].shape[-1] in (2, 4):
-        remarks += (f"{name}: images have transparency, which is dropped",)
-    return remarks
-
-
-@contextlib.contextmanager
-def _shards_checked(name: str, builder: Any) -> Iterator[None]:
-    """What ArrayRecord or the file system raises becomes an InputError."""
     try:
-        yield
-    except (RuntimeError, OSError) as error:
+        train = read(name, builder, "train", keys)
+        test = read(name, builder, _test_split(builder, keys), keys)
+    except (RuntimeError, OSError) as error:  # of ArrayRecord or the file system
         raise InputError(
             f"{name}: {builder.data_dir} has a missing or damaged shard: {error}"
         ) from error
+    remarks = [f"{name}: {ORDER}"]
+    if builder.info.features[keys[0]].shape[-1] in (2, 4):
+        remarks.append(f"{name}: images have transparency, which is dropped")
+    classes = tuple(builder.info.features[keys[1]].names)
+    return from_arrays(name, classes, train, test, remarks=tuple(remarks))
+
+
+def _stream(image_size: int, name: str, builder: Any, split: str, keys: _Keys) -> Split:
+    shards = _Shards(name, builder, split, keys)
+    num_channels = _num_channels(builder.info, keys[0])
+    return Streamed(shards, image_size, num_channels), _labels(shards)
 
 
 class _Shards:
     """The records of a split: `images.Records`, and their labels."""
 
-    def __init__(self, name: str, builder: Any, split: str, keys: tuple[str, str]):
+    def __init__(self, name: str, builder: Any, split: str, keys: _Keys):
         from array_record.python import array_record_data_source
 
         _check_splits(builder, split)
@@ -186,9 +164,9 @@ def _labels(shards: _Shards) -> np.ndarray:
     labels_N = _read_labels(shards)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            np.savez_compressed(file, labels=labels_N)
-        os.replace(file.name, path)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as new:
+            np.savez_compressed(new, labels=labels_N)
+        os.replace(new.name, path)
     return labels_N
 
 
@@ -239,7 +217,7 @@ def _find(argument: str, data_dir: str | None) -> Any:
         ) from error
 
 
-def _keys(name: str, info: Any) -> tuple[str, str]:
+def _keys(name: str, info: Any) -> _Keys:
     """The keys of the image and of its label, checked to be of those kinds."""
     import tensorflow_datasets as tfds
 
@@ -259,7 +237,7 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
     return keys
 
 
-def _test_split(builder: Any, keys: tuple[str, str]) -> str:
+def _test_split(builder: Any, keys: _Keys) -> str:
     if "test" in builder.info.splits:
         records = _records(builder, "test", keys[0])
         if "validation" not in builder.info.splits or records[0][keys[1]] >= 0:
@@ -268,8 +246,8 @@ def _test_split(builder: Any, keys: tuple[str, str]) -> str:
 
 
 def _read(
-    name: str, builder: Any, split: str, keys: tuple[str, str], image_size: int | None
-) -> tuple[np.ndarray, np.ndarray]:
+    image_size: int | None, name: str, builder: Any, split: str, keys: _Keys
+) -> Split:
     """Images [N, H, W, C] uint8 and labels [N] int64 of one split."""
     image_key, label_key = keys
     records = _records(builder, split, image_key)

@@ -8,15 +8,15 @@ Letters: H W image height and width, C channels, F strips along an axis.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddjax.data.augment.color import ColorDraw, apply_color, draw_color
+from ddjax.data.augment.color import apply_color, draw_color
 from ddjax.data.augment.cutmix import Box, cutmix, cutmix_box, cutmix_draw
-from ddjax.data.augment.dsa import DsaDraw, apply_dsa, draw_dsa
+from ddjax.data.augment.dsa import apply_dsa, draw_dsa
 from ddjax.data.augment.recipe import (
     CROP,
     DSA_OPERATIONS,
@@ -74,18 +74,18 @@ class Draw(NamedTuple):
       window: y0, x0 of `crop_offset`, or y0, x0, height, width of
         `resized_crop_window`.
       flip: [] bool.
-      box: what CutMix replaces.
-      strips: where patch shuffle puts them.
-      dsa: what DSA does.
-      color: how colours change without DSA.
+      box: `Box`, what CutMix replaces.
+      strips: `Strips`, where patch shuffle puts them.
+      dsa: `dsa.DsaDraw`, what DSA does.
+      color: `color.ColorDraw`, how colours change without DSA.
     """
 
-    window: tuple[jax.Array, ...] | None
-    flip: jax.Array | None
-    box: Box | None
-    strips: Strips | None = None
-    dsa: DsaDraw | None = None
-    color: ColorDraw | None = None
+    window: Any
+    flip: Any
+    box: Any
+    strips: Any = None
+    dsa: Any = None
+    color: Any = None
 
 
 def draw(
@@ -108,7 +108,7 @@ def draw(
     """
     recipe.check(height, width)
     at = (seed, epoch, example_id)
-    window = None
+    window: tuple[jax.Array, ...] | None = None
     if recipe.resized_crop is not None:
         window = resized_crop_window(recipe, *at, height, width)
     elif recipe.pad:
@@ -248,7 +248,8 @@ def resized_crop_window(
     """
     draws = jax.random.uniform(view_key(CROP, seed, epoch, example_id), (_TRIES + 1, 2))
     tries, place = draws[:_TRIES], draws[_TRIES]
-    low, high = recipe.resized_crop
+    areas: Any = recipe.resized_crop
+    low, high = areas
     area = height * width * (low + (high - low) * tries[:, 0])
     ratio = jnp.exp(math.log(_MAX_RATIO) * (2 * tries[:, 1] - 1))
     heights = jnp.round(jnp.sqrt(area / ratio)).astype(jnp.int32)

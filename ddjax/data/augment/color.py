@@ -3,7 +3,7 @@
 Letters: H W image height and width, C channels.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,8 @@ def draw_color(
       which is IDC's and took them from eladhoffer/convNet.pytorch.
     """
     at = (seed, epoch, example_id)
-    factors, shift = jnp.ones(3), jnp.zeros(3)
+    factors: Any = jnp.ones(3)
+    shift = jnp.zeros(3)
     if recipe.color_jitter is not None:
         uniform = jax.random.uniform(view_key(JITTER, *at), (3,))
         factors = 1.0 + np.array(recipe.color_jitter, np.float32) * (2 * uniform - 1)

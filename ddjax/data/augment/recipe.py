@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ddjax import keys
 from ddjax.declare import setting, walk
@@ -193,6 +194,6 @@ def view_key(
     return key
 
 
-def to_integer(uniform: jax.Array, count: jax.Array | int) -> jax.Array:
+def to_integer(uniform: jax.Array, count: jax.Array | np.ndarray | int) -> jax.Array:
     """A number in [0, 1) as an integer in 0 .. count-1."""
     return (uniform * count).astype(jnp.int32)

@@ -82,6 +82,7 @@ def read_image_set(
     """
     path = Path(path).expanduser()
     where, soft = str(path), None
+    more: tuple[str, ...]
     for name, value in (("mean", mean), ("std", std)):
         if value is not None and np.shape(value) != (shape[2],):
             raise InputError(
@@ -106,13 +107,13 @@ def read_image_set(
             images, found, notes = tensors.read(
                 path, len(classes), shape, pixels, resize
             )
-            label_of, more = range(len(classes)), ()
+            label_of: Sequence[int] = range(len(classes))
             if "class_names" in found:
                 names = found["class_names"].tolist()
                 label_of, more = class_names.match(
                     names, classes, f"{path}: class_names"
                 )
-            notes += more
+                notes += more
             labels, soft, more = class_names.read_labels(
                 found, len(images), classes, label_of, label_kind, contradicting, where
             )
@@ -127,13 +128,13 @@ def read_image_set(
     check_bits(images, where)
     counts = np.bincount(labels, minlength=len(classes))
     if not counts.all():
-        absent = [classes[label] for label in np.flatnonzero(counts == 0)]
+        absent = [classes[label] for label in np.flatnonzero(counts == 0).tolist()]
         raise InputError(
             f"{where}: has no image of {len(absent)} of {len(classes)} classes: "
             f"{class_names.shown(absent)}"
         )
     if counts.min() < counts.max():
-        fewest, most = (classes[i] for i in (counts.argmin(), counts.argmax()))
+        fewest, most = (classes[int(i)] for i in (counts.argmin(), counts.argmax()))
         notes += (
             f"classes have from {counts.min()} ({fewest!r}) to {counts.max()} images "
             f"({most!r}): all were kept, so no number of images a class holds for the "

@@ -1,10 +1,20 @@
 """An image set as files of its images: PNG or JPEG in class folders, or ArrayRecord.
 
+Selected images of a source are exported as class folders too, for any other tool.
+
+Readers return images [M,H,W,K] uint8 of the shape (H, W, K) of the source, resized to
+it if `resize` allows that; labels [M] of the source's classes; and remarks on what was
+assumed. Writers take images [M,H,W,K] uint8 of 1 or 3 channels, labels [M] integers of
+0 .. number of classes - 1, and a folder that exists and is empty.
+
 Letters: M images, H height, W width, K channels.
 """
 
 import collections
 import io
+import json
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
@@ -12,12 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from ddjax import optional
+from ddjax import optional, regular
 from ddjax.data import classes as class_names
 from ddjax.data import images
+from ddjax.data.source import Source
 from ddjax.errors import InputError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
+MARKER = ".ddjax_export.json"  # says what is there, and that it may be replaced
 _SHARD = 16384  # images in one file
 _PACKAGES = ("tensorflow_datasets", "array_record")
 
@@ -30,20 +42,11 @@ def read_folders(
     Folders are called as the source's classes or by index, see `class_names.match`.
     Names that begin with a dot are passed over, other files with a remark.
 
-    Args:
-      root: the folder.
-      classes: the source's class names in label order.
-      shape: (H, W, K) of the source's images.
-      resize: whether images of another size are brought to it.
-
-    Returns:
-      Images [M,H,W,K] uint8, labels [M], and remarks on what was assumed.
-
     Raises:
       InputError: no class folders, a folder that means no class, no images, or as
         `check_sizes`, or an image is damaged.
     """
-    entries = sorted(e for e in root.iterdir() if not e.name.startswith("."))
+    entries = regular.entries(root)
     folders = [entry for entry in entries if entry.is_dir()]
     if not folders:
         raise InputError(
@@ -53,16 +56,14 @@ def read_folders(
     labels, notes = class_names.match([f.name for f in folders], classes, str(root))
     paths, path_labels, others = [], [], [e for e in entries if not e.is_dir()]
     for folder, label in zip(folders, labels, strict=True):
-        for entry in sorted(folder.iterdir()):
-            if entry.name.startswith("."):
-                continue
-            if not entry.name.lower().endswith(_SUFFIXES):
+        for entry in regular.entries(folder):
+            if entry.name.lower().endswith(_SUFFIXES):
+                paths.append(entry.path)
+                path_labels.append(label)
+            else:
                 others.append(entry)
-                continue
-            paths.append(entry)
-            path_labels.append(label)
     if others:
-        example = others[0].relative_to(root)
+        example = Path(others[0]).relative_to(root)
         notes += (f"passed over {len(others)} that are no PNG or JPEG, as {example}",)
     if not paths:
         raise InputError(f"{root}: has no PNG or JPEG image in its class folders")
@@ -71,7 +72,7 @@ def read_folders(
         len(paths),
         shape,
         resize,
-        lambda position: str(paths[position]),
+        paths.__getitem__,
         str(root),
     )
     return images_MHWK, np.array(path_labels), notes + more
@@ -90,10 +91,6 @@ def write_folders(
     by index instead: 00000, 00001.
 
     Args:
-      root: the folder to fill; it exists and is empty.
-      images_MHWK: [M,H,W,K] uint8, K 1 or 3.
-      labels_M: [M] integers, 0 .. number of classes - 1.
-      classes: class names in label order.
       file_format: "png" or "jpeg".
     """
     names = list(classes)
@@ -126,15 +123,6 @@ def read_records(
     root: Path, classes: Sequence[str], shape: tuple[int, int, int], resize: bool
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Read the split "train" of a folder that TFDS or `write_records` has filled.
-
-    Args:
-      root: the folder with dataset_info.json.
-      classes: the source's class names in label order.
-      shape: (H, W, K) of the source's images.
-      resize: whether images of another size are brought to it.
-
-    Returns:
-      Images [M,H,W,K] uint8, labels [M], and remarks on what was assumed.
 
     Raises:
       InputError: TFDS is not installed; the folder is damaged, is not in ArrayRecord
@@ -199,12 +187,6 @@ def write_records(
 ) -> None:
     """Write the split "train" of a TFDS dataset, its images as PNG, in their order.
 
-    Args:
-      root: the folder to fill; it exists and is empty.
-      images_MHWK: [M,H,W,K] uint8, K 1 or 3.
-      labels_M: [M] integers, 0 .. number of classes - 1.
-      classes: class names in label order.
-
     Raises:
       InputError: TFDS is not installed, or a class name that it, which keeps one a
         line, cannot keep.
@@ -253,30 +235,22 @@ def _read_images(
     describe: Callable[[int], str],
     where: str,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read images that must have one shape.
+    """Images [M,H,W,K] uint8 of files, and remarks on sizes, colour and transparency.
 
     Args:
       open_file: position -> path or binary file object of a PNG or JPEG image.
       count: M, at least 1.
-      shape: (H, W, K) that is wanted, K 1 or 3.
-      resize: whether images of another size are brought to it.
+      shape, resize: see above.
       describe: position -> what the image is called in messages.
       where: what all of them are called in messages.
-
-    Returns:
-      Images [M,H,W,K] uint8, and remarks: on sizes, on colour that became grey or grey
-      that became colour, on transparency, which is dropped.
-
-    Raises:
-      InputError: an image is damaged, has another size and `resize` is not set, or the
-        source's images have neither one nor three channels.
     """
     if shape[2] not in (1, 3):
         raise InputError(
             f"{where}: the source's images have {shape[2]} channels, allowed is 1 or "
             "3: there are no other PNG or JPEG images"
         )
-    sizes, modes = collections.Counter(), collections.Counter()
+    sizes: collections.Counter[tuple[int, int]] = collections.Counter()
+    modes: collections.Counter[str] = collections.Counter()
     for position in range(count):
         with images.opened(open_file(position), describe(position)) as image:
             sizes[image.height, image.width] += 1
@@ -336,3 +310,122 @@ def check_sizes(
             f"made by resize=True, not {wanted}"
         )
     return (f"images of another size ({found}) were brought to {wanted}",)
+
+
+def check_export(source: Source, folder: str | os.PathLike) -> None:
+    """Checks, before anything is computed, that an export may be written.
+
+    Args:
+      source: whose images are written.
+      folder: to create, or to replace if it is an earlier export.
+
+    Raises:
+      InputError: something else is there, it overlaps with the source's folder, or it
+        cannot be written.
+    """
+    folder = _resolved(folder)
+    if source.paths is not None:
+        root = _resolved(source.root)
+        if folder.is_relative_to(root) or root.is_relative_to(folder):
+            raise InputError(
+                f"export: found {folder}, allowed is a folder apart from the source's, "
+                f"{root}"
+            )
+    if folder.exists():
+        _check_replaceable(folder)
+    parent = next(parent for parent in folder.parents if parent.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"export: {parent} cannot be written")
+
+
+def write_export(
+    source: Source,
+    ids: np.ndarray,
+    folder: str | os.PathLike,
+    described: Mapping[str, Any],
+) -> int:
+    """Writes training images to FOLDER/CLASS/; all are there or none.
+
+    Images with files of their own are copied as they are, under the names that they
+    have; others are written as PNG, at the size that the source has in memory.
+
+    Args:
+      source: where they come from.
+      ids: [n] int, which training images.
+      folder: as `check_export` allows it.
+      described: what else is kept beside the images, JSON values by name.
+
+    Returns:
+      The number of images.
+
+    Raises:
+      InputError: as `check_export`, or a file cannot be read or written.
+    """
+    check_export(source, folder)
+    folder = _resolved(folder)
+    temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
+    earlier = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    try:
+        temporary.mkdir(parents=True)
+        if source.paths is None:
+            chosen = source.train.take(ids)
+            images = np.asarray(chosen.images)
+            write_folders(temporary, images, chosen.labels, source.classes, "png")
+        else:
+            _copy(source, source.paths, ids, temporary)
+        written = sorted(p.relative_to(temporary).as_posix() for p in _files(temporary))
+        told = {"source": source.name, "digest": source.digest, **described}
+        text = json.dumps(told | {"files": written}, indent=1)
+        (temporary / MARKER).write_text(text)
+        if folder.exists():
+            os.rename(folder, earlier)
+        os.rename(temporary, folder)
+        shutil.rmtree(earlier, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"export: {folder} cannot be written ({error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return len(written)
+
+
+def _copy(
+    source: Source, paths: tuple[str, ...], ids: np.ndarray, folder: Path
+) -> None:
+    taken = set()
+    for index in ids:
+        path = paths[index]
+        name = Path(source.classes[source.train.labels[index]], Path(path).name)
+        # File systems may see no difference between upper and lower case.
+        count, unique = 1, name
+        while str(unique).lower() in taken:
+            count += 1
+            unique = name.with_name(f"{name.stem}-{count}{name.suffix}")
+        taken.add(str(unique).lower())
+        (folder / unique).parent.mkdir(exist_ok=True)
+        shutil.copyfile(os.path.join(source.root, path), folder / unique)
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError(f"export: found {folder}, which is no folder")
+    found = {path.relative_to(folder).as_posix() for path in _files(folder)}
+    if not found and not any(folder.iterdir()):
+        return
+    try:
+        own = {MARKER, *json.loads((folder / MARKER).read_text())["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        own = set()
+    others = sorted(found - own)
+    if others or not own:
+        raise InputError(
+            f"export: {folder} holds {(others or ['folders'])[0]}, which no export "
+            "wrote; allowed is a new or an empty folder, or that of an earlier export"
+        )
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if not path.is_dir()]
+
+
+def _resolved(folder: str | os.PathLike) -> Path:
+    return Path(folder).expanduser().resolve()

@@ -172,10 +172,10 @@ def _read_torch(path, num_classes):
     if _is_tensor(held):
         images = _array(held)
         if labels_path != images_path and labels_path.is_file():
-            labels, notes = _load(labels_path), ()
+            labels = _load(labels_path)
             if not _is_tensor(labels):
                 raise InputError(f"{labels_path}: found {_kind(labels)}, not a tensor")
-            return {"images": images, "labels": _array(labels)}, notes
+            return {"images": images, "labels": _array(labels)}, ()
         if images.ndim == 0 or len(images) == 0 or len(images) % num_classes:
             raise InputError(
                 f"{images_path}: found images of shape {list(images.shape)} and no "
@@ -258,7 +258,7 @@ def _channels_last(images, channel_axis, shape, path):
         return images[..., None], ()
     for axis in (channel_axis, 4 - channel_axis):
         if images.ndim == 4 and len(images) and images.shape[axis] == shape[2]:
-            notes = ()
+            notes: tuple[str, ...] = ()
             if axis != channel_axis:
                 order = "[M,H,W,K]" if axis == 3 else "[M,K,H,W]"
                 notes = (f"images of shape {list(images.shape)} taken as {order}",)
@@ -290,7 +290,8 @@ def to_levels(
         finite, or more of them outside of [0, 1] than may be clipped; says what would
         make them fit.
     """
-    kind, scale, notes = images_MHWK.dtype, pixels.scale, ()
+    kind, scale = images_MHWK.dtype, pixels.scale
+    notes: tuple[str, ...] = ()
     if kind.kind not in "biuf" or (kind != np.uint8 and kind.kind != "f" and not scale):
         raise InputError(
             f"{where}: images have dtype {kind}, expected uint8 or float; "
@@ -302,7 +303,7 @@ def to_levels(
         return images_MHWK, notes
     values = images_MHWK.astype(np.float32)
     if not np.isfinite(values).all():
-        bad = ~np.isfinite(values).all(axis=(1, 2, 3))
+        bad = np.array(~np.isfinite(values).all(axis=(1, 2, 3)))
         raise InputError(
             f"{where}: {bad.sum()} of {len(bad)} images have values that are not "
             f"finite, the first is at position {bad.argmax()}"
