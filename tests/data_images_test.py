@@ -1,6 +1,12 @@
+"""Images: decoded, resized and gathered in memory, or left in their files."""
+
+import fractions
+import io
+import itertools
 import pathlib
 import pickle
 import shutil
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -9,8 +15,229 @@ from PIL import Image
 
 from ddjax import data
 from ddjax.data import tfds
-from ddjax.data.images import Streamed
+from ddjax.data.images import Streamed, decode, decode_square, gather, resize
 from ddjax.errors import InputError
+
+
+def _png(pixels, mode=None):
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_resize_hand_worked():
+    image = np.array([[0, 1, 8, 8], [1, 0, 8, 9]], np.uint8)[None, ..., None]
+    # Four rows: each old row twice. Two columns: means of 0.5, 8, 0.5 and 8.5, where a
+    # tie goes to the even value. One pixel: 35 / 8.
+    expected = [[0, 1, 8, 8], [0, 1, 8, 8], [1, 0, 8, 9], [1, 0, 8, 9]]
+    np.testing.assert_array_equal(resize(image, 4)[0, ..., 0], expected)
+    np.testing.assert_array_equal(resize(image, 2)[0, ..., 0], [[0, 8], [0, 8]])
+    np.testing.assert_array_equal(resize(image, 1).ravel(), [4])
+
+
+def _resize_by_fractions(image_HW, size):
+    """Mean over the area of each new pixel, in exact arithmetic, one at a time."""
+    height, width = image_HW.shape
+    result = np.zeros((size, size), np.uint8)
+    for i, j in np.ndindex(size, size):
+        total = fractions.Fraction(0)
+        for y, x in np.ndindex(height, width):
+            edges = [
+                min(fractions.Fraction((k + 1) * old, size), at + 1)
+                - max(fractions.Fraction(k * old, size), at)
+                for k, old, at in ((i, height, y), (j, width, x))
+            ]
+            if min(edges) > 0:
+                total += edges[0] * edges[1] * int(image_HW[y, x])
+        area = fractions.Fraction(height * width, size * size)
+        result[i, j] = round(total / area)
+    return result
+
+
+@pytest.mark.parametrize(("shape", "size"), [((5, 7), 3), ((4, 3), 6), ((3, 3), 5)])
+def test_resize_equals_exact_area_means(shape, size):
+    rng = np.random.default_rng(size)
+    images = rng.integers(0, 256, (3, *shape, 2), dtype=np.uint8)
+    resized = resize(images, size)
+    assert resized.dtype == np.uint8 and resized.shape == (3, size, size, 2)
+    for n, c in itertools.product(range(3), range(2)):
+        expected = _resize_by_fractions(images[n, ..., c], size)
+        np.testing.assert_array_equal(resized[n, ..., c], expected)
+
+
+def test_resize_is_mean_pooling_where_the_size_divides():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (300, 6, 6, 1), dtype=np.uint8)
+    pooled = images.reshape(300, 3, 2, 3, 2, 1).mean(axis=(2, 4))
+    np.testing.assert_array_equal(resize(images, 3), np.rint(pooled))
+    # More images than are handled at a time, or one by one: no difference.
+    single = [resize(image[None], 3)[0] for image in images]
+    np.testing.assert_array_equal(resize(images, 3), single)
+
+
+def test_resize_leaves_constant_images_and_the_same_size_alone():
+    white = np.full((1, 7, 5, 3), 255, np.uint8)
+    np.testing.assert_array_equal(resize(white, 11), 255)
+    square = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(resize(square, 5), square)
+
+
+def test_decode_returns_the_pixels_in_the_channels_asked_for():
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (3, 4), dtype=np.uint8)
+    colour = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    alpha = rng.integers(0, 256, (3, 4, 1), dtype=np.uint8)
+
+    def read(pixels, num_channels):
+        return decode(io.BytesIO(_png(pixels)), num_channels, "x")
+
+    np.testing.assert_array_equal(read(grey, 1), grey[..., None])
+    np.testing.assert_array_equal(read(grey, 3), np.stack([grey] * 3, axis=-1))
+    np.testing.assert_array_equal(read(colour, 3), colour)
+    transparent = np.concatenate([colour, alpha], axis=-1)
+    np.testing.assert_array_equal(read(transparent, 3), colour)
+
+
+def test_decode_refuses_damage_other_formats_and_depths():
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    good = _png(pixels)
+    gif = io.BytesIO()
+    Image.fromarray(pixels).save(gif, "GIF")
+    deep = _png(np.full((4, 4), 40000, np.uint16))
+    for bad in (good[: len(good) // 2], good[:20], b"", b"text", gif.getvalue(), deep):
+        with pytest.raises(InputError, match="^cat.png: not a readable image"):
+            decode(io.BytesIO(bad), 3, "cat.png")
+
+
+def test_gather_keeps_the_order_of_many_images():
+    images = np.arange(700 * 4).astype(np.uint8).reshape(700, 2, 2, 1)
+    gathered = gather(images.__getitem__, 700, None, str)
+    np.testing.assert_array_equal(gathered, images)
+    small = gather(images.__getitem__, 700, 1, str)
+    np.testing.assert_array_equal(small, resize(images, 1))
+
+
+def test_gather_requires_image_size_for_mixed_sizes():
+    images = [np.full((2 + (n == 300), 2, 1), n % 256, np.uint8) for n in range(400)]
+    message = (
+        r"image 300: shape \(3, 2, 1\), but image 0 has \(2, 2, 1\); image_size=PIXELS"
+    )
+    with pytest.raises(InputError, match=message):
+        gather(images.__getitem__, 400, None, lambda n: f"image {n}")
+    gathered = gather(images.__getitem__, 400, 3, str)
+    np.testing.assert_array_equal(gathered[:, 1, 2, 0], np.arange(400) % 256)
+
+
+def _encode(pixels, file_format="JPEG", mode=None, **options):
+    file = io.BytesIO()
+    image = Image.fromarray(pixels)
+    image.convert(mode or image.mode).save(file, file_format, **options)
+    return file.getvalue()
+
+
+def _smooth(height, width, seed=0):
+    """Colours that change slowly, as in a photograph, and one hard edge."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(40, 216, (6, 6, 3), dtype=np.uint8)
+    image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    pixels = np.array(image)
+    pixels[height // 3 : height // 2, width // 4 : width // 2] = (250, 20, 90)
+    return pixels
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize(
+    ("file_format", "options"),
+    [
+        ("JPEG", {"quality": 90}),
+        ("JPEG", {"quality": 75, "subsampling": 0}),
+        ("JPEG", {"quality": 75, "progressive": True}),
+        ("PNG", {}),
+    ],
+)
+def test_decode_equals_loading_into_memory_where_the_size_fits(
+    mode, file_format, options
+):
+    data = _encode(_smooth(48, 48), file_format, mode, **options)
+    channels = 1 if mode == "L" else 3
+    expected = decode(io.BytesIO(data), channels, "")
+    np.testing.assert_array_equal(decode_square(data, 48, channels, ""), expected)
+
+
+@pytest.mark.parametrize("shape", [(375, 500), (500, 375), (231, 260), (60, 100)])
+def test_decode_is_close_to_the_mean_of_areas(shape):
+    data = _encode(_smooth(*shape), quality=90)
+    whole = decode(io.BytesIO(data), 3, "")
+    expected = resize(whole[None], 224)[0].astype(int)
+    found = decode_square(data, 224, 3, "")
+    assert found.shape == (224, 224, 3) and found.dtype == np.uint8
+    assert np.abs(found - expected).mean() < 1.5
+
+
+def test_decode_never_goes_below_the_size():
+    # Stripes 2 pixels wide: half the size would be one grey.
+    pixels = np.zeros((100, 100, 3), np.uint8)
+    pixels[:, np.arange(100) % 4 < 2] = 255
+    data = _encode(pixels, quality=95, subsampling=0)
+    assert decode_square(data, 88, 3, "").std() > 80  # 7/8 of the full size
+    assert decode_square(data, 25, 3, "").std() < 10
+
+
+def test_decode_squashes_and_crops_nothing():
+    pixels = np.zeros((64, 160, 3), np.uint8)
+    pixels[:, 80:] = 255
+    pixels[:, 152:] = (255, 0, 0)  # a twentieth at the edge
+    found = decode_square(_encode(pixels, "PNG"), 40, 3, "").astype(int)
+    np.testing.assert_array_equal(found[:, :18], 0)
+    np.testing.assert_array_equal(found[:, 22:36], 255)
+    np.testing.assert_array_equal(found[:, 39], np.tile([255, 0, 0], (40, 1)))
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_decode_gives_the_channels_asked_for(mode):
+    data = _encode(np.full((16, 16, 3), (200, 200, 200), np.uint8), mode=mode)
+    for channels in (1, 3):
+        found = decode_square(data, 8, channels, "")
+        assert found.shape == (8, 8, channels)
+        np.testing.assert_allclose(found, 200, atol=2)
+
+
+def test_decode_drops_transparency_and_opens_palettes():
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[..., 1] = 255
+    for mode in ("RGBA", "P"):
+        data = _encode(pixels[..., : 3 if mode == "P" else 4], "PNG", mode)
+        found = decode_square(data, 4, 3, "")
+        np.testing.assert_array_equal(found, np.full((4, 4, 3), (0, 255, 0)))
+
+
+def test_decode_forgives_what_pillow_forgives():
+    data = _encode(_smooth(48, 48), quality=90)
+    flawed = data[:-2] + bytes(9) + data[-2:]  # bytes between scan and end marker
+    np.testing.assert_array_equal(
+        decode_square(flawed, 48, 3, ""), decode_square(data, 48, 3, "")
+    )
+
+
+@pytest.mark.parametrize("damage", ["half", "header", "nothing", "text"])
+def test_decode_names_the_damaged_image(damage):
+    data = _encode(_smooth(48, 48), quality=90)
+    data = {
+        "half": data[: len(data) // 2],
+        "header": data[:20],
+        "nothing": b"",
+        "text": b"no image",
+    }[damage]
+    with pytest.raises(InputError, match="^a.jpg: not a readable image"):
+        decode_square(data, 48, 3, "a.jpg")
+
+
+def test_decode_gives_the_same_pixels_again_on_any_thread():
+    files = [_encode(_smooth(90, 120, seed), quality=90) for seed in range(8)]
+    expected = [decode_square(data, 40, 3, "") for data in files]
+    with futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda data: decode_square(data, 40, 3, ""), files * 4))
+    np.testing.assert_array_equal(found, expected * 4)
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +268,13 @@ class Files:
         assert self.readable
         self.read_ones.append(position)
         pixels = np.full((8, 8, 3), position, np.uint8)
-        return _png(pixels)
+        return _png_of_streamed(pixels)
 
     def describe(self, position):
         return f"file {position}"
 
 
-def _png(pixels):
+def _png_of_streamed(pixels):
     import io
 
     file = io.BytesIO()
@@ -61,7 +288,7 @@ def _copy(root, where):
         for number, label in enumerate(labels):
             path = root / where / split / f"class{label}" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_png(_image(number)))
+            path.write_bytes(_png_of_streamed(_image(number)))
     return f"folder:{root / where}"
 
 
