@@ -151,6 +151,7 @@ def test_images_of_another_size_never_agree(tmp_path):
     assert texts[0] == texts[2] != texts[1] and texts[0].startswith("2x8x1:")
 
 
+@pytest.mark.slow
 def test_a_run_says_it_on_the_console_and_in_the_report(tmp_path, capsys):
     arrays = tiny.arrays()
     arrays["x_test"][:4] = arrays["x_train"][:4]

@@ -454,7 +454,7 @@ def folder(tmp_path):
     return data.load(f"folder:{tmp_path / 'images'}")
 
 
-def written_of_identities(path, source, kind):
+def write_all(path, source, kind):
     """A file of all scores, or of a subset, with what is said of its ids."""
     count = len(source.train)
     ids = np.arange(count) if kind == "scores" else np.arange(0, count, 2)
@@ -490,11 +490,11 @@ KINDS = ("scores", "subset")
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_is_read(tmp_path, source, folder, kind):
     for each in (source, folder):
-        found = read(written_of_identities(tmp_path / "a.csv", each, kind), each, kind)
+        found = read(write_all(tmp_path / "a.csv", each, kind), each, kind)
         assert len(found) == len(each.train) // (1 if kind == "scores" else 2)
 
 
-def exchange(column):
+def exchanged(column):
     def edit(rows):
         rows[0][column], rows[1][column] = rows[1][column], rows[0][column]
 
@@ -513,8 +513,8 @@ def keep(*names):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("column", ["class", "label", "digest"])
 def test_another_order_is_refused(tmp_path, source, kind, column):
-    path = written_of_identities(tmp_path / "a.csv", source, kind)
-    change(path, exchange(column))
+    path = write_all(tmp_path / "a.csv", source, kind)
+    change(path, exchanged(column))
     change(path, keep(column))
     wrong = data.texts(source)[column][2 if kind == "subset" else 1].strip()
     with pytest.raises(InputError) as error:
@@ -527,7 +527,7 @@ def test_another_order_is_refused(tmp_path, source, kind, column):
 
 def test_ids_of_another_order_are_refused(tmp_path, source):
     """As a file of TFDS's order is, read where the order is the original one."""
-    path = written_of_identities(tmp_path / "a.csv", source, "scores")
+    path = write_all(tmp_path / "a.csv", source, "scores")
     order = np.random.default_rng(0).permutation(12)
 
     def permute(rows):
@@ -545,7 +545,7 @@ def test_ids_of_another_order_are_refused(tmp_path, source):
 
 
 def test_a_folder_may_move_and_its_files_may_not(tmp_path, folder):
-    path = written_of_identities(tmp_path / "a.csv", folder, "scores")
+    path = write_all(tmp_path / "a.csv", folder, "scores")
     change(path, keep("path"))
 
     def move(rows):
@@ -554,7 +554,7 @@ def test_a_folder_may_move_and_its_files_may_not(tmp_path, folder):
 
     change(path, move)
     assert len(read(path, folder, "scores")) == 6
-    change(path, exchange("path"))
+    change(path, exchanged("path"))
     with pytest.raises(InputError, match="says the path '/elsewhere/.*2.png' of id 0"):
         read(path, folder, "scores")
 
@@ -562,14 +562,14 @@ def test_a_folder_may_move_and_its_files_may_not(tmp_path, folder):
 def test_images_of_another_size_or_of_a_stream_may_have_the_same_scores(
     tmp_path, folder
 ):
-    path = written_of_identities(tmp_path / "a.csv", folder, "scores")
+    path = write_all(tmp_path / "a.csv", folder, "scores")
     for stream in (False, True):
         other = data.load(folder.name, image_size=2, stream=stream)
         assert len(read(path, other, "scores")) == 6
 
 
 def test_other_images_under_the_same_names_are_refused(tmp_path, source):
-    path = written_of_identities(tmp_path / "a.csv", source, "scores")
+    path = write_all(tmp_path / "a.csv", source, "scores")
     train, test = ((255 - s.images, s.labels) for s in (source.train, source.test))
     other = data.from_arrays("mine", CLASSES, train, test)
     with pytest.raises(InputError, match="says the digest .* 12 of 12 .* another so"):
@@ -577,6 +577,6 @@ def test_other_images_under_the_same_names_are_refused(tmp_path, source):
 
 
 def test_columns_of_text_are_no_scores(tmp_path, source):
-    path = written_of_identities(tmp_path / "a.csv", source, "scores")
+    path = write_all(tmp_path / "a.csv", source, "scores")
     found = data.read_scores(path, IDS, 12)
     np.testing.assert_array_equal(found, np.sqrt(IDS))

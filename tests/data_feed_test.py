@@ -286,8 +286,9 @@ def _multiply(builder, times):
     info.write_text(json.dumps(written))
 
 
-@pytest.mark.parametrize("times", [15, pytest.param(100, marks=pytest.mark.slow)])
-def test_an_epoch_needs_no_memory(tmp_path, monkeypatch, times):
+@pytest.mark.slow
+def test_an_epoch_needs_no_memory(tmp_path, monkeypatch):
+    times = 100
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     builder = _prepare(
         tmp_path,

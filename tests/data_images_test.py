@@ -268,18 +268,10 @@ class Files:
         assert self.readable
         self.read_ones.append(position)
         pixels = np.full((8, 8, 3), position, np.uint8)
-        return _png_of_streamed(pixels)
+        return _png(pixels)
 
     def describe(self, position):
         return f"file {position}"
-
-
-def _png_of_streamed(pixels):
-    import io
-
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
 
 
 def _copy(root, where):
@@ -288,7 +280,7 @@ def _copy(root, where):
         for number, label in enumerate(labels):
             path = root / where / split / f"class{label}" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_png_of_streamed(_image(number)))
+            path.write_bytes(_png(_image(number)))
     return f"folder:{root / where}"
 
 

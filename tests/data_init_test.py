@@ -172,9 +172,7 @@ def test_a_source_of_the_reader_s_own_is_one_file_and_one_line(tmp_path, monkeyp
     stand_in = data.facts("stripes").stand_in("stripes", 4)
     assert len(stand_in.train) == len(loaded.train) and stand_in.shape == loaded.shape
     assert catalogue.datasets()["stripes"] == stripes.KIND.summary
-    with pytest.raises(
-        InputError, match="source: found 'stripe', .*npz:PATH, stripes$"
-    ):
+    with pytest.raises(InputError, match="found 'stripe', .*npz:PATH, stripes$"):
         data.check_name("stripe")
     config = settings.defaults()
     config.data.source, config.data.image_size = "stripes", 4
