@@ -178,7 +178,7 @@ def test_column_that_is_not_there_once_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"\['id', 'a', 'a'\], expected 'id' and 'a'"):
         exchange.read_scores(path, POOL, COUNT, "a")
     path = saved(tmp_path / "scores.npy", np.zeros(9))
-    with pytest.raises(InputError, match="column 'el2n' was asked for, but a .npy"):
+    with pytest.raises(InputError, match="column 'el2n' was named, but a .npy"):
         exchange.read_scores(path, POOL, COUNT, "el2n")
 
 

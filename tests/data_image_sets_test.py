@@ -325,7 +325,7 @@ def test_another_size_is_refused_unless_it_is_accepted(tmp_path):
 def test_colour_and_grey_are_brought_to_the_source_with_a_remark(tmp_path):
     fill(tmp_path)
     assert read(tmp_path, (6, 6, 1)).notes == (
-        "24 of 24 images have colour and were made grey",
+        "24 of 24 images have colour and were turned grey",
     )
     grey = Image.fromarray(np.full((6, 6), 9, np.uint8))
     grey.save(tmp_path / WNIDS[0] / "0.png")

@@ -140,7 +140,7 @@ def load(
 
     Returns:
       The source; mean, std and digest are of the images at their final size. Its
-      remarks tell what is odd about it, such as test images that are also training
+      remarks say what is odd about it, such as test images that are also training
       images.
 
     Raises:

@@ -1,7 +1,7 @@
 """NumPy's .npy and .npz files, of which no more is allocated than they can hold.
 
 A header may declare any shape; it is compared with the bytes that are there before
-memory is asked for.
+memory is allocated.
 """
 
 import collections

@@ -20,7 +20,7 @@ _BLOCK = 256  # images counted at a time
 _LOW, _HIGH = 7, 248  # what normalised floats that were cast do not lie between
 _DARK = 31  # the highest level of images that are probably of another scale
 _FILES = 20_000  # of a stream that are read at most, to be compared
-_LEAST = 0.02  # of the range of pixels, by which channels must differ to be told apart
+_LEAST = 0.02  # of the range of pixels, by which channels must differ to count
 _DEVIATIONS = 3.0  # of a mean, beyond which it is none of chance
 _FEWEST = 8  # images, with fewer of which nothing is said
 
@@ -194,7 +194,7 @@ def _of_files(*paths: Any) -> tuple[np.ndarray, np.ndarray] | None:
     shared = counts[inverse] > 1
     if shared.sum() > _FILES:
         return None
-    # A file of a size of its own is told apart by its position.
+    # A file of a size of its own is known by its position.
     found = [
         hashlib.blake2b(regular.read(path), digest_size=8).hexdigest()
         if shared[position]

@@ -290,9 +290,9 @@ def _reconstruct(*arguments: Any) -> _Array:
 
 
 def _from_buffer(data: Any, kind: Any, shape: Any, order: Any = "C") -> _Array:
-    made = _Array()
-    made.__setstate__((1, shape, kind, order != "C", data))
-    return made
+    found = _Array()
+    found.__setstate__((1, shape, kind, order != "C", data))
+    return found
 
 
 def _encode(text: str, encoding: str = "") -> bytes:
@@ -309,7 +309,7 @@ for _core in ("numpy.core", "numpy._core"):
     _NAMES[f"{_core}.numeric", "_frombuffer"] = _from_buffer
 
 
-# The one in Python: that in C asks for as much memory as a file says.
+# The one in Python: that in C allocates as much memory as a file says.
 class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _NAMES:

@@ -16,7 +16,7 @@ _INDEX = re.compile(r"(?:new)?(\d+)")
 LABEL_KINDS = ("", "probabilities", "percent", "logits")
 # Halves that were rounded to float16 sum to 1 within about 1e-3.
 _ROUNDED = 2e-3
-_LARGEST = 0.1  # deviation from a sum of 1 that a kind which was told may have
+_LARGEST = 0.1  # from a sum of 1, where `label_kind` says what soft labels are
 _DRAWS = 20  # of the disagreements, to know what a permutation explains by chance
 _SHOWN = 6  # classes in a message
 
@@ -276,7 +276,7 @@ def distributions(
                 "before a softmax, which was applied at temperature 1",
             )
     else:
-        notes = (f"soft labels were taken as {kind}, as asked",)
+        notes = (f"soft labels were taken as {kind}, as label_kind says",)
     if kind == "logits":
         scores = np.exp(soft_MC - soft_MC.max(axis=1, keepdims=True))
         return scores / scores.sum(axis=1, keepdims=True), notes

@@ -132,7 +132,7 @@ def read_scores(
     else:
         if column is not None:
             raise InputError(
-                f"{path}: column {column!r} was asked for, but a .npy file has none"
+                f"{path}: column {column!r} was named, but a .npy file has none"
             )
         all_scores = map_npy(path)
         if all_scores.shape != (count,) or all_scores.dtype.kind not in "iuf":
@@ -330,8 +330,8 @@ def _read_csv(
             f"{path}: cannot be read as rows below a header: {str(error).strip()}"
         ) from error
     others = [name for name in names if name not in ("id", *TEXTS)]
-    chosen = (others[0] if len(others) == 1 else "") if column is None else column
-    if names.count("id") != 1 or names.count(chosen) != 1:
+    chosen = others[0] if column is None and len(others) == 1 else column
+    if names.count("id") != 1 or chosen is None or names.count(chosen) != 1:
         wanted = "one other, or the name of one" if column is None else repr(column)
         raise InputError(f"{path}: has columns {names}, expected 'id' and {wanted}")
     if table.shape[1] != len(names):

@@ -47,7 +47,7 @@ class Feed:
           workers: decoding threads; 0: one a core. Up to 8 are threads of this
             process, more are spread over processes of 8 each, as far as their batches
             fit into shared memory.
-          ahead: batches made before they are asked for; with several processes, 3 for
+          ahead: batches made before they are used; with several processes, 3 for
             each at most instead. A batch of 256 images of 224x224 takes 37 MiB, twice
             that with partners.
         """
@@ -103,7 +103,7 @@ class Feed:
             options = grain.ReadOptions(min(2, self._ahead), self._ahead)
             batches = batches.to_iter_dataset(options)
         else:
-            # Grain asks for flags of its own, which nobody has parsed in a library.
+            # Grain reads flags of its own, which nobody has parsed in a library.
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()
             batches = batches.to_iter_dataset(grain.ReadOptions(1, 1))
@@ -150,7 +150,7 @@ class Throughput(NamedTuple):
       seconds: in which they came.
       waited: share of the time that the device waited for the host, in [0, 1].
       host: images/s that the host makes; where the device is the slower one, those that
-        it was asked for, which is less than it could.
+        the device took, which is less than it could.
       device: images/s that the device would take if it never had to wait.
       bottleneck: "host" or "device".
     """
@@ -176,7 +176,7 @@ class Throughput(NamedTuple):
 class Meter:
     """Says whether the host or the device holds a training up.
 
-    The time between two asks is the device's only where the loop waits for the device,
+    The time between two batches is the device's only where the loop waits for the device,
     as one does that reads a result of the step before.
     """
 
@@ -196,12 +196,12 @@ class Meter:
             while batch is not None:
                 given = self._clock()
                 yield batch
-                asked = self._clock()
+                wanted = self._clock()
                 batch = next(batches, None)
                 if batch is not None:
                     self._images += len(batch[0])
-                    self._busy += asked - given
-                    self._waited += self._clock() - asked
+                    self._busy += wanted - given
+                    self._waited += self._clock() - wanted
         finally:
             if hasattr(batches, "close"):
                 batches.close()

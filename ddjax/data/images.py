@@ -1,6 +1,6 @@
 """Images: opened, decoded, resized, gathered in memory or left in their files.
 
-Letters: N images, H height, W width, C channels, M of them asked for, S side of a
+Letters: N images, H height, W width, C channels, M of them indexed, S side of a
 square.
 """
 
@@ -107,7 +107,7 @@ def decode_square(data: bytes, size: int, num_channels: int, where: str) -> np.n
     An image that has the size already is decoded to the very pixels that are loaded
     into memory, with two exceptions, both JPEG. One in CMYK differs by up to 2 of 255
     levels: libjpeg and Pillow, which reads images into memory, turn it into RGB by
-    different arithmetic. One in colour that is asked for in grey is its luma here, and
+    different arithmetic. One in colour that is wanted in grey is its luma here, and
     the grey of its RGB pixels there: the same, but where these were cut off at 0 or
     255, by up to 15 levels in pure noise. Others differ from `resize`, the exact
     mean of areas, which is ten to twenty times slower: at 224 pixels from 500x375 by
@@ -292,7 +292,7 @@ class Streamed:
     """Stands for an array [N,H,W,C] uint8 of which no pixel is in memory.
 
     `images[0]`, `images[2:9]` and `images[[4, 4, 1]]` are NumPy arrays: decoded, in
-    the order asked for. Nothing is kept, except that what is asked for twice at once
+    the order of the index. Nothing is kept, except that what an index has twice
     is decoded once. May be used from several threads, and pickled.
 
     Attributes:
@@ -336,7 +336,7 @@ class Streamed:
 
     @functools.cached_property
     def identity(self) -> str:
-        """SHA-256 (hex) that stands for the pixels, which are not looked at."""
+        """SHA-256 (hex) that stands for the pixels, which are not decoded."""
         parts = (self.records.identity, SQUARE_RULE, self.size, self.num_channels)
         digest = hashlib.sha256(repr(parts).encode())
         digest.update(np.ascontiguousarray(self.positions_N, "<i8").data)

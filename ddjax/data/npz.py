@@ -143,7 +143,7 @@ def _to_uint8(images: np.ndarray, where: str) -> np.ndarray:
 
 
 def _hint(images: np.ndarray) -> str:
-    """What would bring floats to [0, 1], as far as their range tells."""
+    """What would bring floats to [0, 1], as far as their range shows."""
     finite = np.isfinite(images)
     if not finite.all():
         return f"; {images.size - finite.sum():,} of its values are not finite"

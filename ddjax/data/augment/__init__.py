@@ -1,7 +1,7 @@
 """Augmented views of one image, made on the device and replayable by anyone.
 
 Every random number is a pure function of (seed, epoch, example id), so a view is the
-same in any order, at any batch size, for whoever asks. Different accelerators agree up
+same in any order, at any batch size. Different accelerators agree up
 to the rounding of floats. The functions see one example; lift them with `vmap`.
 
 Letters: H W image height and width, C channels, F strips along an axis.
@@ -68,7 +68,7 @@ class Strips(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """All that is random about a view; None where the recipe does not ask for it.
+    """All that is random about a view; None where the recipe has none of it.
 
     Attributes:
       window: y0, x0 of `crop_offset`, or y0, x0, height, width of

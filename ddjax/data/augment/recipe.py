@@ -1,7 +1,7 @@
 """What an augmentation does, and the random numbers it is given.
 
 Every random number is a pure function of (seed, epoch, example id), so a view is the
-same in any order, at any batch size, for whoever draws it.
+same in any order, at any batch size.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Image sets in files: what ddjax made for others, and what others made.
+"""Image sets in files: those of ddjax for others, and those of others.
 
 Letters: M images, H height, W width, K channels, C classes.
 """

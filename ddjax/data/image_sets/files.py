@@ -258,7 +258,7 @@ def _read_images(
     notes = check_sizes(sizes, shape, resize, where)
     grey = sum(modes[mode] for mode in images.GREY)
     if shape[2] == 1 and grey < count:
-        notes += (f"{count - grey} of {count} images have colour and were made grey",)
+        notes += (f"{count - grey} of {count} images have colour and were turned grey",)
     if shape[2] == 3 and grey:
         notes += (f"{grey} of {count} images are grey and were given three channels",)
     clear = sum(number for mode, number in modes.items() if mode in ("LA", "RGBA"))
@@ -374,8 +374,8 @@ def write_export(
         else:
             _copy(source, source.paths, ids, temporary)
         written = sorted(p.relative_to(temporary).as_posix() for p in _files(temporary))
-        told = {"source": source.name, "digest": source.digest, **described}
-        text = json.dumps(told | {"files": written}, indent=1)
+        marked = {"source": source.name, "digest": source.digest, **described}
+        text = json.dumps(marked | {"files": written}, indent=1)
         (temporary / MARKER).write_text(text)
         if folder.exists():
             os.rename(folder, earlier)
