@@ -176,8 +176,8 @@ class Throughput(NamedTuple):
 class Meter:
     """Says whether the host or the device holds a training up.
 
-    The time between two batches is the device's only where the loop waits for the device,
-    as one does that reads a result of the step before.
+    The time between two batches is the device's only where the loop waits for the
+    device, as one does that reads a result of the step before.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter):

@@ -51,6 +51,12 @@ __all__ = [
     "view",
     "view_key",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _TRIES = 10
 _MAX_RATIO = 4 / 3
 

@@ -16,6 +16,13 @@ from ddjax.data.image_sets import files, tensors
 from ddjax.data.image_sets.tensors import Pixels, check_bits, to_levels
 from ddjax.errors import InputError
 
+__all__ = ["FORMATS", "ImageSet", "read_image_set", "write_image_set"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 FORMATS = ("png", "jpeg", "npz", "array_record")
 
 
