@@ -22,7 +22,7 @@ Variants:
 """
 
 from ddjax import mesh, presets
-from ddjax.data.scan import scan
+from ddjax.data import scan
 from ddjax.errors import InputError
 from ddjax.presets import derive
 

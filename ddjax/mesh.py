@@ -13,7 +13,6 @@ import glob
 import importlib.util
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from ddjax import memory
 from ddjax.errors import InputError
 
 MEMBER = "member"  # of a sweep
@@ -300,11 +300,9 @@ def check_memory(size: int, key: str) -> None:
       InputError: they take more than half of the device's (or host's) memory.
     """
     stats = jax.local_devices()[0].memory_stats() or {}
-    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = stats.get("bytes_limit", host)
-    if size > limit / 2:
-        raise InputError(
-            f"{key}: the training images take {size / 2**30:.1f} GiB, allowed is half "
-            f"of the device's {limit / 2**30:.1f} GiB; keep fewer or smaller images, "
-            "or leave images on disk, --data.stream=True"
-        )
+    memory.check(
+        size,
+        f"{key}: the training images",
+        "keep fewer or smaller images, or leave images on disk, --data.stream=True",
+        stats.get("bytes_limit", memory.host()),
+    )

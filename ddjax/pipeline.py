@@ -11,8 +11,7 @@ import pathlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from ddjax import mesh
-from ddjax.data import class_export
+from ddjax import data, mesh
 from ddjax.errors import InputError
 from ddjax.observe import Profiler, require_tensorboard
 from ddjax.problem import Problem, open_problem
@@ -52,7 +51,7 @@ def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Sta
     Args:
       problem: the problem; its pixels are not read.
       export: a folder that the images of the recommended subset are written to, as
-        class folders, see `ddjax.data.class_export`; None: none are.
+        class folders, see `ddjax.data.write_export`; None: none are.
     """
     stages: list[Stage] = []
 
@@ -231,7 +230,7 @@ def _check_export(
             f"export: found {export}, allowed is a folder that does not hold the "
             f"workdir {workdir}"
         )
-    class_export.check(problem.source, folder)
+    data.check_export(problem.source, folder)
 
 
 def describe(problem: Problem) -> str:

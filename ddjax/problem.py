@@ -13,11 +13,9 @@ import numpy as np
 
 from ddjax import data, models
 from ddjax.artifacts import digest
-from ddjax.data import facts, likeness, streamed
-from ddjax.data.augment import Recipe
-from ddjax.data.image_set import ImageSet
-from ddjax.data.recipe import Dsa
-from ddjax.data.source import Examples, Source
+from ddjax.data import Examples, ImageSet, Source
+from ddjax.data.augment import Dsa, Recipe
+from ddjax.data.images import Streamed
 from ddjax.errors import InputError, named
 from ddjax.labels import Objective
 from ddjax.models import Network
@@ -84,7 +82,7 @@ class Problem:
     @property
     def streams(self) -> bool:
         """Whether the pool's images stay on disk."""
-        return isinstance(self.pool.images, streamed.Images)
+        return isinstance(self.pool.images, Streamed)
 
     @functools.cached_property
     def mean(self) -> np.ndarray:
@@ -360,16 +358,17 @@ def outline_problem(settings: Settings) -> Problem | None:
       InputError: the settings do not fit the source's shape.
     """
     chosen = settings.data
-    if facts.known(chosen.source) is None:
+    known = data.facts(chosen.source)
+    if known is None:
         return None
     with named("", **_LOADING):
-        source = facts.stand_in(chosen.source, chosen.image_size or None)
+        source = known.stand_in(chosen.source, chosen.image_size or None)
     # Divided without pixels, which would have to be copied.
-    train = dataclasses.replace(source.train, images=facts.blank(len(source.train), ()))
+    train = dataclasses.replace(source.train, images=data.blank(len(source.train), ()))
     if chosen.pool:
         train = data.thin(train, chosen.pool, seed=0)
     pool, validation = (
-        dataclasses.replace(split, images=facts.blank(len(split), source.shape))
+        dataclasses.replace(split, images=data.blank(len(split), source.shape))
         for split in data.split_validation(train, chosen.validation, seed=0)
     )
     return Problem(settings, source, pool, validation, source.test)
@@ -403,5 +402,5 @@ def _read_images(settings: Settings, source: Source) -> ImageSet:
         )
     if (found.images == found.images[:1]).all():
         raise InputError(f"images: all images of {settings.images} are the same")
-    notes = likeness.remarks(found.images, source.mean, source.std)
+    notes = data.likeness(found.images, source.mean, source.std)
     return dataclasses.replace(found, notes=found.notes + notes)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ddjax import mesh
 from ddjax.artifacts import Artifact, Draft
-from ddjax.data import streamed
+from ddjax.data.images import Streamed
 from ddjax.observe import Metrics, Profiler
 from ddjax.problem import Problem
 from ddjax.process import ending
@@ -123,7 +123,7 @@ class Run:
           positions, **teacher: of `pool_of`.
         """
         settings, pool = problem.settings, pool_of(problem, positions, **teacher)
-        if isinstance(pool.images, streamed.Images):
+        if isinstance(pool.images, Streamed):
             return streaming.Streaming(
                 program, pool, self._compiled, settings.mesh.data, settings.data.workers
             )

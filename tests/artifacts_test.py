@@ -8,7 +8,7 @@ import pytest
 
 from ddjax import artifacts
 from ddjax.artifacts import Cost, Draft, digest, load
-from ddjax.data import streamed
+from ddjax.data.images import Streamed
 from ddjax.errors import InputError
 from ddjax.workdir import Workdir
 
@@ -222,7 +222,7 @@ def test_digest_of_a_stream_reads_nothing():
     def stream(identity, size=8):
         records = Unread()
         records.identity = identity
-        return streamed.Images(records, size, 3)
+        return Streamed(records, size, 3)
 
     one = stream("a")
     assert digest(one) == digest(stream("a"))

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from ddjax import data
-from ddjax.data import cifar, scan
-from ddjax.data.files import pickles
+from ddjax.data import cifar
 from ddjax.errors import InputError
 
 EACH = 6  # images of a file
@@ -77,7 +76,7 @@ def write(root, classes, binary=False, dump=python2, train=None):
             ahead = np.array([[7] * (layout.ahead - 1) + [label] for label in labels])
             content = np.hstack([ahead.astype(np.uint8), rows]).tobytes()
         else:
-            content = dump({b"data": rows, layout.labels: labels, b"batch_label": b"x"})
+            content = dump({b"data": rows, layout.label: labels, b"batch_label": b"x"})
         (folder / name).write_bytes(content)
     names = b"\n".join([*NAMES[classes], b""])
     if not binary:
@@ -123,7 +122,7 @@ def test_a_pickle_of_python_2_is_what_pickle_reads(tmp_path):
     rows, labels = rows_of(0, 10)
     content = python2({b"data": rows, b"labels": labels, b"batch_label": b"one"})
     (tmp_path / "a").write_bytes(content)
-    found = pickles.read(tmp_path / "a")
+    found = cifar.read_pickle(tmp_path / "a")
     expected = pickle.load(io.BytesIO(content), encoding="bytes")
     assert found.keys() == expected.keys()
     np.testing.assert_array_equal(found[b"data"], expected[b"data"])
@@ -215,9 +214,9 @@ def test_files_that_do_not_fit_each_other_are_refused(tmp_path):
 
 def test_folders_of_cifar_are_pointed_out(tmp_path):
     folder, every = write(tmp_path, 10)
-    with pytest.raises(InputError, match=f"files of CIFAR, which cifar:{folder} reads"):
+    with pytest.raises(InputError, match=f"has files that cifar:{folder} reads"):
         data.load(f"folder:{folder}")
-    found = scan.scan(str(folder))
+    found = data.scan(str(folder))
     assert found.source == f"cifar:{folder}" and not found.aside
     assert sum(found.counts) == 5 * EACH and found.test == EACH
     write(tmp_path, 100)

@@ -1,11 +1,20 @@
+"""Named sources: found, declared, looked at and loaded."""
+
+import pathlib
+import re
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
+from ddjax.stations import estimate
+from PIL import Image
 
-from ddjax import data
+from ddjax import catalogue, data, settings
+from ddjax.data import folder
 from ddjax.errors import InputError
+from ddjax.settings import from_config
 
 
 @pytest.fixture
@@ -79,3 +88,93 @@ def test_import_is_cheap():
     code = f"import sys, ddjax.data; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.stdout == "[]\n", found.stderr
+
+
+def save(path, shape):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros(shape, np.uint8)).save(path)
+
+
+def test_a_folder_is_found_by_names_and_headers(tmp_path):
+    for index in range(10):
+        save(tmp_path / "cat" / f"{index}.png", (20 + index, 60))
+    for index in range(20):
+        save(tmp_path / "dog" / f"{index}.jpg", (90, 40, 3))
+    found = data.scan(str(tmp_path))
+    assert found == data.Scan(
+        source=f"folder:{tmp_path}",
+        classes=("cat", "dog"),
+        counts=(8, 16),
+        test=6,
+        aside=True,
+        sides=(20, 40, 40),
+        square=False,
+        channels=3,
+    )
+
+
+def test_pixels_are_not_read(tmp_path):
+    for name in ("cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"):
+        save(tmp_path / name, (64, 64))
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[:-30])
+    found = data.scan(str(tmp_path))
+    assert (found.channels, found.square, found.sides) == (1, True, (64, 64, 64))
+
+
+def test_headers_of_a_sample_are_read(tmp_path, monkeypatch):
+    for index in range(30):
+        save(tmp_path / "cat" / f"{index:02d}.png", (8, 8))
+    monkeypatch.setattr(folder, "_SAMPLE", 5)
+    opened = []
+    real = folder.opened
+    monkeypatch.setattr(folder, "opened", lambda *a: (opened.append(a), real(*a))[1])
+    assert data.scan(str(tmp_path)).counts == (24,)
+    assert len(opened) == len(set(opened)) == 5
+
+
+def test_a_file_of_arrays(tmp_path):
+    path = tmp_path / "mine.npz"
+    x = np.zeros((10, 12, 14), np.uint8)
+    np.savez(path, x=x, y=np.arange(10) % 2)
+    found = data.scan(str(path))
+    assert (found.counts, found.test, found.aside) == ((4, 4), 2, True)
+    assert (found.sides, found.square, found.channels) == ((12,) * 3, False, 1)
+    np.savez(path, x_train=x, y_train=np.arange(10) % 2, x_test=x, y_test=np.ones(10))
+    assert not data.scan(str(path)).aside
+
+
+def test_a_damaged_image_is_named(tmp_path):
+    save(tmp_path / "cat" / "0.png", (8, 8))
+    (tmp_path / "cat" / "1.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="cat/1.png: not a readable image"):
+        data.scan(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["absent", "file.txt"])
+def test_something_else_is_refused(tmp_path, name):
+    (tmp_path / "file.txt").write_text("")
+    with pytest.raises(InputError, match=f"--data: found '.*{name}', allowed is"):
+        data.scan(str(tmp_path / name))
+
+
+def test_a_source_of_the_reader_s_own_is_one_file_and_one_line(tmp_path, monkeypatch):
+    page = pathlib.Path(__file__).parents[1] / "docs" / "_parts" / "extending_source.md"
+    declared, tested = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    stripes = types.ModuleType("stripes")
+    exec(declared, stripes.__dict__)
+    monkeypatch.setitem(data.SOURCES, "stripes", stripes.KIND)
+    names = {"data": data}
+    exec(tested, names)
+    names["test_stripes_are_the_same_each_time"]()
+    loaded = data.load("stripes", image_size=4)
+    assert loaded.shape == (4, 4, 1) and loaded.remarks == ()
+    stand_in = data.facts("stripes").stand_in("stripes", 4)
+    assert len(stand_in.train) == len(loaded.train) and stand_in.shape == loaded.shape
+    assert catalogue.datasets()["stripes"] == stripes.KIND.summary
+    with pytest.raises(InputError, match="found 'stripe', .*npz:PATH, stripes$"):
+        data.check_name("stripe")
+    config = settings.defaults()
+    config.data.source, config.data.image_size = "stripes", 4
+    context = estimate.open_plan(from_config(config))
+    assert len(context.pool) + len(context.validation) == len(loaded.train)

@@ -1,14 +1,11 @@
-import fractions
 import hashlib
-import io
-import itertools
 import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from ddjax.data import source
+from ddjax.data.images import resize
 from ddjax.errors import InputError
 
 
@@ -25,12 +22,6 @@ def _arrays(num_train=12, num_test=6, shape=(4, 5, 3), num_classes=3, seed=0):
 
 def _source(**options):
     return source.from_arrays("toy", ("a", "b", "c"), *_arrays(**options))
-
-
-def _png(pixels, mode=None):
-    file = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(file, "PNG")
-    return file.getvalue()
 
 
 def test_examples_take_keeps_each_id_with_its_image_and_label():
@@ -177,63 +168,6 @@ def test_validate_refuses_equal_class_names():
         source.from_arrays("toy", ("a", "b", "a"), *_arrays())
 
 
-def test_resize_hand_worked():
-    image = np.array([[0, 1, 8, 8], [1, 0, 8, 9]], np.uint8)[None, ..., None]
-    # Four rows: each old row twice. Two columns: means of 0.5, 8, 0.5 and 8.5, where a
-    # tie goes to the even value. One pixel: 35 / 8.
-    expected = [[0, 1, 8, 8], [0, 1, 8, 8], [1, 0, 8, 9], [1, 0, 8, 9]]
-    np.testing.assert_array_equal(source.resize(image, 4)[0, ..., 0], expected)
-    np.testing.assert_array_equal(source.resize(image, 2)[0, ..., 0], [[0, 8], [0, 8]])
-    np.testing.assert_array_equal(source.resize(image, 1).ravel(), [4])
-
-
-def _resize_by_fractions(image_HW, size):
-    """Mean over the area of each new pixel, in exact arithmetic, one at a time."""
-    height, width = image_HW.shape
-    result = np.zeros((size, size), np.uint8)
-    for i, j in np.ndindex(size, size):
-        total = fractions.Fraction(0)
-        for y, x in np.ndindex(height, width):
-            edges = [
-                min(fractions.Fraction((k + 1) * old, size), at + 1)
-                - max(fractions.Fraction(k * old, size), at)
-                for k, old, at in ((i, height, y), (j, width, x))
-            ]
-            if min(edges) > 0:
-                total += edges[0] * edges[1] * int(image_HW[y, x])
-        area = fractions.Fraction(height * width, size * size)
-        result[i, j] = round(total / area)
-    return result
-
-
-@pytest.mark.parametrize(("shape", "size"), [((5, 7), 3), ((4, 3), 6), ((3, 3), 5)])
-def test_resize_equals_exact_area_means(shape, size):
-    rng = np.random.default_rng(size)
-    images = rng.integers(0, 256, (3, *shape, 2), dtype=np.uint8)
-    resized = source.resize(images, size)
-    assert resized.dtype == np.uint8 and resized.shape == (3, size, size, 2)
-    for n, c in itertools.product(range(3), range(2)):
-        expected = _resize_by_fractions(images[n, ..., c], size)
-        np.testing.assert_array_equal(resized[n, ..., c], expected)
-
-
-def test_resize_is_mean_pooling_where_the_size_divides():
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (300, 6, 6, 1), dtype=np.uint8)
-    pooled = images.reshape(300, 3, 2, 3, 2, 1).mean(axis=(2, 4))
-    np.testing.assert_array_equal(source.resize(images, 3), np.rint(pooled))
-    # More images than are handled at a time, or one by one: no difference.
-    single = [source.resize(image[None], 3)[0] for image in images]
-    np.testing.assert_array_equal(source.resize(images, 3), single)
-
-
-def test_resize_leaves_constant_images_and_the_same_size_alone():
-    white = np.full((1, 7, 5, 3), 255, np.uint8)
-    np.testing.assert_array_equal(source.resize(white, 11), 255)
-    square = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(source.resize(square, 5), square)
-
-
 def test_from_arrays_resizes_both_splits_and_digests_the_result():
     train, test = _arrays(shape=(4, 4, 3))
     small = source.from_arrays("toy", ("a", "b", "c"), train, test, image_size=2)
@@ -241,54 +175,8 @@ def test_from_arrays_resizes_both_splits_and_digests_the_result():
     again = source.from_arrays(
         "toy",
         ("a", "b", "c"),
-        (source.resize(train[0], 2), train[1]),
-        (source.resize(test[0], 2), test[1]),
+        (resize(train[0], 2), train[1]),
+        (resize(test[0], 2), test[1]),
     )
     assert small.digest == again.digest
     assert small.digest != source.from_arrays("t", ("a", "b", "c"), train, test).digest
-
-
-def test_decode_returns_the_pixels_in_the_channels_asked_for():
-    rng = np.random.default_rng(0)
-    grey = rng.integers(0, 256, (3, 4), dtype=np.uint8)
-    colour = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)
-    alpha = rng.integers(0, 256, (3, 4, 1), dtype=np.uint8)
-
-    def decode(pixels, num_channels):
-        return source.decode(io.BytesIO(_png(pixels)), num_channels, "x")
-
-    np.testing.assert_array_equal(decode(grey, 1), grey[..., None])
-    np.testing.assert_array_equal(decode(grey, 3), np.stack([grey] * 3, axis=-1))
-    np.testing.assert_array_equal(decode(colour, 3), colour)
-    transparent = np.concatenate([colour, alpha], axis=-1)
-    np.testing.assert_array_equal(decode(transparent, 3), colour)
-
-
-def test_decode_refuses_damage_other_formats_and_depths():
-    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    good = _png(pixels)
-    gif = io.BytesIO()
-    Image.fromarray(pixels).save(gif, "GIF")
-    deep = _png(np.full((4, 4), 40000, np.uint16))
-    for bad in (good[: len(good) // 2], good[:20], b"", b"text", gif.getvalue(), deep):
-        with pytest.raises(InputError, match="^cat.png: not a readable image"):
-            source.decode(io.BytesIO(bad), 3, "cat.png")
-
-
-def test_gather_keeps_the_order_of_many_images():
-    images = np.arange(700 * 4).astype(np.uint8).reshape(700, 2, 2, 1)
-    gathered = source.gather(images.__getitem__, 700, None, str)
-    np.testing.assert_array_equal(gathered, images)
-    small = source.gather(images.__getitem__, 700, 1, str)
-    np.testing.assert_array_equal(small, source.resize(images, 1))
-
-
-def test_gather_requires_image_size_for_mixed_sizes():
-    images = [np.full((2 + (n == 300), 2, 1), n % 256, np.uint8) for n in range(400)]
-    message = (
-        r"image 300: shape \(3, 2, 1\), but image 0 has \(2, 2, 1\); image_size=PIXELS"
-    )
-    with pytest.raises(InputError, match=message):
-        source.gather(images.__getitem__, 400, None, lambda n: f"image {n}")
-    gathered = source.gather(images.__getitem__, 400, 3, str)
-    np.testing.assert_array_equal(gathered[:, 1, 2, 0], np.arange(400) % 256)

@@ -6,7 +6,8 @@ import pytest
 import tensorflow_datasets
 from PIL import Image
 
-from ddjax.data import fashion_mnist, source, tfds
+from ddjax.data import fashion_mnist, tfds
+from ddjax.data.images import decode, resize
 from ddjax.errors import InputError
 
 features = tensorflow_datasets.features
@@ -135,9 +136,7 @@ def test_load_decodes_grey_and_jpeg(tmp_path):
     _prepare(tmp_path, "jpeg", file_format="JPEG", keys=None)
     jpeg = tfds.load("jpeg", str(tmp_path))
     assert jpeg.shape == (6, 6, 3)
-    decoded = [
-        source.decode(_encode(_image(number), "JPEG"), 3, "") for number in range(12)
-    ]
+    decoded = [decode(_encode(_image(number), "JPEG"), 3, "") for number in range(12)]
     found = sorted(image.tobytes() for image in jpeg.train.images)
     assert found == sorted(image.tobytes() for image in decoded)
 
@@ -151,7 +150,7 @@ def test_load_resizes_images_of_different_sizes_and_requires_image_size(tmp_path
     assert loaded.shape == loaded.test.images.shape[1:] == (8, 8, 3)
     images = {}
     for number in range(12):
-        image = source.resize(_image(number, 4 + number % 2)[None], 8)
+        image = resize(_image(number, 4 + number % 2)[None], 8)
         images[image.tobytes()] = number
     numbers = [images[image.tobytes()] for image in loaded.train.images]
     np.testing.assert_array_equal(np.array(numbers) % 3, loaded.train.labels)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ddjax import settings
-from ddjax.data.scan import Scan
+from ddjax.data import Scan
 from ddjax.errors import InputError
 from ddjax.presets import derive
 

@@ -9,7 +9,7 @@ import pytest
 import recovering
 
 from ddjax import models
-from ddjax.data.recipe import Recipe
+from ddjax.data.augment import Recipe
 from ddjax.distill import recover
 from ddjax.distill.synthesis import look_at
 

@@ -17,8 +17,8 @@ from PIL import Image
 from scipy.optimize import nnls
 
 from ddjax import distill, losses, scores, select
-from ddjax.data import jpeg, source
-from ddjax.data.patch_shuffle import destination
+from ddjax.data.augment import destination
+from ddjax.data.images import decode, decode_square
 from ddjax.scores import LastLayer
 from ddjax.select import craig, glister, gradmatch
 
@@ -261,8 +261,8 @@ def gap(pixels, mode, channels):
     """The largest difference of a JPEG's pixels between a stream and memory."""
     file = io.BytesIO()
     Image.fromarray(pixels, mode).save(file, "JPEG", quality=90)
-    stream = jpeg.decode(file.getvalue(), 48, channels, "").astype(int)
-    return np.abs(stream - source.decode(file, channels, "")).max()
+    stream = decode_square(file.getvalue(), 48, channels, "").astype(int)
+    return np.abs(stream - decode(file, channels, "")).max()
 
 
 def noise(channels, seed, low=0, high=256):

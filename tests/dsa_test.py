@@ -9,9 +9,8 @@ import pytest
 import tiny
 
 from ddjax.data import augment
-from ddjax.data.augment import Recipe
-from ddjax.data.dsa import DsaDraw, apply_dsa, draw_dsa
-from ddjax.data.recipe import DSA_OPERATIONS, Dsa
+from ddjax.data.augment import DSA_OPERATIONS, Dsa, Recipe
+from ddjax.data.augment.dsa import DsaDraw, apply_dsa, draw_dsa
 from ddjax.errors import InputError
 from ddjax.problem import open_problem
 from ddjax.settings import from_config

@@ -109,7 +109,7 @@ def test_what_a_source_lacks_is_named_by_its_setting(source, changes, says):
 
 
 def test_images_that_do_not_fit_are_refused_before_they_are_made(source, monkeypatch):
-    monkeypatch.setattr("ddjax.data.source.host_memory", lambda: 2**20)
+    monkeypatch.setattr("ddjax.memory.host", lambda: 2**20)
     says = refused(source, data__image_size=1024)
     assert says.startswith("data.image_size: 120 images of 1024 x 1024 pixels take 0.1")
     assert "--data.image_size=PIXELS" in says and "stream=True" in says

@@ -18,8 +18,8 @@ SOURCES = [
 ]
 DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_]+)*)")
-# Of other programs: python -m ddjax.models, ddjax.cli.explain, benchmarks, XLA, the shell,
-# and what starts several machines.
+# Of other programs: python -m ddjax.models and ddjax.cli.explain, benchmarks, XLA, the
+# shell, and what starts several machines.
 OTHERS = {
     "file",
     "filename",

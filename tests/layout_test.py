@@ -10,6 +10,7 @@ LEVELS = [
     {
         "errors",
         "keys",
+        "memory",
         "artifacts",
         "declare",
         "mesh",

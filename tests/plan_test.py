@@ -7,8 +7,7 @@ import pytest
 import runs
 import tiny
 
-from ddjax import artifacts, models, pipeline, plan, settings
-from ddjax.data import facts
+from ddjax import artifacts, data, models, pipeline, plan, settings
 from ddjax.data.augment import Recipe
 from ddjax.errors import InputError
 from ddjax.labels import Objective
@@ -309,15 +308,14 @@ def test_known_sources_need_no_data():
 
 
 def test_facts_are_found_by_name():
-    assert facts.known("folder:/somewhere/tiny_imagenet").classes == 200
-    assert facts.known("tfds:cifar10:3.0.2") == facts.known("tfds:cifar10")
-    assert facts.known("npz:cifar10") is None
-    labels = facts.stand_in("tfds:imagenette/full-size-v2", 32).train.labels
+    assert data.facts("folder:/somewhere/tiny_imagenet").classes == 200
+    assert data.facts("tfds:cifar10:3.0.2") == data.facts("tfds:cifar10")
+    assert data.facts("npz:cifar10") is None
+    labels = data.facts("tfds:imagenette/full-size-v2").stand_in("x", 32).train.labels
     assert np.ptp(np.bincount(labels)) <= 1 and len(labels) == 9469
     with pytest.raises(InputError, match="image_size: found None"):
-        facts.stand_in("tfds:imagenet2012")
-    with pytest.raises(InputError, match="found 'digits', known are fashion_mnist"):
-        facts.stand_in("digits")
+        data.facts("tfds:imagenet2012").stand_in("x")
+    assert data.facts("digits") is data.facts("nothing:cifar10") is None
 
 
 def test_what_is_not_there_and_not_known_is_refused():

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ddjax import data, regular
-from ddjax.data import cifar, exchange, fashion_mnist, idx, npz, scan
+from ddjax.data import cifar, exchange, fashion_mnist, npz
 from ddjax.errors import InputError
 from ddjax.stages import imports
 
@@ -22,10 +22,10 @@ READERS = {
     "subset.npy": lambda path: exchange.read_subset(path, POOL, 4),
     "subset.csv": lambda path: exchange.read_subset(path, POOL, 4),
     "features.npy": lambda path: exchange.read_features(path, POOL, 4),
-    "idx": lambda path: idx.read(path, 3),
-    "idx.gz": lambda path: idx.read(path, 3),
+    "idx": lambda path: fashion_mnist.read_idx(path, 3),
+    "idx.gz": lambda path: fashion_mnist.read_idx(path, 3),
     "digest": lambda path: imports._digest(str(path)),
-    "own.npz": lambda path: scan.scan(str(path)),
+    "own.npz": lambda path: data.scan(str(path)),
 }
 
 
@@ -76,7 +76,7 @@ def test_what_is_no_file_is_refused(tmp_path, reader, make):
     make(path)
     message = f"^{path}: {KINDS[make]}"
     if reader == "own.npz" and make in (folder, loop, dangling):
-        message = "no class folders|allowed is a folder"  # as for what is not there
+        message = "no class folders|allowed is the path"  # as for what is not there
     with pytest.raises(InputError, match=message):
         READERS[reader](path)
 

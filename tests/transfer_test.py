@@ -10,7 +10,7 @@ import tiny
 from runs import created, rows_of, sharing_executables
 
 from ddjax import pipeline, settings
-from ddjax.data.recipe import Recipe
+from ddjax.data.augment import Recipe
 from ddjax.errors import InputError
 from ddjax.problem import open_problem
 from ddjax.report.statistics import FULL

@@ -11,7 +11,6 @@ from typing import Any
 
 from ddjax import data, distill, losses, models, protocols, scores, select
 from ddjax.cli import config_files
-from ddjax.data import facts
 from ddjax.errors import InputError
 from ddjax.labels import LOSSES, codecs
 
@@ -65,22 +64,8 @@ def _loss(name: str) -> str:
     return first_line(getattr(losses, {"kl": "kl_divergence"}.get(name, name)))
 
 
-def _dataset(found: Any) -> str:
-    if not isinstance(found, facts.Facts):
-        return module_line(found)
-    return (
-        f"{found.train:,} training and {found.test:,} test images of "
-        f"{found.classes:,} classes; can be planned where it is not"
-    )
-
-
 def _with_options(name: str, *options: str) -> str:
     return ":".join(filter(None, (name, ",".join(options))))
-
-
-def _absent(table: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the entries of a table that another one lacks."""
-    return {name: found for name, found in table.items() if name not in other}
 
 
 def _named(names: Collection[str]) -> dict[str, str]:
@@ -92,11 +77,7 @@ KINDS = {
     "selections": Kind(select.METHODS, _selection),
     "methods": Kind(distill.METHODS, lambda method: module_line(method.distill)),
     "networks": Kind(models.MODELS, module_line),
-    "datasets": Kind(
-        {**data.SOURCES, **_absent(facts.FACTS, data.SOURCES)},
-        _dataset,
-        lambda name, _: _with_options(name, data.ARGUMENTS.get(name, "")),
-    ),
+    "datasets": Kind(data.listed, lambda says: says),
     "losses": Kind(_named(LOSSES), _loss),
     "codecs": Kind(
         codecs.CODECS,

@@ -1,49 +1,58 @@
-"""Where images come from: named sources, and splits of their training examples."""
+"""Where images come from: named sources, their splits, and files of both."""
 
-import dataclasses
-from collections.abc import Callable
+import itertools
 
 from ddjax import regular
 from ddjax.data import (
+    checks,
     cifar,
-    copies,
     digits,
     fashion_mnist,
     folder,
     npz,
     optional,
     tfds,
-    valid,
 )
+from ddjax.data.checks import likeness
 from ddjax.data.exchange import (
     read_features,
     read_scores,
     read_subset,
+    texts,
     write_scores,
     write_subset,
 )
-from ddjax.data.identities import texts
-from ddjax.data.image_set import ImageSet, read_image_set, write_image_set
-from ddjax.data.source import Examples, Source, from_arrays
+from ddjax.data.image_sets import ImageSet, read_image_set, write_image_set
+from ddjax.data.image_sets.files import check_export, write_export
+from ddjax.data.source import Examples, Facts, Kind, Scan, Source, blank, from_arrays
 from ddjax.data.split import split_validation, thin
 from ddjax.errors import InputError
 
 __all__ = [
-    "ARGUMENTS",
     "SOURCES",
     "Examples",
+    "Facts",
     "ImageSet",
+    "Kind",
+    "Scan",
     "Source",
+    "blank",
+    "check_export",
     "check_name",
+    "facts",
     "from_arrays",
+    "likeness",
+    "listed",
     "load",
     "read_features",
     "read_image_set",
     "read_scores",
     "read_subset",
+    "scan",
     "split_validation",
     "texts",
     "thin",
+    "write_export",
     "write_image_set",
     "write_scores",
     "write_subset",
@@ -54,50 +63,61 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# name -> load(argument, data_dir, image_size); the argument follows the name's colon.
-SOURCES: dict[str, Callable[[str, str | None, int | None], Source]] = {
-    "digits": digits.load,
-    "fashion_mnist": fashion_mnist.load,
-    "tfds": tfds.load,
-    "folder": folder.load,
-    "npz": npz.load,
-    "cifar": cifar.load,
+# What a name begins with -> the declaration in its file. Of several kinds that hold
+# what lies at a path, the first one reads it.
+SOURCES: dict[str, Kind] = {
+    "digits": digits.KIND,
+    "fashion_mnist": fashion_mnist.KIND,
+    "tfds": tfds.KIND,
+    "cifar": cifar.KIND,
+    "folder": folder.KIND,
+    "npz": npz.KIND,
 }
-# What a source is loaded by where its images are to stay in their files.
-_STREAMS = {"tfds": tfds.stream, "folder": folder.stream}
-ARGUMENTS = {"tfds": "NAME", "folder": "PATH", "npz": "PATH", "cifar": "PATH"}
-_FOLDERS, _FILES = ("folder", "cifar"), ("npz",)
+
+
+def listed() -> dict[str, str]:
+    """Returns a line on each kind of source, and on each data set with facts."""
+    lines = {_usage(name): kind.summary for name, kind in SOURCES.items()}
+    for name, kind in SOURCES.items():
+        for argument, known in kind.facts.items():
+            lines.setdefault(
+                f"{name}:{argument}" if argument else name,
+                f"{known.train:,} training and {known.test:,} test images of "
+                f"{known.classes:,} classes; can be planned where it is not",
+            )
+    return lines
+
+
+def _usage(name: str) -> str:
+    """How a source is named, such as "folder:PATH"."""
+    argument = SOURCES[name].argument
+    return f"{name}:{argument}" if argument else name
 
 
 def check_name(name: str) -> None:
-    """Check the name of a source without loading it.
+    """Checks the name of a source without loading it.
 
     Args:
-      name: "digits", "fashion_mnist", "tfds:NAME", "folder:PATH", "npz:PATH" or
-        "cifar:PATH".
+      name: of `SOURCES`, and after a colon what the kind takes as its argument, such as
+        "digits" or "folder:PATH".
 
     Raises:
       InputError: no such source, its argument is missing or superfluous, or the path
         does not exist.
     """
     kind, colon, argument = name.partition(":")
-    if kind not in SOURCES or {bool(colon), bool(argument)} != {kind in ARGUMENTS}:
-        known = [
-            f"{kind}:{ARGUMENTS[kind]}" if kind in ARGUMENTS else kind
-            for kind in SOURCES
-        ]
+    found = SOURCES.get(kind)
+    if not found or {bool(colon), bool(argument)} != {bool(found.argument)}:
         raise InputError(
-            f"source: found {name!r}, allowed is one of {', '.join(known)}"
+            f"source: found {name!r}, allowed is one of "
+            f"{', '.join(map(_usage, SOURCES))}"
         )
-    if kind in _FOLDERS and not regular.is_folder(argument):
+    is_there = {"folder": regular.is_folder, "file": regular.is_file}.get(found.place)
+    if is_there and not is_there(argument):
         path = regular.expanded(argument)
         raise InputError(
-            f"source {name!r}: there is no folder {path}, found {regular.found(path)}"
-        )
-    if kind in _FILES and not regular.is_file(argument):
-        path = regular.expanded(argument)
-        raise InputError(
-            f"source {name!r}: there is no file {path}, found {regular.found(path)}"
+            f"source {name!r}: there is no {found.place} {path}, found "
+            f"{regular.found(path)}"
         )
 
 
@@ -107,28 +127,29 @@ def load(
     image_size: int | None = None,
     stream: bool = False,
 ) -> Source:
-    """Load a source by name, all of it into memory unless it is streamed.
+    """Loads a source by name, all of it into memory unless it is streamed.
 
     Args:
       name: as in `check_name`.
       data_dir: folder of the idx files of fashion_mnist, or TFDS's folder; None for
         their usual places. The other sources do not use it.
       image_size: if given, every image of both splits is brought to this many pixels
-        per side, as by `ddjax.data.source.resize`.
-      stream: leave the images in their files and decode what is asked for, see
-        `streamed.Images`; of "tfds:NAME" and "folder:PATH", and with image_size, as
-        in `jpeg.decode`.
+        per side, as by `ddjax.data.images.resize`.
+      stream: leave the images in their files and decode what is indexed, see
+        `images.Streamed`; of kinds with a stream, and with image_size, as in
+        `images.decode_square`.
 
     Returns:
       The source; mean, std and digest are of the images at their final size. Its
-      remarks tell what is odd about it, such as test images that are also training
+      remarks say what is odd about it, such as test images that are also training
       images.
 
     Raises:
       InputError: as `check_name`; data_dir is not a folder; image_size is below 1, or
         missing with `stream`; the source cannot be streamed, or a package that it needs
-        is not installed; or the data are missing, damaged or not a classification
-        problem; or no images, see `valid.plausible`.
+        is not installed; another source reads what lies at the path; or the data are
+        missing, damaged or not a classification problem; or no images, see
+        `checks.plausible`.
     """
     check_name(name)
     if data_dir is not None:
@@ -138,26 +159,56 @@ def load(
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size: found {image_size}, allowed is at least 1")
     kind, _, argument = name.partition(":")
-    if stream:
-        if kind not in _STREAMS:
-            allowed = " and ".join(f"{kind}:{ARGUMENTS[kind]}" for kind in _STREAMS)
-            raise InputError(
-                f"source: found {name!r}, which has no stream, allowed is {allowed}"
-            )
-        if image_size is None:
-            raise InputError(
-                f"image_size: found None, but images of {name} are streamed; "
-                "image_size=PIXELS brings all to one size"
-            )
-        optional.require(("grain", "simplejpeg"), "stream=True")
-        return _inspected(_STREAMS[kind](argument, data_dir, image_size))
-    return _inspected(SOURCES[kind](argument, data_dir, image_size))
+    if SOURCES[kind].holds is not None:
+        path = regular.expanded(argument)
+        for other in itertools.takewhile(lambda other: other != kind, SOURCES):
+            holds = SOURCES[other].holds
+            if holds is not None and holds(path):
+                raise InputError(f"{name}: has files that {other}:{argument} reads")
+    if not stream:
+        return checks.inspect(SOURCES[kind].load(argument, data_dir, image_size))
+    streams = SOURCES[kind].stream
+    if streams is None:
+        allowed = [_usage(name) for name in SOURCES if SOURCES[name].stream]
+        raise InputError(
+            f"source: found {name!r}, which has no stream, allowed is "
+            f"{' and '.join(allowed)}"
+        )
+    if image_size is None:
+        raise InputError(
+            f"image_size: found None, but images of {name} are streamed; "
+            "image_size=PIXELS brings all to one size"
+        )
+    optional.require(("grain", "simplejpeg"), "stream=True")
+    return checks.inspect(streams(argument, data_dir, image_size))
 
 
-def _inspected(source: Source) -> Source:
-    """The source with remarks on its images; refused if they cannot be right."""
-    remarks = source.remarks
-    for name, split in (("train", source.train), ("test", source.test)):
-        remarks += valid.plausible(source.name, name, split.images)
-    remarks += valid.balance(source) + copies.remarks(source)
-    return dataclasses.replace(source, remarks=remarks)
+def scan(path: str) -> Scan:
+    """Looks at a data set; of a folder only names and the headers of some images.
+
+    Args:
+      path: what a kind of source holds.
+
+    Raises:
+      InputError: none does, or what is there is no data set.
+    """
+    place = regular.expanded(path)
+    kinds = {name: kind for name, kind in SOURCES.items() if kind.scan and kind.holds}
+    for kind in kinds.values():
+        if kind.scan and kind.holds and kind.holds(place):
+            return kind.scan(path)
+    allowed = [f"{name} ({kind.summary.rstrip('.')})" for name, kind in kinds.items()]
+    raise InputError(
+        f"--data: found {path!r}, allowed is the path of a source: {'; '.join(allowed)}"
+    )
+
+
+def facts(name: str) -> Facts | None:
+    """Returns what is known of a source without reading it, None if nothing is.
+
+    Args:
+      name: as in `check_name`; of a path only its last part counts, of a TFDS name all
+        but the version.
+    """
+    kind, _, argument = name.partition(":")
+    return SOURCES[kind].known(argument) if kind in SOURCES else None

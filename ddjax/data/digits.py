@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ddjax.data import source
+from ddjax.data.source import Kind, Source, from_arrays
 from ddjax.errors import InputError
 
 _TEST_EVERY = 5
@@ -13,7 +13,7 @@ _TEST_EVERY = 5
 
 def load(
     argument: str, data_dir: str | None = None, image_size: int | None = None
-) -> source.Source:
+) -> Source:
     """Load the digits that scikit-learn ships.
 
     There is no official split. Of each class, in the order of the file, every fifth
@@ -22,13 +22,7 @@ def load(
     it has the same writers on both sides. Values 0 .. 16 become 0 .. 255, rounded to
     the nearest.
 
-    Args:
-      argument: unused, "".
-      data_dir: unused.
-      image_size: pixels per side, None for the original 8.
-
-    Returns:
-      The source; ids are positions in the split, in the order of the file.
+    Ids are positions in the split, in the order of the file.
 
     Raises:
       InputError: scikit-learn or its file is not there.
@@ -39,7 +33,7 @@ def load(
     is_test = np.zeros(len(labels), bool)
     for label in range(10):
         is_test[np.flatnonzero(labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
-    return source.from_arrays(
+    return from_arrays(
         "digits",
         tuple("0123456789"),
         (images[~is_test], labels[~is_test]),
@@ -51,9 +45,12 @@ def load(
 def _path() -> Path:
     # The file behind sklearn.datasets.load_digits: importing sklearn costs seconds.
     package = importlib.util.find_spec("sklearn")
-    if package is None:
+    if package is None or package.origin is None:
         raise InputError("digits: needs the package scikit-learn, which has the images")
     path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if not path.is_file():
         raise InputError(f"digits: this scikit-learn has no {path}")
     return path
+
+
+KIND = Kind(__doc__, load)

@@ -2,23 +2,56 @@
 
 A file speaks of examples by their id, the position in the source's training set, so
 that it fits every run on that source, whatever the run's pool: `ids` are always those
-of the pool, `count` is the size of the whole training set.
+of the pool, `count` is the size of the whole training set. A .csv may say more of each
+id, which is compared with the source: a file of another one, or in another order, is
+refused.
 
 Shape letters: N examples of the pool, D features.
 """
 
+import csv
 import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
 
 import numpy as np
 
 from ddjax import regular
 from ddjax.artifacts import write_file
-from ddjax.data import identities
-from ddjax.data.files import tables
-from ddjax.data.files.arrays import map_npy
+from ddjax.data.arrays import map_npy
+from ddjax.data.source import Source
 from ddjax.errors import InputError
 
+Texts = Mapping[str, Sequence[str]]  # one of `TEXTS` -> what a file says of each id
+# Columns of a .csv that say what an id is, no score.
+TEXTS = ("class", "label", "path", "digest")
 _BLOCK = 16384  # rows of features read at a time, so that no second copy is in memory
+
+
+def texts(source: Source, ids: np.ndarray | None = None) -> dict[str, list[str]]:
+    """What files say of training images of a source.
+
+    Args:
+      source: any.
+      ids: [n] int, which images; None: all, in the order of ids.
+
+    Returns:
+      "class": names; "label": numbers of the classes; "path" where images have files;
+      "digest" where they are in memory, see `fingerprints`.
+    """
+    ids = np.arange(len(source.train)) if ids is None else ids
+    labels = source.train.labels[ids].tolist()
+    found = {
+        "class": [source.classes[label] for label in labels],
+        "label": list(map(str, labels)),
+    }
+    if source.paths is not None:
+        root = os.path.abspath(source.root)
+        found["path"] = [os.path.join(root, source.paths[index]) for index in ids]
+    if source.fingerprints is not None:
+        found["digest"] = source.fingerprints[0][ids].tolist()
+    return found
 
 
 def write_scores(path, ids, columns, count: int, texts=None) -> None:
@@ -74,7 +107,7 @@ def read_scores(
       ids: [N] int, the pool's, 0 .. count - 1.
       count: size of the source's training set.
       column: the score's column in a .csv; None: the only one beside `id` and `TEXTS`.
-      texts: what a .csv is compared with, see `identities.texts`.
+      texts: what a .csv is compared with, see `texts`.
 
     Returns:
       [N] float64, infinite where the file says so. What the file calls high stays high:
@@ -99,7 +132,7 @@ def read_scores(
     else:
         if column is not None:
             raise InputError(
-                f"{path}: column {column!r} was asked for, but a .npy file has none"
+                f"{path}: column {column!r} was named, but a .npy file has none"
             )
         all_scores = map_npy(path)
         if all_scores.shape != (count,) or all_scores.dtype.kind not in "iuf":
@@ -141,7 +174,7 @@ def read_subset(path, ids, count: int, texts=None) -> np.ndarray:
         mask of [count] bool; or ".csv" with a header and a column `id`.
       ids: [N] int, the pool's, 0 .. count - 1.
       count: size of the source's training set.
-      texts: what a .csv is compared with, see `identities.texts`.
+      texts: what a .csv is compared with, see `texts`.
 
     Returns:
       Sorted int32 positions in `ids`.
@@ -272,13 +305,123 @@ def _refuse_missing(values_N, ids_N, where):
         )
 
 
-def _read_csv(path, count, column, texts):
-    """(ids, values) of a file whose texts are those of the source."""
-    ids, values, said = tables.read(path, column)
+def _read_csv(
+    path: Path, count: int, column: str | None, known: Texts | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and numbers [M] of a table, whose texts are those of the source.
+
+    The numbers are those of `column`; None: of the only one beside `id` and `TEXTS`.
+    """
+    import pandas as pd
+
+    data = regular.read(path)
+    try:
+        # Some spreadsheets begin a file with a byte-order mark.
+        text = data.decode("utf-8-sig")
+        # By itself: given a header, pandas takes the first field of longer rows
+        # for the row's name, and renames one of two equal columns.
+        file = io.StringIO(text, newline="")
+        header = next(csv.reader(file, skipinitialspace=True), [])
+        names = [name.strip() for name in header]
+        table = pd.read_csv(file, header=None, skipinitialspace=True, low_memory=False)
+        said = _texts(text, names)
+    except (ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path}: cannot be read as rows below a header: {str(error).strip()}"
+        ) from error
+    others = [name for name in names if name not in ("id", *TEXTS)]
+    chosen = others[0] if column is None and len(others) == 1 else column
+    if names.count("id") != 1 or chosen is None or names.count(chosen) != 1:
+        wanted = "one other, or the name of one" if column is None else repr(column)
+        raise InputError(f"{path}: has columns {names}, expected 'id' and {wanted}")
+    if table.shape[1] != len(names):
+        raise InputError(
+            f"{path}: has rows of {table.shape[1]} fields, expected {len(names)}, as "
+            "in the header"
+        )
+    ids, values = (
+        _numbers(table[names.index(name)], f"{path}: column {name!r}")
+        for name in ("id", chosen)
+    )
+    if ids.dtype.kind == "f":
+        misfits = ids[ids != np.rint(ids)]
+        found = misfits[0] if misfits.size else ids[0]
+        raise InputError(f"{path}: column 'id' has {found}, expected integers")
     ids = _checked_ids(ids, count, str(path))
-    if texts is not None:
-        identities.check(path, ids, said, texts)
+    if known is not None:
+        _check_texts(path, ids, said, known)
     return ids, values
+
+
+def _texts(text: str, names: list[str]) -> dict[str, list[str]]:
+    """Columns of `TEXTS`, letter by letter: pandas takes "NA" for no text."""
+    at = {name: names.index(name) for name in TEXTS if names.count(name) == 1}
+    if not at:
+        return {}
+    rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    next(rows)
+    fields = [row for row in rows if row]
+    return {
+        name: [row[index] if index < len(row) else "" for row in fields]
+        for name, index in at.items()
+    }
+
+
+def _numbers(entries, where):
+    import pandas as pd
+
+    if entries.dtype.kind not in "iuf":
+        misfits = entries[pd.to_numeric(entries, errors="coerce").isna()]
+        found = (misfits if misfits.size else entries).tolist()[0]
+        raise InputError(f"{where} has {found!r}, expected numbers")
+    return entries.to_numpy()
+
+
+def _check_texts(path: Path, ids: np.ndarray, said: Texts, known: Texts) -> None:
+    """Refuses a file that says of an example what is not so.
+
+    Folders may have moved: of a path the file's own name and its folder's are compared.
+    A digest is compared where it is of an image of the same size.
+    """
+    for name in TEXTS:
+        if name not in said or name not in known:
+            continue
+        here = [known[name][index] for index in ids]
+        wrong = [
+            row
+            for row, (there, own) in enumerate(zip(said[name], here, strict=True))
+            if not _agree(name, there, own)
+        ]
+        if not wrong:
+            continue
+        row = wrong[0]
+        why = "it is of another source, or in another order"
+        if name == "digest" and {said[name][row] for row in wrong} <= set(known[name]):
+            why = "the images are there under other ids: it is in another order"
+        raise InputError(
+            f"{path}: says the {name} {said[name][row]!r} of id {ids[row]}, which is "
+            f"{here[row]!r} in the source, and is wrong of {len(wrong):,} of "
+            f"{len(ids):,} ids; {why}"
+        )
+
+
+def _agree(name: str, there: str, own: str) -> bool:
+    if name == "path":
+        return _end(there) == _end(own)
+    if name == "digest" and there.partition(":")[0] != own.partition(":")[0]:
+        return True
+    # An apostrophe keeps spreadsheets from taking a text for a formula.
+    own = _text(own).strip()
+    return there.strip() in (own, f"'{own}")
+
+
+def _end(path: str) -> tuple[str, ...]:
+    return PurePath(_text(path)).parts[-2:]
+
+
+def _text(value: str) -> str:
+    """As it is written: bytes of a name that are no text are escaped."""
+    return value.encode(errors="backslashreplace").decode()
 
 
 def _written(texts, order):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddjax.data import streamed
+from ddjax.data.images import Streamed, cores
 
 _THREADS = 8  # decoding threads a process: of more, some wait for Python's lock
 _IN_FLIGHT = 3  # batches of a worker process: being made, made, handed over
@@ -39,7 +39,7 @@ class Feed:
         """Describes the batches; nothing is read.
 
         Args:
-          images: [N,H,W,C], an array or `streamed.Images`.
+          images: [N,H,W,C], an array or `images.Streamed`.
           positions_L: [L] integers below N, the images in the order they are shown in.
           partners_L: [L], those that CutMix pastes in; None: no partners.
           batch_size: B. L // B steps; what is left over is not shown.
@@ -47,7 +47,7 @@ class Feed:
           workers: decoding threads; 0: one a core. Up to 8 are threads of this
             process, more are spread over processes of 8 each, as far as their batches
             fit into shared memory.
-          ahead: batches made before they are asked for; with several processes, 3 for
+          ahead: batches made before they are used; with several processes, 3 for
             each at most instead. A batch of 256 images of 224x224 takes 37 MiB, twice
             that with partners.
         """
@@ -65,7 +65,7 @@ class Feed:
         self._images = images
         self._positions = table(positions_L)
         self._partners = None if partners_L is None else table(partners_L)
-        self._workers = workers or streamed.cores()
+        self._workers = workers or cores()
         self._ahead = ahead
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class Feed:
             options = grain.ReadOptions(min(2, self._ahead), self._ahead)
             batches = batches.to_iter_dataset(options)
         else:
-            # Grain asks for flags of its own, which nobody has parsed in a library.
+            # Grain reads flags of its own, which nobody has parsed in a library.
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()
             batches = batches.to_iter_dataset(grain.ReadOptions(1, 1))
@@ -129,7 +129,7 @@ class _Make:
     """step -> batch; picklable, for worker processes."""
 
     def __init__(self, images, positions, partners, threads):
-        if isinstance(images, streamed.Images):
+        if isinstance(images, Streamed):
             images = dataclasses.replace(images, workers=threads)
         self.images, self.positions, self.partners = images, positions, partners
 
@@ -138,7 +138,8 @@ class _Make:
         if self.partners is None:
             return self.images[positions], None
         both = np.concatenate([positions, self.partners[step]])
-        return tuple(np.split(self.images[both], 2))
+        images, partners = np.split(self.images[both], 2)
+        return images, partners
 
 
 class Throughput(NamedTuple):
@@ -149,7 +150,7 @@ class Throughput(NamedTuple):
       seconds: in which they came.
       waited: share of the time that the device waited for the host, in [0, 1].
       host: images/s that the host makes; where the device is the slower one, those that
-        it was asked for, which is less than it could.
+        the device took, which is less than it could.
       device: images/s that the device would take if it never had to wait.
       bottleneck: "host" or "device".
     """
@@ -175,8 +176,8 @@ class Throughput(NamedTuple):
 class Meter:
     """Says whether the host or the device holds a training up.
 
-    The time between two asks is the device's only where the loop waits for the device,
-    as one does that reads a result of the step before.
+    The time between two batches is the device's only where the loop waits for the
+    device, as one does that reads a result of the step before.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter):
@@ -195,12 +196,12 @@ class Meter:
             while batch is not None:
                 given = self._clock()
                 yield batch
-                asked = self._clock()
+                wanted = self._clock()
                 batch = next(batches, None)
                 if batch is not None:
                     self._images += len(batch[0])
-                    self._busy += asked - given
-                    self._waited += self._clock() - asked
+                    self._busy += wanted - given
+                    self._waited += self._clock() - wanted
         finally:
             if hasattr(batches, "close"):
                 batches.close()

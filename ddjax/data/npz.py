@@ -1,14 +1,14 @@
 """A NumPy archive with the arrays of both splits, or of one data set."""
 
-import dataclasses
 import math
 from pathlib import Path
 
 import numpy as np
 
 from ddjax import regular
-from ddjax.data import source, split
-from ddjax.data.files.arrays import Archive
+from ddjax.data import split
+from ddjax.data.arrays import Archive
+from ddjax.data.source import Kind, Scan, Source, Split, from_arrays
 from ddjax.errors import InputError
 
 _NAMES = {  # each array, and its other name
@@ -22,7 +22,7 @@ _WHOLE = {"x": "images", "y": "labels"}  # likewise, of a file without splits
 
 def load(
     argument: str, data_dir: str | None = None, image_size: int | None = None
-) -> source.Source:
+) -> Source:
     """Load an .npz file with x_train, y_train, x_test, y_test, or with x and y.
 
     The names train_images, train_labels, test_images, test_labels, and images, labels
@@ -33,42 +33,39 @@ def load(
     as many classes as the training labels have different values, called "0", "1", and
     so on.
 
-    Args:
-      argument: path of the file. Pickled objects in it are refused.
-      data_dir: unused.
-      image_size: pixels per side, as in `source.resize`.
-
-    Returns:
-      The source; ids are positions in the arrays, of x and y in what is left of them.
+    Ids are positions in the arrays, of x and y in what is left of them.
 
     Raises:
-      InputError: the file is damaged, lacks an array, or has an image or label that
-        is not allowed.
+      InputError: the file is damaged, lacks an array, or has pickled objects, or an
+        image or label that is not allowed.
     """
     arrays = _read(regular.expanded(argument))
-    whole, remarks = "x" in arrays, ()
-    splits = [
-        (_to_uint8(arrays[f"x{end}"], f"{argument}: x{end}"), arrays[f"y{end}"])
-        for end in ([""] if whole else ["_train", "_test"])
-    ]
-    if whole:
-        splits, remarks = _divided(argument, *splits[0])
+    remarks: tuple[str, ...] = ()
+
+    def read(end: str) -> Split:
+        images = _to_uint8(arrays[f"x{end}"], f"{argument}: x{end}")
+        return images, arrays[f"y{end}"]
+
+    if "x" in arrays:
+        train, test, remarks = _divided(argument, *read(""))
+    else:
+        train, test = read("_train"), read("_test")
     names = arrays.get("class_names")
     if names is None:
-        names = np.arange(len(np.unique(splits[0][1]))).astype(str)
+        names = np.arange(len(np.unique(train[1]))).astype(str)
     if names.ndim != 1 or names.dtype.kind != "U":
         raise InputError(
             f"{argument}: class_names has dtype {names.dtype} and shape {names.shape}, "
             "must be strings of shape [K]"
         )
-    made = source.from_arrays(
-        f"npz:{argument}", tuple(names.tolist()), *splits, image_size
-    )
-    return dataclasses.replace(made, remarks=remarks)
+    classes = tuple(names.tolist())
+    return from_arrays(f"npz:{argument}", classes, train, test, image_size, remarks)
 
 
-def _divided(argument: str, images: np.ndarray, labels: np.ndarray):
-    """(train, test) of images without splits, and the remark on it."""
+def _divided(
+    argument: str, images: np.ndarray, labels: np.ndarray
+) -> tuple[Split, Split, tuple[str, ...]]:
+    """Train and test of images without splits, and the remark on it."""
     if labels.shape != (len(images),):
         raise InputError(
             f"{argument}: y has shape {labels.shape}, must be ({len(images)},): one "
@@ -85,13 +82,14 @@ def _divided(argument: str, images: np.ndarray, labels: np.ndarray):
     remark = split.set_aside_remark(
         argument, int(aside.sum()), len(aside), "their positions"
     )
-    return [(images[part], labels[part]) for part in (~aside, aside)], (remark,)
+    train, test = ((images[part], labels[part]) for part in (~aside, aside))
+    return train, test, (remark,)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Arrays under the left names of _NAMES or _WHOLE, and class_names if there."""
     found: dict[str, np.ndarray] = {}
-    with Archive(path, source.host_memory() // 2) as archive:
+    with Archive(path) as archive:
         names = archive.names
         splits = any(name in names for pair in _NAMES.items() for name in pair)
         whole = any(name in names for name in ("x", "images"))
@@ -145,7 +143,7 @@ def _to_uint8(images: np.ndarray, where: str) -> np.ndarray:
 
 
 def _hint(images: np.ndarray) -> str:
-    """What would bring floats to [0, 1], as far as their range tells."""
+    """What would bring floats to [0, 1], as far as their range shows."""
     finite = np.isfinite(images)
     if not finite.all():
         return f"; {images.size - finite.sum():,} of its values are not finite"
@@ -156,3 +154,17 @@ def _hint(images: np.ndarray) -> str:
     if least < 0:
         return f"{said}: if they are normalised, mean and deviation must be undone"
     return said
+
+
+def holds(place: Path) -> bool:
+    """Whether something is called .npz."""
+    return place.suffix == ".npz" and regular.found(place) != "nothing"
+
+
+def scan(path: str) -> Scan:
+    """Loads the data set and describes it."""
+    loaded = load(path)
+    return Scan.of(loaded, aside=bool(loaded.remarks))
+
+
+KIND = Kind(__doc__, load, argument="PATH", place="file", holds=holds, scan=scan)

@@ -1,33 +1,25 @@
-"""What every source is made of: labelled images, checked and digested.
+"""A source: labelled images, checked and digested; and how a kind of it is declared.
 
 Shape letters: N examples, H height, W width, C channels.
 """
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
-import math
-import os
-import struct
-from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddjax import regular
-from ddjax.data import valid
-from ddjax.data.fingerprints import fingerprints
+from ddjax.data.images import resize
 from ddjax.errors import InputError
 
 _SAMPLE = 4096  # images of a stream that its mean and std are taken from
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # that Pillow is let read
-READ = "PNG, JPEG, BMP or WebP"  # the same, in messages
-# What Pillow raises of damaged images.
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError)
 _BLOCK = 64  # images handled at a time: they fit in the cache, a split does not
+Split = tuple[Any, np.ndarray]  # images of a split, as of `Examples`, and labels
+CHANNELS = (1, 3)  # grey and RGB: what every figure and image file can show
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,8 +27,8 @@ class Examples:
     """Labelled images of one split, or of a part of one.
 
     Attributes:
-      images: [N, H, W, C] uint8: an array, or `streamed.Images`, which decodes what
-        it is asked for.
+      images: [N, H, W, C] uint8: an array, or `images.Streamed`, which decodes
+        what is indexed.
       labels: [N] int32, 0 .. num_classes - 1.
       ids: [N] int32, the example's position in the source's own fixed order of the
         split. It stays with the image, whatever subset the image is in.
@@ -155,10 +147,10 @@ class Source:
         digest = hashlib.sha256(json.dumps([self.classes, shapes]).encode())
         for split in splits:
             if _in_memory(split.images):
-                digest.update(np.ascontiguousarray(split.images))
+                digest.update(np.ascontiguousarray(split.images).data)
             else:
                 digest.update(split.images.identity.encode())
-            digest.update(np.ascontiguousarray(split.labels, dtype="<i4"))
+            digest.update(np.ascontiguousarray(split.labels, dtype="<i4").data)
         return digest.hexdigest()
 
 
@@ -166,14 +158,30 @@ def _in_memory(images: Any) -> bool:
     return isinstance(images, np.ndarray)
 
 
+def fingerprints(images: np.ndarray) -> np.ndarray:
+    """Returns [N] texts such as "32x32x3:0123456789abcdef".
+
+    Args:
+      images: [N, H, W, C] uint8. Equal images have equal texts, others have not, but by
+        an accident of 64 bits.
+    """
+    size = "x".join(map(str, images.shape[1:]))
+    found = (
+        hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8)
+        for image in images
+    )
+    return np.array([f"{size}:{digest.hexdigest()}" for digest in found], np.str_)
+
+
 def from_arrays(
     name: str,
     classes: tuple[str, ...],
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
+    train: Split,
+    test: Split,
     image_size: int | None = None,
+    remarks: tuple[str, ...] = (),
 ) -> Source:
-    """Check the arrays of two splits and make a source of them.
+    """Makes a source of the arrays of two splits, checked.
 
     Args:
       name: name of the source, for messages.
@@ -183,187 +191,243 @@ def from_arrays(
       test: the same for the test split.
       image_size: if given, every image is brought to this many pixels per side, as
         by `resize`.
+      remarks: what was assumed or left out in reading, a sentence each.
 
     Returns:
       The source; ids are the positions in the arrays.
 
     Raises:
-      InputError: as `valid.validate`.
+      InputError: the splits do not make a classification problem: one is empty; images
+        are not uint8 [N, H, W, C] with 1 or 3 channels, or differ in shape between the
+        splits; there is not one label per image, or a label is not an integer of
+        0 .. K - 1; two classes have one name; a class has no training example.
     """
     train, test = (
         (images[..., None] if images.ndim == 3 else images, labels)
         for images, labels in (train, test)
     )
-    valid.validate(name, classes, train, test)
-    splits = []
-    for images_NHWC, labels_N in (train, test):
+    _validate(name, classes, train, test)
+
+    def examples(images_NHWC: Any, labels_N: np.ndarray) -> Examples:
         if image_size is not None:
             images_NHWC = resize(images_NHWC, image_size)
         ids_N = np.arange(len(labels_N), dtype=np.int32)
-        splits.append(Examples(images_NHWC, labels_N.astype(np.int32), ids_N))
-    return Source(name, tuple(classes), *splits)
+        return Examples(images_NHWC, labels_N.astype(np.int32), ids_N)
+
+    return Source(
+        name, tuple(classes), examples(*train), examples(*test), remarks=remarks
+    )
 
 
-def resize(images_NHWC: np.ndarray, image_size: int) -> np.ndarray:
-    """Bring images to a square, whatever their proportions were.
-
-    Each new pixel is the mean of the area that it covers, rounded to the nearest, a tie
-    to the even value: mean pooling where the size divides, repeated pixels where it
-    multiplies. Nothing is cropped, so that nothing that makes the class is lost.
-
-    Args:
-      images_NHWC: [N, H, W, C] uint8.
-      image_size: pixels per side, at least 1.
-
-    Returns:
-      [N, image_size, image_size, C] uint8.
-    """
-    count, height, width, channels = images_NHWC.shape
-    if height == width == image_size:
-        return images_NHWC
-    resized = _empty((count, image_size, image_size, channels))
-    for start in range(0, count, _BLOCK):
-        rows = _stretch_sums(images_NHWC[start : start + _BLOCK], image_size, axis=1)
-        sums = _stretch_sums(rows, image_size, axis=2)
-        resized[start : start + _BLOCK] = np.rint(sums / (height * width))
-    return resized
-
-
-def _empty(shape: tuple[int, ...]) -> np.ndarray:
-    """An array of images, where the host has twice the memory that they take."""
-    size, memory = math.prod(shape), host_memory()
-    if size > memory / 2:
-        count, height, width, _ = shape
+def _validate(
+    name: str,
+    classes: tuple[str, ...],
+    train: Split,
+    test: Split,
+) -> None:
+    """Refuses splits that do not make a classification problem, see `from_arrays`."""
+    if len(set(classes)) < len(classes):
+        raise InputError(f"{name}: class names must differ, found {list(classes)}")
+    for split, (images, labels) in (("train", train), ("test", test)):
+        where = f"{name}: {split} split"
+        _check_images(images, where)
+        _check_labels(labels, len(images), len(classes), where)
+    (train_images, train_labels), (test_images, _) = train, test
+    if train_images.shape[1:] != test_images.shape[1:]:
         raise InputError(
-            f"image_size: {count:,} images of {height} x {width} pixels take "
-            f"{size / 2**30:,.1f} GiB, allowed is half of the host's "
-            f"{memory / 2**30:,.1f} GiB; image_size=PIXELS makes them smaller, and "
-            "stream=True leaves those of files on disk"
+            f"{name}: train images have shape {train_images.shape[1:]} but test "
+            f"images {test_images.shape[1:]}, must be the same"
         )
-    return np.empty(shape, np.uint8)
+    counts = np.bincount(train_labels.astype(np.int64), minlength=len(classes))
+    if not counts.all():
+        label = np.argmin(counts)
+        raise InputError(
+            f"{name}: train split has no example of class {classes[label]!r} "
+            f"(label {label})"
+        )
 
 
-def host_memory() -> int:
-    """Bytes of memory that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _check_images(images: Any, where: str) -> None:
+    shape = images.shape
+    shaped = images.ndim == 4 and min(shape[1:]) > 0 and shape[3] in CHANNELS
+    if images.dtype != np.uint8 or not shaped:
+        hint = ""
+        if images.ndim == 4 and shape[3] in (2, 4):
+            hint = f"; images[..., :{shape[3] - 1}] leaves out what may be transparency"
+        elif images.ndim == 4 and shape[1] in CHANNELS:
+            hint = "; images.transpose(0, 2, 3, 1) puts channels last"
+        raise InputError(
+            f"{where} has images of dtype {images.dtype} and shape {shape}, must be "
+            f"uint8 [N, H, W] or [N, H, W, C] with 1 or 3 channels, last{hint}"
+        )
+    if len(images) == 0:
+        raise InputError(f"{where} has no images")
 
 
-def _stretch_sums(values: np.ndarray, count: int, axis: int) -> np.ndarray:
-    """Sums over `count` equal stretches of an axis, in units of 1 / count of a step.
-
-    A stretch may end inside a step and then has that part of it. In these units all is
-    whole numbers: exact, and the same on every machine.
-    """
-    values = np.moveaxis(values, axis, 0).astype(np.int64)
-    before = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
-    whole, part = np.divmod(np.arange(count + 1) * len(values), count)
-    part = part.reshape(-1, *[1] * (values.ndim - 1))
-    inside = part * values[np.minimum(whole, len(values) - 1)]
-    return np.moveaxis(np.diff(count * before[whole] + inside, axis=0), 0, axis)
-
-
-@contextlib.contextmanager
-def opened(file: Any, where: str) -> Iterator[Any]:
-    """Open an image of `FORMATS` with Pillow; damage in the block is an InputError.
-
-    Args:
-      file: path or binary file object.
-      where: what the image is called in messages, such as its path.
-
-    Yields:
-      A `PIL.Image.Image` of 8 bits per channel, not yet decoded.
-
-    Raises:
-      InputError: of another format, no regular file, damaged, truncated, or of
-        another depth.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    named = isinstance(file, (str, os.PathLike))
-    try:
-        with (
-            regular.opened(file) if named else contextlib.nullcontext(file) as content,
-            Image.open(content, formats=FORMATS) as image,
-        ):
-            if image.mode.startswith(("I", "F")):
-                raise ValueError(f"mode {image.mode}, must have 8 bits per channel")
-            yield image
-    except InputError:
-        raise
-    except (*_DAMAGED, Image.DecompressionBombError) as error:
-        reason = str(error) or type(error).__name__
-        if isinstance(error, UnidentifiedImageError):
-            reason = "it is something else"  # Pillow names an object of Python here
-        raise InputError(f"{where}: not a readable image ({READ}): {reason}") from error
+def _check_labels(labels: np.ndarray, count: int, classes: int, where: str) -> None:
+    if labels.shape != (count,):
+        hint = ""
+        if labels.shape == (count, 1):
+            hint = "; labels[:, 0] makes them fit"
+        elif labels.shape == (count, classes):
+            hint = "; labels.argmax(axis=1) makes them of one-hot rows"
+        raise InputError(
+            f"{where} has labels of shape {labels.shape}, must be ({count},): one for "
+            f"each image{hint}"
+        )
+    if labels.dtype.kind not in "iuf":
+        hint = ""
+        if labels.dtype.kind in "SU":
+            hint = "; np.unique(labels, return_inverse=True) has names and numbers"
+        raise InputError(
+            f"{where} has labels of dtype {labels.dtype}, not integer{hint}"
+        )
+    allowed = (labels == np.rint(labels)) & (labels >= 0) & (labels < classes)
+    if not allowed.all():
+        first = np.argmin(allowed)
+        raise InputError(
+            f"{where} has label {labels[first]} at position {first}, "
+            f"must be an integer of 0..{classes - 1}"
+        )
 
 
-def decode(
-    file: Any,
-    num_channels: int,
-    where: str,
-    look: Callable[[Any], None] | None = None,
-) -> np.ndarray:
-    """Decode an image.
-
-    Args:
-      file: path or binary file object.
-      num_channels: 1 for grey, 3 for RGB; transparency is dropped.
-      where: what the image is called in messages.
-      look: is shown the `PIL.Image.Image` before it is decoded.
-
-    Returns:
-      [H, W, num_channels] uint8.
-
-    Raises:
-      InputError: as `opened`.
-    """
-    with opened(file, where) as image:
-        if look is not None:
-            look(image)
-        pixels = np.asarray(image.convert("L" if num_channels == 1 else "RGB"))
-    return pixels.reshape(*pixels.shape[:2], num_channels)
+def blank(count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns `count` black images of a shape, which take no memory, read-only."""
+    return np.broadcast_to(np.uint8(0), (count, *shape))
 
 
-def gather(
-    read: Callable[[int], np.ndarray],
-    count: int,
-    image_size: int | None,
-    describe: Callable[[int], str],
-) -> np.ndarray:
-    """Read images one by one, on several threads, into one array.
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known of a data set without reading it.
 
-    Args:
-      read: position -> image [H, W, C] uint8; called once or more per position.
-      count: number of images, at least 1.
-      image_size: if given, each image is brought to this many pixels per side, as by
-        `resize`, before it is kept.
-      describe: position -> what the image is called in messages.
-
-    Returns:
-      [count, H, W, C] uint8.
-
-    Raises:
-      InputError: the images differ in shape.
+    Attributes:
+      train, test: number of images.
+      classes: number of classes.
+      shape: (height, width, channels) of an image; height 0: they differ.
     """
 
-    def read_resized(position: int) -> np.ndarray:
-        image = read(position)
-        return image if image_size is None else resize(image[None], image_size)[0]
+    train: int
+    test: int
+    classes: int
+    shape: tuple[int, int, int]
 
-    first = read_resized(0)
-    images = _empty((count, *first.shape))
+    def stand_in(self, name: str, image_size: int | None = None) -> Source:
+        """Returns a source of the right size that holds no pixels.
 
-    def fill(start: int) -> None:
-        for position in range(start, min(start + _BLOCK, count)):
-            image = read_resized(position)
-            if image.shape != first.shape:
-                raise InputError(
-                    f"{describe(position)}: shape {image.shape}, but {describe(0)} has "
-                    f"{first.shape}; image_size=PIXELS brings all to one size"
-                )
-            images[position] = image
+        Its classes are equally large, or one image apart, and its images are black and
+        take no memory.
 
-    with futures.ThreadPoolExecutor() as pool:
-        for _ in pool.map(fill, range(0, count, _BLOCK)):
-            pass
-    return images
+        Args:
+          name: of the source.
+          image_size: pixels per side; None as they come.
+
+        Raises:
+          InputError: images of different sizes without `image_size`.
+        """
+        height, width, channels = self.shape
+        if image_size:
+            height = width = image_size
+        if not height:
+            raise InputError(
+                f"image_size: found {image_size}, but the images of {name} differ in "
+                "size, allowed is a number of pixels"
+            )
+
+        def examples(count: int) -> Examples:
+            ids = np.arange(count, dtype=np.int32)
+            labels = ids % np.int32(self.classes)
+            return Examples(blank(count, (height, width, channels)), labels, ids)
+
+        names = tuple(str(label) for label in range(self.classes))
+        return _Blank(name, names, examples(self.train), examples(self.test))
+
+
+class _Blank(Source):
+    """A source whose mean and deviation are not to be counted."""
+
+    @property
+    def _moments(self):
+        channels = self.shape[2]
+        return (0.5,) * channels, (0.25,) * channels
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """What a data set looks like, as far as settings are derived from it.
+
+    Attributes:
+      source: name of the source, as `ddjax.data.load` takes it.
+      classes: class names in label order.
+      counts: training images of each class.
+      test: number of test images.
+      aside: whether the test split had to be set aside.
+      sides: (smallest, median, largest) shorter side, in pixels.
+      square: whether all images are squares of one size.
+      channels: 1 if all are grey, else 3; of arrays the number that they have.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+    test: int
+    aside: bool
+    sides: tuple[int, int, int]
+    square: bool
+    channels: int
+
+    @classmethod
+    def of(cls, loaded: Source, aside: bool) -> "Scan":
+        """Describes a source that is loaded, its test split set aside or not."""
+        height, width, channels = loaded.shape
+        counts = np.bincount(loaded.train.labels, minlength=loaded.num_classes)
+        return cls(
+            source=loaded.name,
+            classes=loaded.classes,
+            counts=tuple(counts.tolist()),
+            test=len(loaded.test),
+            aside=aside,
+            sides=(min(height, width),) * 3,
+            square=height == width,
+            channels=channels,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of source, declared by the file that reads it.
+
+    Attributes:
+      doc: the file's docstring, whose first line `ddjax list` shows.
+      load: (argument, data_dir, image_size) -> the source, all of it in memory. The
+        argument is what follows the colon of the name, "" without one; data_dir is a
+        folder or None, for the usual place; image_size is pixels per side, to which
+        `from_arrays` resizes, or None.
+      stream: the same with images that stay in their files, decoded to image_size;
+        None: it has none.
+      argument: what the argument is, such as "PATH" or "NAME"; "": there is none.
+      place: what a PATH must be, "folder" or "file"; "": that is not checked.
+      facts: argument -> what is known of a data set that may be planned where it is
+        not; of a PATH the last part counts, of a NAME all but the version.
+      holds: whether what lies at a path is of this kind; None: it has no path.
+      scan: path that `holds` -> what it looks like, read or not; None: no path.
+    """
+
+    doc: str
+    load: Callable[[str, str | None, int | None], Source]
+    stream: Callable[[str, str | None, int], Source] | None = None
+    argument: str = ""
+    place: str = ""
+    facts: Mapping[str, Facts] = dataclasses.field(default_factory=dict)
+    holds: Callable[[Path], bool] | None = None
+    scan: Callable[[str], Scan] | None = None
+
+    @property
+    def summary(self) -> str:
+        """What `ddjax list` says of it."""
+        return self.doc.partition("\n")[0]
+
+    def known(self, argument: str) -> Facts | None:
+        """Returns the facts of an argument, None if there are none."""
+        if self.argument == "PATH":
+            argument = Path(argument).name
+        return self.facts.get(argument.partition(":")[0])

@@ -1,25 +1,27 @@
 """Datasets prepared by TensorFlow Datasets, read without TensorFlow.
 
 Read from files only, in ArrayRecord format: no dataset's own code is run, and nothing
-is ever downloaded.
+is ever downloaded. Facts: the pages of TFDS's catalogue.
 """
 
 import contextlib
-import dataclasses
+import functools
 import hashlib
 import io
 import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from typing import Any
 
 import numpy as np
 
 from ddjax import regular
-from ddjax.data import optional, source, streamed
+from ddjax.data import optional
+from ddjax.data.images import Streamed, decode, gather
+from ddjax.data.source import Facts, Kind, Source, Split, from_arrays
 from ddjax.errors import DAMAGED, InputError
 
 ORDER = (
@@ -27,11 +29,12 @@ ORDER = (
     "original files: scores and subsets by index that others publish do not fit"
 )
 _BLOCK = 64  # records read at a time
+_Keys = tuple[str, str]  # of the image and of its label
 
 
 def load(
     argument: str, data_dir: str | None = None, image_size: int | None = None
-) -> source.Source:
+) -> Source:
     """Load an image-classification dataset that TFDS has prepared as ArrayRecord.
 
     The test split is "test"; where that is absent, or unlabelled (its first label is
@@ -40,7 +43,7 @@ def load(
     Args:
       argument: TFDS's name, "NAME[/CONFIG][:VERSION]", such as "cifar10:3.0.2".
       data_dir: TFDS's folder; None for $TFDS_DATA_DIR or ~/tensorflow_datasets.
-      image_size: pixels per side, as in `source.resize`; required where sizes differ.
+      image_size: pixels per side, as in `images.resize`; required where sizes differ.
 
     Returns:
       The source; ids are positions in the prepared split. TFDS shuffles by a hash
@@ -52,72 +55,49 @@ def load(
         not as ArrayRecord, a shard is missing or damaged, or it is not a dataset of
         uint8 images with class labels.
     """
-    name = f"tfds:{argument}"
-    builder = _find(argument, data_dir)
-    keys = _keys(name, builder.info)
-    with _shards_checked(name, builder):
-        train = _read(name, builder, "train", keys, image_size)
-        test = _read(name, builder, _test_split(builder, keys), keys, image_size)
-    classes = tuple(builder.info.features[keys[1]].names)
-    made = source.from_arrays(name, classes, train, test, image_size)
-    return dataclasses.replace(made, remarks=_remarks(name, builder, keys))
+    return _source(argument, data_dir, functools.partial(_read, image_size))
 
 
-def stream(argument: str, data_dir: str | None, image_size: int) -> source.Source:
-    """Like `load`, but images stay in their files until they are asked for.
+def stream(argument: str, data_dir: str | None, image_size: int) -> Source:
+    """Like `load`, but images stay in their files until they are indexed.
 
-    The labels take one pass over all records. They are kept in
-    $XDG_CACHE_HOME/ddjax (or ~/.cache/ddjax), where that can be written, until a file
-    changes its name, its size or its time.
-
-    Args:
-      argument: as `load`.
-      data_dir: as `load`.
-      image_size: pixels per side, as in `jpeg.decode`.
-
-    Returns:
-      The source, with the ids of `load`; its images are `streamed.Images`.
-
-    Raises:
-      InputError: as `load`; but a damaged image is met only when it is asked for.
+    They are `images.Streamed`, a damaged one is met only when it is indexed, and
+    image_size is as in `images.decode_square`. The labels take one pass over all
+    records. They are kept in $XDG_CACHE_HOME/ddjax (or ~/.cache/ddjax), where that can
+    be written, until a file changes its name, its size or its time.
     """
-    name = f"tfds:{argument}"
-    builder = _find(argument, data_dir)
+    return _source(argument, data_dir, functools.partial(_stream, image_size))
+
+
+def _source(
+    argument: str, data_dir: str | None, read: Callable[[str, Any, str, _Keys], Split]
+) -> Source:
+    name, builder = f"tfds:{argument}", _find(argument, data_dir)
     keys = _keys(name, builder.info)
-    num_channels = _num_channels(builder.info, keys[0])
-    splits = []
-    with _shards_checked(name, builder):
-        for split in ("train", _test_split(builder, keys)):
-            shards = _Shards(name, builder, split, keys)
-            images = streamed.Images(shards, image_size, num_channels)
-            splits.append((images, _labels(shards)))
-    classes = tuple(builder.info.features[keys[1]].names)
-    made = source.from_arrays(name, classes, *splits)
-    return dataclasses.replace(made, remarks=_remarks(name, builder, keys))
-
-
-def _remarks(name: str, builder: Any, keys: tuple[str, str]) -> tuple[str, ...]:
-    remarks = (f"{name}: {ORDER}",)
-    if builder.info.features[keys[0]].shape[-1] in (2, 4):
-        remarks += (f"{name}: images have transparency, which is dropped",)
-    return remarks
-
-
-@contextlib.contextmanager
-def _shards_checked(name: str, builder: Any) -> Iterator[None]:
-    """What ArrayRecord or the file system raises becomes an InputError."""
     try:
-        yield
-    except (RuntimeError, OSError) as error:
+        train = read(name, builder, "train", keys)
+        test = read(name, builder, _test_split(builder, keys), keys)
+    except (RuntimeError, OSError) as error:  # of ArrayRecord or the file system
         raise InputError(
             f"{name}: {builder.data_dir} has a missing or damaged shard: {error}"
         ) from error
+    remarks = [f"{name}: {ORDER}"]
+    if builder.info.features[keys[0]].shape[-1] in (2, 4):
+        remarks.append(f"{name}: images have transparency, which is dropped")
+    classes = tuple(builder.info.features[keys[1]].names)
+    return from_arrays(name, classes, train, test, remarks=tuple(remarks))
+
+
+def _stream(image_size: int, name: str, builder: Any, split: str, keys: _Keys) -> Split:
+    shards = _Shards(name, builder, split, keys)
+    num_channels = _num_channels(builder.info, keys[0])
+    return Streamed(shards, image_size, num_channels), _labels(shards)
 
 
 class _Shards:
-    """The records of a split: `streamed.Records`, and their labels."""
+    """The records of a split: `images.Records`, and their labels."""
 
-    def __init__(self, name: str, builder: Any, split: str, keys: tuple[str, str]):
+    def __init__(self, name: str, builder: Any, split: str, keys: _Keys):
         from array_record.python import array_record_data_source
 
         _check_splits(builder, split)
@@ -185,9 +165,9 @@ def _labels(shards: _Shards) -> np.ndarray:
     labels_N = _read_labels(shards)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            np.savez_compressed(file, labels=labels_N)
-        os.replace(file.name, path)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as new:
+            np.savez_compressed(new, labels=labels_N)
+        os.replace(new.name, path)
     return labels_N
 
 
@@ -238,7 +218,7 @@ def _find(argument: str, data_dir: str | None) -> Any:
         ) from error
 
 
-def _keys(name: str, info: Any) -> tuple[str, str]:
+def _keys(name: str, info: Any) -> _Keys:
     """The keys of the image and of its label, checked to be of those kinds."""
     import tensorflow_datasets as tfds
 
@@ -258,7 +238,7 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
     return keys
 
 
-def _test_split(builder: Any, keys: tuple[str, str]) -> str:
+def _test_split(builder: Any, keys: _Keys) -> str:
     if "test" in builder.info.splits:
         records = _records(builder, "test", keys[0])
         if "validation" not in builder.info.splits or records[0][keys[1]] >= 0:
@@ -267,8 +247,8 @@ def _test_split(builder: Any, keys: tuple[str, str]) -> str:
 
 
 def _read(
-    name: str, builder: Any, split: str, keys: tuple[str, str], image_size: int | None
-) -> tuple[np.ndarray, np.ndarray]:
+    image_size: int | None, name: str, builder: Any, split: str, keys: _Keys
+) -> Split:
     """Images [N, H, W, C] uint8 and labels [N] int64 of one split."""
     image_key, label_key = keys
     records = _records(builder, split, image_key)
@@ -282,9 +262,9 @@ def _read(
         record = records[position]
         labels[position] = record[label_key]
         file = io.BytesIO(record[image_key])
-        return source.decode(file, num_channels, describe(position))
+        return decode(file, num_channels, describe(position))
 
-    return source.gather(read_image, len(records), image_size, describe), labels
+    return gather(read_image, len(records), image_size, describe), labels
 
 
 def _num_channels(info: Any, image_key: str) -> int:
@@ -316,3 +296,17 @@ def _records(builder: Any, split: str, image_key: str) -> Sequence[dict]:
     # two decoders of JPEG do not agree to the last bit.
     decoders = {image_key: tfds.decode.SkipDecoding()}
     return builder.as_data_source(split, decoders=decoders)
+
+
+KIND = Kind(
+    __doc__,
+    load,
+    stream=stream,
+    argument="NAME",
+    facts={
+        "cifar10": Facts(50_000, 10_000, 10, (32, 32, 3)),
+        "cifar100": Facts(50_000, 10_000, 100, (32, 32, 3)),
+        "imagenet2012": Facts(1_281_167, 50_000, 1000, (0, 0, 3)),
+        "imagenette/full-size-v2": Facts(9_469, 3_925, 10, (0, 0, 3)),
+    },
+)

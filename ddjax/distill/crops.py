@@ -10,7 +10,7 @@ Letters: n images, m crops of each, S an image's side, s a patch's side, K chann
 import jax
 import jax.numpy as jnp
 
-from ddjax.data.recipe import to_integer
+from ddjax.data.augment import to_integer
 from ddjax.losses import cross_entropy
 from ddjax.models import Network, Variables
 from ddjax.train.batches import normalise

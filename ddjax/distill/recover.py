@@ -18,7 +18,7 @@ import optax
 
 from ddjax import losses
 from ddjax.data import augment
-from ddjax.data.recipe import Recipe, to_integer, view_key
+from ddjax.data.augment import Recipe, to_integer, view_key
 from ddjax.distill.likeness import likeness
 from ddjax.distill.matching import Moments, smoothed, statistics_distance
 from ddjax.distill.statistics import measures_of
@@ -26,7 +26,7 @@ from ddjax.models import Network, Variables
 from ddjax.settings.recover import Recover
 from ddjax.train.schedule import schedule_factor
 
-_ROLL, _DROP = 1000, 1001  # streams of random numbers beside ddjax.data.recipe's
+_ROLL, _DROP = 1000, 1001  # streams of random numbers beside ddjax.data.augment's
 # What the loss is made of; an image set's curves have these names.
 PARTS = ("cross_entropy", "statistics", "likeness", "flatness")
 _FLATNESS_TEMPERATURE = 4.0  # EDC's

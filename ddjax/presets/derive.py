@@ -19,9 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddjax import data, settings
-from ddjax.data import facts
-from ddjax.data.scan import Scan
-from ddjax.data.source import Examples
+from ddjax.data import Examples, Scan
 from ddjax.errors import InputError
 
 SIZES = (8, 14, 16, 28, 32, 48, 64, 96, 128, 224)  # pixels a side
@@ -182,7 +180,7 @@ def _divided(config: ConfigDict, counts: np.ndarray) -> tuple[np.ndarray, int]:
     """Images of each class that can be selected, and how many validate."""
     labels = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     ids = np.arange(len(labels), dtype=np.int32)
-    train = Examples(facts.blank(len(labels), ()), labels, ids)
+    train = Examples(data.blank(len(labels), ()), labels, ids)
     if config.data.pool:
         train = data.thin(train, config.data.pool, seed=0)
     pool, validation = data.split_validation(train, config.data.validation, seed=0)

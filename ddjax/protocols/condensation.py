@@ -9,8 +9,8 @@ decay all tensors, here biases and norms are not decayed.
 with soft labels has the squared temperature was not found.
 """
 
+from ddjax.data.augment import DSA_OPERATIONS
 from ddjax.protocols.protocol import Protocol
-from ddjax.settings.augment import DSA_OPERATIONS
 
 _HARD = {
     "augment.dsa": DSA_OPERATIONS,

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from ddjax.data.alignment import Alignment, align, explained
+from ddjax.data.classes import Alignment, align, explained
 from ddjax.data.source import Examples
 from ddjax.errors import InputError
 from ddjax.labels import teacher_logits

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddjax import artifacts, data, mesh, report
-from ddjax.data import class_export
 from ddjax.data.source import Examples, Source
 from ddjax.process.console import shown_path
 from ddjax.stages.subsets import chosen_start, scores_of, subset_of
@@ -172,6 +171,6 @@ def write_recommended(
     if export is not None:
         described = answer.choice | {"text": answer.text}
         if mesh.primary():
-            class_export.write(source, answer.ids, export, described)
+            data.write_export(source, answer.ids, export, described)
         lines.append(f"and written as class folders to {export}")
     return lines
