@@ -8,7 +8,7 @@ import types
 
 import numpy as np
 import pytest
-from ddjax.stations import estimate
+from ddjax import plan
 from PIL import Image
 
 from ddjax import catalogue, data, settings

@@ -6,7 +6,7 @@ import pathlib
 
 import jax
 import pytest
-from ddjax.stations import estimate, needs, programs
+from ddjax import plan, needs, programs
 
 from ddjax import distill, presets
 from ddjax.settings import from_config
