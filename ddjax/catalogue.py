@@ -5,11 +5,12 @@ from collections.abc import Callable, Collection
 from types import ModuleType
 from typing import Any
 
-from ddjax import config_files, data, distill, losses, models, select
+from ddjax import config_files, data, distill, models, select
 from ddjax import scores as scores_package
 from ddjax.data import facts
 from ddjax.declare import walk
-from ddjax.labels import LOSSES, codecs
+from ddjax.labels import codecs
+from ddjax.losses import LOSSES
 from ddjax.settings import Settings
 
 _PROTOCOLS = "protocols/"
@@ -77,16 +78,16 @@ def datasets() -> dict[str, str]:
 
 def label_losses() -> dict[str, str]:
     """Returns the names of `labels.NAME.loss`."""
-    functions = {"kl": "kl_divergence"}
     return {
-        name: first_line(getattr(losses, functions.get(name, name))) for name in LOSSES
+        name: f"{first_line(loss.function)} [{loss.source}]"
+        for name, loss in LOSSES.items()
     }
 
 
 def label_codecs() -> dict[str, str]:
     """Returns the names of `labels.NAME.codec`, with their options."""
     return {
-        ":".join(filter(None, (name, ",".join(f"{o}=..." for o in codec.OPTIONS)))): (
+        ":".join(filter(None, (name, ",".join(f"{o}=..." for o in codec.options())))): (
             first_line(codec)
         )
         for name, codec in codecs.CODECS.items()

@@ -11,7 +11,6 @@ from typing import Any
 from ddjax.declare import kind_of, walk
 from ddjax.errors import InputError
 from ddjax.exit_codes import MEANINGS
-from ddjax.settings import Settings
 
 VERBS = {
     "run": "train, evaluate and report; the same command resumes",
@@ -179,6 +178,8 @@ def _flag_value(name: str, equals: str, text: str, rest: list[str]) -> Any:
 
 def _setting(key: str) -> dataclasses.Field | None:
     """Returns the field of a key, None of a section; a flag may have been meant."""
+    from ddjax.settings import Settings  # imports JAX
+
     try:
         return walk.find(Settings, key)[2]
     except InputError as error:

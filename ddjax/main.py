@@ -34,9 +34,10 @@ def run() -> None:
 def _obey(arguments: list[str]) -> None:
     """Does what the arguments of a command ask for."""
     import ddjax
-    from ddjax import command
+    from ddjax import command, switches
     from ddjax.errors import InputError
 
+    aside = switches.set_aside()  # before JAX is imported, as settings do
     try:
         asked = command.parse(arguments)
         if asked.verb == "help":
@@ -48,7 +49,7 @@ def _obey(arguments: list[str]) -> None:
         elif asked.verb == "show":
             _show(asked.argument)
         else:
-            _configure()
+            _configure(aside)
             settings = _settings(asked)
             (_plan if asked.verb == "plan" else _run)(asked, settings)
     except InputError as error:
@@ -180,12 +181,16 @@ def _end(code: int, message: str) -> None:
     os._exit(code)
 
 
-def _configure() -> None:
-    """Sets up JAX and logging, before anything is computed."""
+def _configure(aside: list[str]) -> None:
+    """Sets up JAX and logging, before anything is computed.
+
+    Args:
+      aside: of `switches.set_aside`.
+    """
     from ddjax import switches
     from ddjax.errors import InputError
 
-    for name in switches.set_aside():
+    for name in aside:
         print(
             f"note: {name} is set aside, so that it changes no result", file=sys.stderr
         )

@@ -1,4 +1,4 @@
-"""Labels of all views: what is written, and that replaying it is asking again."""
+"""Labels of all views: what is written, and that a replay is labelling on the fly."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 
 from ddjax.data.augment import Recipe
 from ddjax.errors import InputError
-from ddjax.labels import LabelStore, Objective, codecs
+from ddjax.labels import Ensemble, LabelStore, Objective, codecs
 from ddjax.labels.labeller import Labeller, copy_labels, sample, write_labels
 from ddjax.models import network
 from ddjax.train import batches, student, sweep
@@ -40,7 +40,7 @@ def teacher(seed, net=NETWORK):
 
 
 def make_labeller(seed=3, **options):
-    options = {"networks": (NETWORK,), "variables": (teacher(9),)} | options
+    options = {"ensemble": Ensemble((NETWORK,)), "variables": (teacher(9),)} | options
     return Labeller(
         pool=make_pool(), recipe=RECIPE, seed=seed, positions=SUBSET, **options
     )
@@ -82,14 +82,14 @@ def shown(seed, epoch):
 
 
 def view_logits(seed, epoch, variables):
-    """The slow, obvious way: the teacher sees one view after the other."""
+    """The slow, obvious way: the teacher predicts one view after the other."""
     order, inputs = shown(jnp.int32(seed), jnp.int32(epoch))
-    answer = jax.jit(lambda view: NETWORK.apply(variables, view)[0][0])
-    answers = {
-        position + 500: np.asarray(answer(inputs[row : row + 1]))
+    predict = jax.jit(lambda view: NETWORK.apply(variables, view)[0][0])
+    found = {
+        position + 500: np.asarray(predict(inputs[row : row + 1]))
         for row, position in enumerate(order.positions.tolist())
     }
-    return np.stack([answers[i] for i in (SUBSET + 500).tolist()])
+    return np.stack([found[i] for i in (SUBSET + 500).tolist()])
 
 
 @pytest.mark.parametrize("epoch", [0, 5])
@@ -146,7 +146,7 @@ def test_sample_spreads_over_the_epochs(epochs, each, count, expected):
 def test_batch_statistics_follow_the_block():
     net = network("convnet_d1", CLASSES, SHAPE, width=4, norm="batch")
     variables = net.init(jax.random.key(1))
-    options = {"networks": (net,), "variables": (variables,), "block": 5}
+    options = {"ensemble": Ensemble((net,)), "variables": (variables,), "block": 5}
     ids, labels = one_epoch(make_labeller(batch_norm="batch", **options), 0)
     order, inputs = shown(jnp.int32(3), jnp.int32(0))
     direct = jax.jit(lambda views: net.apply(variables, views, train=True)[0])
@@ -186,7 +186,7 @@ def both_ways(store, batch_size, epochs, supervision=None):
     """Final parameters on the fly, and from the store."""
     steps = epochs * len(SUBSET) // batch_size
     asked = sweep.Runner(
-        program(Objective("soft_kd", (NETWORK,)), batch_size),
+        program(Objective("soft_kd", Ensemble((NETWORK,))), batch_size),
         make_pool(teachers=(teacher(9),)),
         "loop",
         COMPILED,

@@ -31,5 +31,5 @@ def get_config(variant: str = "digits"):
     config.regimes = ("soft_kd",)
     config.labels.soft_kd.loss = "mse_gt"
     large = variant in ("tiny_imagenet", "imagenet")
-    config.labels.soft_kd.gt_weight = 0.1 if large else 0.15
+    config.labels.soft_kd.mse_gt.gt_weight = 0.1 if large else 0.15
     return presets.named_protocol(config, "g_vbsm", variant)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ddjax.losses.checks import check_fractions, classes_or_probabilities, wide
+from ddjax.losses.loss import check_fractions, classes_or_probabilities, wide
 from ddjax.losses.softmax import log_softmax
 
 

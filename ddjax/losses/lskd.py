@@ -2,9 +2,8 @@
 
 import jax
 
-from ddjax.losses.checks import check_temperature, same_shape
-from ddjax.losses.moments import centred, scaled
-from ddjax.losses.softmax import divergence
+from ddjax.losses.loss import Loss, check_temperature, same_shape
+from ddjax.losses.softmax import centred, divergence, scaled
 
 
 def lskd(
@@ -47,3 +46,8 @@ def lskd(
     # Divided by their norm plus 1e-7 root, so that the root is still to be multiplied.
     student, teacher, gap = scaled(centred(student), centred(teacher), gap, 1e-7 * root)
     return temperature**2 * divergence(student, teacher, gap, temperature / root)
+
+
+LSKD = Loss(
+    lskd, given=("temperature",), source="sunshangquan/logit-standardization-KD"
+)

@@ -14,7 +14,7 @@ import numpy as np
 from ddjax import keys, mesh
 from ddjax.artifacts import Artifact, Cost, Draft, digest, seal, unseal, write_json
 from ddjax.errors import DAMAGED, InputError
-from ddjax.labels import LabelStore, codecs, labeller
+from ddjax.labels import Ensemble, LabelStore, codecs, labeller
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
 from ddjax.stations.watching import progress_bar
@@ -190,15 +190,17 @@ class Stores:
             pool = context.held(positions)
             positions = np.arange(len(positions), dtype=np.int32)
         return labeller.Labeller(
-            tuple(teacher.network for teacher in teachers),
+            Ensemble(
+                tuple(teacher.network for teacher in teachers),
+                labels.committee_mean,
+                labels.committee_weights,
+            ),
             tuple(teacher.variables for teacher in teachers),
             pool,
             context.recipe(regime),
             seed,
             positions,
             labels.batch_norm,
-            labels.committee_mean,
-            labels.committee_weights,
             views.get("block"),
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ddjax import mesh
 from ddjax.artifacts import Artifact, Draft, digest
+from ddjax.losses import LOSSES
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context, hparams
 from ddjax.stations.driver import choose_driver
@@ -118,11 +119,12 @@ class Students:
         settings, labels = self.context.settings, self.context.labels(regime)
         recipe = dataclasses.asdict(settings.student)
         unused = ["learning_rates", "epochs", "passes", "network"]
-        if labels.regime == "hard":
-            unused += ["temperature", "scale_by_t2"]
-        else:
+        given: tuple[str, ...] = ()
+        if labels.regime != "hard":
+            given = LOSSES[labels.loss].given
             unused += ["label_smoothing"]
             recipe["temperature"] = self.temperature(regime)
+        unused += {"temperature", "scale_by_t2"} - {*given}
         for name in unused:
             del recipe[name]
         recipe["optimizer"] = settings.student.optimizer.used()

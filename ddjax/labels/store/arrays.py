@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.labels.store_files import Files, cause
+from ddjax.labels.store.files import Files, cause
 
 if TYPE_CHECKING:
     import tensorstore as ts
@@ -111,7 +111,7 @@ class Arrays:
         self.refresh()
 
     def refresh(self) -> None:
-        """Looks on disk which labels are there."""
+        """Reads from disk which labels are written."""
         try:
             written = self._marks.read().result().view(bool)
         except ValueError as error:
@@ -151,7 +151,7 @@ class Arrays:
     def read(self, epochs: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Returns payloads [n,W] of epochs [n] and positions [n].
 
-        Chunks in flight do not count as cached, so few are asked for at a time.
+        Chunks in flight do not count as cached, so few are read at a time.
 
         Raises:
           InputError: a file is damaged.
@@ -194,7 +194,7 @@ class Arrays:
         """Returns the size of all files of the store, in bytes.
 
         A shard's size is where its last chunk ends plus its index: a key-value store
-        does not tell sizes, and reading whole shards would take long.
+        does not say sizes, and reading whole shards would take long.
         """
         chunks = [s // c for s, c in zip(self.grid.shard, self.grid.chunk, strict=True)]
         index_bytes = 16 * chunks[0] * chunks[1] + 4

@@ -9,7 +9,7 @@ import numpy as np
 
 from ddjax.artifacts import digest, versions
 from ddjax.errors import InputError
-from ddjax.labels.store_files import Files
+from ddjax.labels.store.files import Files
 
 SCHEMA = 1
 KIND = "label-store"

@@ -1,12 +1,46 @@
-"""What every loss asks of its arguments. Numbers are checked only when not traced."""
+"""How a distillation loss declares itself, and how all losses check their arguments.
 
+Numbers are checked only when they are not traced.
+"""
+
+import dataclasses
 import math
+from collections.abc import Callable
 from numbers import Real
 
 import jax
 import jax.numpy as jnp
 
 from ddjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A distillation loss as training applies it.
+
+    Attributes:
+      function: (student's logits [B,C], teacher's logits [B,C], **given, **options) ->
+        [B]. With two views it takes four logits instead: the student's of the weak and
+        of the strong view, then the teacher's.
+      options: frozen dataclass of `ddjax.declare.setting` fields, which are keyword
+        arguments of the function and the settings `labels.NAME.LOSS.FIELD`; None: it
+        has no options.
+      given: keyword arguments that training computes for it: `labels` [B,C] float32,
+        the class as probabilities, mixed as the view is; `temperature` [] float32;
+        `scale_by_t2` bool; `passes` [B] int32, the student's pass over its subset.
+      views: 2 where it compares a weakly and a strongly augmented view of each image;
+        each step then takes twice the image passes.
+      whole_batch: whether an example's loss depends on the others of its batch, so that
+        a batch must not be cut.
+      source: where it comes from.
+    """
+
+    function: Callable[..., jax.Array]
+    options: type | None = None
+    given: tuple[str, ...] = ()
+    views: int = 1
+    whole_batch: bool = False
+    source: str = ""
 
 
 def check_temperature(temperature):
@@ -77,6 +111,16 @@ def classes_or_probabilities(labels, logits: jax.Array) -> tuple[jax.Array, bool
             "logits [..., C]"
         )
     return labels, classes
+
+
+def target_class(labels, logits: jax.Array) -> jax.Array:
+    """[...] integer: the classes themselves, or the most probable (the first of ties).
+
+    Raises:
+      InputError: as `classes_or_probabilities`.
+    """
+    labels, classes = classes_or_probabilities(labels, logits)
+    return labels if classes else jnp.argmax(labels, axis=-1)
 
 
 def wide(logits: jax.Array) -> jax.Array:
