@@ -154,7 +154,8 @@ class Labeller:
         Raises:
           InputError: a teacher's logits are not finite.
         """
-        waiting, devices = collections.deque(), self._mesh.size
+        waiting: collections.deque = collections.deque()
+        devices = self._mesh.size
         # A device gets several epochs at once where one of them is over too soon.
         share = max(1, -(-len(epochs) // devices))
         size = min(-(-_VIEWS // self.count), share) * devices

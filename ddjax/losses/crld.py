@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ddjax.declare import setting
 from ddjax.losses.kl_divergence import kl_divergence
-from ddjax.losses.loss import Loss, check_fractions, check_weights, same_shape
+from ddjax.losses.loss import Loss, check_numbers, same_shape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +72,10 @@ def crld(
       weights are 2 within and 0.5 across; the equal weights here are this project's
       choice.
     """
-    check_fractions(weak_threshold=weak_threshold, strong_threshold=strong_threshold)
-    check_weights(within_weight=within_weight, cross_weight=cross_weight)
+    check_numbers(
+        "[0, 1]", weak_threshold=weak_threshold, strong_threshold=strong_threshold
+    )
+    check_numbers("[0, inf)", within_weight=within_weight, cross_weight=cross_weight)
     student_weak, student_strong, teacher_weak, teacher_strong = same_shape(
         student_weak=student_weak,
         student_strong=student_strong,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ddjax.declare import setting
 from ddjax.errors import InputError
-from ddjax.losses.loss import Loss, check_temperature, check_weights, same_shape
+from ddjax.losses.loss import Loss, check_numbers, same_shape
 from ddjax.losses.softmax import centred, difference, norm
 
 
@@ -67,8 +67,8 @@ def dist(
       teacher's logits normal with deviation 1.5 and the student's off by as much, it
       makes the loss 30.9 instead of 20.7.
     """
-    check_temperature(temperature)
-    check_weights(beta=beta, gamma=gamma)
+    check_numbers("(0, inf)", temperature=temperature)
+    check_numbers("[0, inf)", beta=beta, gamma=gamma)
     student, teacher = same_shape(
         2, student_logits_BC=student_logits_BC, teacher_logits_BC=teacher_logits_BC
     )

@@ -6,13 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ddjax.declare import setting
-from ddjax.losses.loss import (
-    Loss,
-    check_temperature,
-    check_weights,
-    same_shape,
-    target_class,
-)
+from ddjax.losses.loss import Loss, check_numbers, same_shape, target_class
 from ddjax.losses.softmax import divergence, log_odds, split
 
 
@@ -60,8 +54,8 @@ def dkd(
       of both weights. Deviations: y is left out, not lowered by 1000, and 1 - p_y is
       not summed, so that its logarithm cannot overflow.
     """
-    check_temperature(temperature)
-    check_weights(alpha=alpha, beta=beta)
+    check_numbers("(0, inf)", temperature=temperature)
+    check_numbers("[0, inf)", alpha=alpha, beta=beta)
     student, teacher = same_shape(
         2, student_logits=student_logits, teacher_logits=teacher_logits
     )

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ddjax.declare import setting
-from ddjax.losses.loss import Loss, check_temperature, same_shape
+from ddjax.losses.loss import Loss, check_numbers, same_shape
 from ddjax.losses.softmax import divergence
 
 _START, _FACTOR, _EVERY, _LEAST = 20.0, 0.7, 30, 2.0
@@ -60,7 +60,7 @@ def kl_divergence(
       cross-entropy. `scale_by_t2=False` is what the repositories of dataset
       distillation use, where SRe2L has the factor commented out.
     """
-    check_temperature(temperature)
+    check_numbers("(0, inf)", temperature=temperature)
     student, teacher = same_shape(
         student_logits=student_logits, teacher_logits=teacher_logits
     )

@@ -4,13 +4,13 @@ Numbers are checked only when they are not traced.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from numbers import Real
 
 import jax
 import jax.numpy as jnp
 
+from ddjax.declare.field import Interval
 from ddjax.errors import InputError
 
 
@@ -43,26 +43,14 @@ class Loss:
     source: str = ""
 
 
-def check_temperature(temperature):
-    """Raises InputError for a number that is not positive and finite."""
-    if isinstance(temperature, Real) and not 0 < temperature < math.inf:
-        raise InputError(
-            f"temperature: found {temperature}, allowed is a finite number > 0"
-        )
-
-
-def check_weights(**weights):
-    """Raises InputError for a number that is negative or not finite."""
-    for name, weight in weights.items():
-        if isinstance(weight, Real) and not 0 <= weight < math.inf:
-            raise InputError(f"{name}: found {weight}, allowed is a finite number >= 0")
-
-
-def check_fractions(**fractions):
-    """Raises InputError for a number outside [0, 1]."""
-    for name, fraction in fractions.items():
-        if isinstance(fraction, Real) and not 0 <= fraction <= 1:
-            raise InputError(f"{name}: found {fraction}, allowed is a number in [0, 1]")
+def check_numbers(allowed: str, **numbers):
+    """Raises InputError for a number outside an interval, such as "[0, inf)"."""
+    interval = Interval(allowed)
+    for name, number in numbers.items():
+        if isinstance(number, Real) and number not in interval:
+            raise InputError(
+                f"{name}: found {number}, allowed is a number in {interval}"
+            )
 
 
 def same_shape(minimum_classes: int = 1, **logits) -> tuple[jax.Array, ...]:

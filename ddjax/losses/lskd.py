@@ -2,7 +2,7 @@
 
 import jax
 
-from ddjax.losses.loss import Loss, check_temperature, same_shape
+from ddjax.losses.loss import Loss, check_numbers, same_shape
 from ddjax.losses.softmax import centred, divergence, scaled
 
 
@@ -36,7 +36,7 @@ def lskd(
     Source: sunshangquan/logit-standardization-KD on plain KD, without its weight (9 in
       its example) and its added cross-entropy, which takes the raw logits.
     """
-    check_temperature(temperature)
+    check_numbers("(0, inf)", temperature=temperature)
     student, teacher = same_shape(
         2, student_logits=student_logits, teacher_logits=teacher_logits
     )

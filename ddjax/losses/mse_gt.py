@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ddjax.declare import setting
 from ddjax.losses.cross_entropy import cross_entropy
-from ddjax.losses.loss import Loss, check_weights, same_shape
+from ddjax.losses.loss import Loss, check_numbers, same_shape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ def mse_gt(
       0.15 for CIFAR) and EDC (shaoshitong/EDC; 0.025). G-VBSM's cross-entropy takes the
       label of the unmixed image even for a mixed one; here the caller chooses.
     """
-    check_weights(gt_weight=gt_weight)
+    check_numbers("[0, inf)", gt_weight=gt_weight)
     student, teacher = same_shape(
         student_logits=student_logits, teacher_logits=teacher_logits
     )

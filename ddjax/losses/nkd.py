@@ -6,13 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ddjax.declare import setting
-from ddjax.losses.loss import (
-    Loss,
-    check_temperature,
-    check_weights,
-    same_shape,
-    target_class,
-)
+from ddjax.losses.loss import Loss, check_numbers, same_shape, target_class
 from ddjax.losses.softmax import divergence, log_odds, log_softmax, split
 
 
@@ -57,8 +51,8 @@ def nkd(
     Source: yzd-v/cls_KD without the cross-entropy that it adds; for mixed labels it
       takes the largest, too.
     """
-    check_temperature(temperature)
-    check_weights(gamma=gamma)
+    check_numbers("(0, inf)", temperature=temperature)
+    check_numbers("[0, inf)", gamma=gamma)
     student, teacher = same_shape(
         2, student_logits=student_logits, teacher_logits=teacher_logits
     )

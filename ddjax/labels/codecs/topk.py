@@ -74,6 +74,7 @@ class TopK(Codec):
         kept, classes = jax.lax.top_k(logits, self.k)
         distances = kept[..., 1:] - kept[..., :1]
         if self._shares_rest(num_classes):
+            assert self.temperature is not None
             rest = jnp.put_along_axis(
                 logits / self.temperature, classes, -jnp.inf, axis=-1, inplace=False
             )
@@ -97,7 +98,7 @@ class TopK(Codec):
         others = values[..., -1:] if self._shares_rest(num_classes) else top + _DROPPED
         logits = jnp.broadcast_to(others, (*others.shape[:-1], num_classes))
         logits = jnp.put_along_axis(logits, classes, kept, axis=-1, inplace=False)
-        if self.keep == "logits":
+        if self.temperature is None:  # of logits
             return logits
         return self.temperature * jax.nn.log_softmax(logits / self.temperature)
 

@@ -6,7 +6,7 @@ Letters: N labels, C classes, G groups, K codes, D latent dimensions.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -146,9 +146,9 @@ class VQ(Codec):
         if self.decoder is None:
             raise InputError("codec: vq is not fitted, so it has no arrays to save")
         state = {f"decoder_{name}": array for name, array in self.decoder.items()}
-        if encoder and self.encoder is None:
-            raise InputError("codec: vq was restored without its encoder")
         if encoder:
+            if self.encoder is None:
+                raise InputError("codec: vq was restored without its encoder")
             state |= {f"encoder_{name}": array for name, array in self.encoder.items()}
         return state
 
@@ -166,13 +166,11 @@ class VQ(Codec):
             raise InputError(
                 f"codec: found arrays {found} of {self.spec}, expected {expected}"
             )
-        return dataclasses.replace(
-            self,
-            **{
-                part: {name: np.asarray(state[f"{part}_{name}"]) for name in arrays}
-                for part, arrays in parts.items()
-            },
-        )
+        restored: dict[str, Any] = {
+            part: {name: np.asarray(state[f"{part}_{name}"]) for name in arrays}
+            for part, arrays in parts.items()
+        }
+        return dataclasses.replace(self, **restored)
 
     def _dim(self, num_classes: int) -> int:
         return min(self.dim, num_classes)
@@ -181,7 +179,7 @@ class VQ(Codec):
         dim = self._dim(num_classes)
         decoder = autoencoder.shapes(dim, num_classes, self.hidden)
         decoder["codebooks"] = (self.groups, self.codes, dim)
-        table = {"table": (self.codes, num_classes)}
+        table: dict[str, tuple[int, ...]] = {"table": (self.codes, num_classes)}
         return table if self.groups == 1 and _size(table) <= _size(decoder) else decoder
 
     def _encoder_shapes(self, num_classes: int) -> dict[str, tuple[int, ...]]:

@@ -282,8 +282,8 @@ class LabelStore:
           Lines that name the file, the chunk's place in the grid, its epochs and
           positions in `example_ids`, and what is wrong. Empty: the store is sound.
         """
-        lines = []
-        checks = [functools.partial(manifests.load, self._files)]
+        lines: list[str] = []
+        checks: list[Callable] = [functools.partial(manifests.load, self._files)]
         checks += [
             functools.partial(manifests.part, self._files, self._manifest, name)
             for name in self._manifest["files"]

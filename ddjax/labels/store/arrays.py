@@ -201,8 +201,8 @@ class Arrays:
         total = 0
         for name in self._files.names():
             if name.startswith("labels/c/"):
-                index = self._files.get(name, last_bytes=index_bytes)[:-4]
-                entries = np.frombuffer(index, "<u8").reshape(-1, 2)
+                index = self._files.get(name, last_bytes=index_bytes) or b""
+                entries = np.frombuffer(index[:-4], "<u8").reshape(-1, 2)
                 ends = entries[entries[:, 0] != _NOWHERE].sum(axis=1)
                 total += int(ends.max(initial=0)) + index_bytes
             else:

@@ -130,7 +130,7 @@ def check_identity(
         _agree(files.path, key, manifest["identity"].get(key, _Absent()), value)
 
 
-def part(files: Files, manifest: dict[str, Any], name: str) -> np.ndarray | dict:
+def part(files: Files, manifest: dict[str, Any], name: str) -> Any:
     """Reads a small file, checked: an array, or name -> array.
 
     Raises:
