@@ -105,6 +105,7 @@ def test_reader_sees_what_another_writes_into_a_chunk_it_has_cached(tmp_path):
     np.testing.assert_array_equal(reader.read(1, IDS), values[1])
 
 
+@pytest.mark.slow  # as `LabelStore.open` does above, in a process of its own
 def test_store_is_read_by_another_process(tmp_path):
     _, values = filled(tmp_path / "s")
     program = (
