@@ -73,22 +73,16 @@ def _epoch(static: _Static, codec, epoch, seed, positions, pool, variables):
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _epochs(static: _Static, codec, onto: Mesh, epochs, *shared):
-    """Labels a group of epochs, spread over the devices.
+    """`_epoch` of epochs [G] int32, spread over the devices, of which G is a multiple.
 
-    Args:
-      static, codec, onto: static.
-      epochs: [G] int32, a multiple of the number of devices.
-      *shared: what `_epoch` takes behind the epoch, the same on every device.
-
-    Returns:
-      (positions [G,n], encoded labels [G,n,...], whether the logits are finite [G]).
+    `shared`, what `_epoch` takes behind the epoch, is whole on every device.
     """
 
-    def device(epochs, *shared):
+    def of_device(epochs, *shared):
         return jax.lax.map(lambda e: _epoch(static, codec, e, *shared), epochs)
 
     return jax.shard_map(
-        device,
+        of_device,
         mesh=onto,
         in_specs=(mesh.EVERYWHERE, *(mesh.WHOLE for _ in shared)),
         out_specs=mesh.EVERYWHERE,

@@ -94,13 +94,9 @@ def _probabilities(logits: jax.Array, temperature) -> tuple[jax.Array, jax.Array
 
 
 def _distance(own, other, gap: jax.Array, axis: int) -> jax.Array:
-    """1 - Pearson's correlation over an axis, which stays as 1.
+    """1 - Pearson's correlation of two `_probabilities` over an axis, which stays as 1.
 
-    Args:
-      own: of `_probabilities`.
-      other: likewise.
-      gap: own - other to more digits.
-      axis: -1 or -2.
+    `gap` is own - other to more digits.
     """
     a, b, gap = _deviations(own, axis), _deviations(other, axis), centred(gap, axis)
     length_a, length_b = norm(a, axis), norm(b, axis)

@@ -68,13 +68,9 @@ def dkd(
 
 
 def _binary_kl(own, others, nckd: jax.Array, temperature) -> jax.Array:
-    """KL(teacher || student) of the target class and all others together, [...].
+    """KL(teacher || student) [...] of the target class and all others together.
 
-    Args:
-      own: the target's logits [..., 1] of student and teacher, and their difference.
-      others: the others' [..., C-1], likewise.
-      nckd: [...], the divergence within the others.
-      temperature: T > 0.
+    `own` [..., 1] and `others` [..., C-1]: of student, teacher and their difference.
     """
     student, teacher = (
         log_odds(side / temperature, rest / temperature)

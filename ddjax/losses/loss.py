@@ -47,7 +47,7 @@ def check_numbers(allowed: str, **numbers):
     """Raises InputError for a number outside an interval, such as "[0, inf)"."""
     interval = Interval(allowed)
     for name, number in numbers.items():
-        if isinstance(number, Real) and number not in interval:
+        if isinstance(number, Real) and float(number) not in interval:
             raise InputError(
                 f"{name}: found {number}, allowed is a number in {interval}"
             )

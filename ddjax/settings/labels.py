@@ -1,4 +1,4 @@
-"""One entry of `labels`: what a student is told about an image, and when."""
+"""One entry of `labels`: the targets that a student is trained on, and when."""
 
 import dataclasses
 from typing import Any

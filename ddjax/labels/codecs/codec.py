@@ -20,7 +20,7 @@ class Codec(abc.ABC):
 
     Its options are the fields that it declares by `ddjax.declare.setting`. Decoded
     logits equal the encoded ones up to the codec's own loss and, unless the codec is a
-    plain float, up to a constant per label, which no softmax sees.
+    plain float, up to a constant per label, which changes no softmax.
 
     Attributes:
       NAME: the name in a spec.

@@ -63,8 +63,8 @@ class BFloat16(_Plain):
 class Int8(Codec):
     """Uniform quantisation of each label's range to 255 levels.
 
-    Logits are shifted so that the largest and the smallest are opposite, which no
-    softmax sees, divided by a scale and rounded: C bytes, then the scale in fp16.
+    Logits are shifted so that the largest and the smallest are opposite, which changes
+    no softmax, divided by a scale and rounded: C bytes, then the scale in fp16.
 
     The error of a shifted logit is at most half the scale, and the scale is the
     label's range / 254, up to fp16's rounding and not below 6.2e-5; beyond a range of

@@ -128,7 +128,7 @@ class VQ(Codec):
         num_classes = logits_NC.shape[-1]
         options["dim"] = self._dim(num_classes)
         trained = autoencoder.train(key, logits_NC, **options)
-        # Rounded here, so that whoever encodes and decodes uses what is stored.
+        # Rounded here, so that encoding and decoding use what is stored.
         codebooks = _float16(trained.codebooks)
         decoder = {name: _float16(value) for name, value in trained.decoder.items()}
         if "table" in self._decoder_shapes(num_classes):

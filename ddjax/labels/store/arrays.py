@@ -74,9 +74,18 @@ class Grid:
             written_chunk=(rows, examples),
         )
 
-    def regions(self, size: tuple[int, int]) -> Iterator[Region]:
-        """Yields the store cut into blocks of a size."""
-        return _regions((slice(0, self.shape[0]), slice(0, self.shape[1])), size)
+    def regions(
+        self, size: tuple[int, int], within: Region | None = None
+    ) -> Iterator[Region]:
+        """Yields the store, or a region of it, cut into blocks of a size."""
+        epochs, examples = self.shape
+        rows, columns = within or (slice(0, epochs), slice(0, examples))
+        for i in range(rows.start, rows.stop, size[0]):
+            for j in range(columns.start, columns.stop, size[1]):
+                yield (
+                    slice(i, min(i + size[0], rows.stop)),
+                    slice(j, min(j + size[1], columns.stop)),
+                )
 
 
 class Arrays:
@@ -230,7 +239,7 @@ class Arrays:
     def _shard_damage(self, shard: Region, strict, lenient) -> Iterator[str]:
         row, column = _cell(shard, self.grid.shard)
         name = f"{self._files.path}/labels/c/{row}/{column}/0"
-        for chunk in _regions(shard, self.grid.chunk):
+        for chunk in self.grid.regions(self.grid.chunk, shard):
             # Chunks of which no label is written may be absent, but not damaged.
             array = strict if self.written[chunk].any() else lenient
             error = _failure(array, chunk)
@@ -334,16 +343,6 @@ def _where(positions: np.ndarray) -> np.ndarray | slice:
     if positions[-1] - positions[0] + 1 == positions.size:
         return slice(positions[0], positions[-1] + 1)
     return positions
-
-
-def _regions(region: Region, size: tuple[int, int]) -> Iterator[Region]:
-    rows, columns = region
-    for i in range(rows.start, rows.stop, size[0]):
-        for j in range(columns.start, columns.stop, size[1]):
-            yield (
-                slice(i, min(i + size[0], rows.stop)),
-                slice(j, min(j + size[1], columns.stop)),
-            )
 
 
 def _failure(array: ts.TensorStore, region: Region) -> str | None:
