@@ -10,7 +10,7 @@ from numbers import Real
 import jax
 import jax.numpy as jnp
 
-from ddjax.declare.field import Interval
+from ddjax.declare import Interval
 from ddjax.errors import InputError
 
 
