@@ -41,7 +41,7 @@ def main():
 
     from ddjax import mesh
     from ddjax.data.augment import Recipe
-    from ddjax.labels import LabelStore, Objective, codecs
+    from ddjax.labels import Ensemble, LabelStore, Objective, codecs
     from ddjax.labels.labeller import Labeller, write_labels
     from ddjax.models import network
     from ddjax.train import batches, student, sweep
@@ -77,7 +77,9 @@ def main():
         variables = teacher.init(jax.random.key(0))
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
-            labellers = Labeller((teacher,), (variables,), pool, recipe, 0, subset)
+            labellers = Labeller(
+                Ensemble((teacher,)), (variables,), pool, recipe, 0, subset
+            )
             made = []
 
             def write(folder=folder, labellers=labellers, made=made):
@@ -161,7 +163,7 @@ def main():
                 "soft": (runner(Objective("soft")), members()),
                 "store": (runner(Objective("soft_kd")), members(read)),
                 "on the fly": (
-                    runner(Objective("soft_kd", (teacher,)), fly),
+                    runner(Objective("soft_kd", Ensemble((teacher,))), fly),
                     members(),
                 ),
             }

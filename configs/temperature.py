@@ -15,6 +15,7 @@ Variants, on 2 CPU cores: `digits` (default, IPC 10), three minutes, its result 
 """
 
 from ddjax import presets
+from ddjax.losses.kl_divergence import Kl
 from ddjax.settings import add_labels
 
 VARIANTS = ("digits", "fashion_mnist", "smoke")
@@ -38,11 +39,7 @@ def get_config(variant: str = "digits"):
     for temperature in temperatures:
         add_labels(config, f"t{temperature:g}", temperature=temperature)
     if variant != "smoke":
-        add_labels(config, "dynamic", dynamic_temperature=True)
-    add_labels(
-        config,
-        "dynamic_calibrated",
-        dynamic_temperature=True,
-        calibrated_temperature=True,
-    )
+        add_labels(config, "dynamic", kl=Kl(dynamic_temperature=True))
+    both = Kl(dynamic_temperature=True, calibrated_temperature=True)
+    add_labels(config, "dynamic_calibrated", kl=both)
     return config

@@ -35,7 +35,9 @@ def _execute(arguments: list[str]) -> None:
     import ddjax
     from ddjax.cli import command
     from ddjax.errors import InputError
+    from ddjax.process import switches
 
+    aside = switches.set_aside()  # before JAX is imported, as settings do
     try:
         parsed = command.parse(arguments)
         if parsed.verb == "help":
@@ -49,7 +51,7 @@ def _execute(arguments: list[str]) -> None:
 
             print(explain.explain(parsed.argument))
         else:
-            _configure()
+            _configure(aside)
             settings = _settings(parsed)
             if parsed.verb == "plan":
                 _plan(settings)
@@ -173,12 +175,16 @@ def _end(code: int, message: str) -> None:
     os._exit(code)
 
 
-def _configure() -> None:
-    """Sets up JAX and logging, before anything is computed."""
+def _configure(aside: list[str]) -> None:
+    """Sets up JAX and logging, before anything is computed.
+
+    Args:
+      aside: of `switches.set_aside`.
+    """
     from ddjax.errors import InputError
     from ddjax.process import switches
 
-    for name in switches.set_aside():
+    for name in aside:
         print(
             f"note: {name} is set aside, so that it changes no result", file=sys.stderr
         )

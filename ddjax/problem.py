@@ -259,18 +259,8 @@ class Problem:
           regime: its labels.
           teachers: those that label views on the fly.
         """
-        labels = self.labels(regime)
-        objective = Objective(
-            labels.regime,
-            teachers,
-            labels.committee_mean,
-            labels.committee_weights,
-            labels.loss,
-            self.settings.student.scale_by_t2,
-            labels.dynamic_temperature,
-            labels.calibrated_temperature,
-            labels.gt_weight,
-        )
+        labels, scale_by_t2 = self.labels(regime), self.settings.student.scale_by_t2
+        objective = Objective.of(labels, teachers, scale_by_t2)
         whole = objective.needs_whole_batch
         schedule: str | Steps = optimizer.schedule
         if schedule == "step":

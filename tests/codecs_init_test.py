@@ -46,23 +46,32 @@ def test_parse_of_codecs_without_arrays_is_hashable():
         ("", "''"),
         ("fp16:k=2", "'k=2'.*known options of fp16: none"),
         ("topk:j=2", "'j=2'.*k, keep, temperature"),
-        ("topk:k", "'k' in 'topk:k', allowed is an integer"),
-        ("topk:k=2.5", "'k=2.5'.*an integer"),
-        ("topk:k=2,temperature=hot,keep=probabilities", "'temperature=hot'.*a number"),
+        ("topk:k", r"topk.k: found '', allowed is an integer in \[1, inf\)"),
+        ("topk:k=2.5", "k: found '2.5'.*an integer"),
+        (
+            "topk:k=2,temperature=hot,keep=probabilities",
+            "temperature: found 'hot'.*a number",
+        ),
         ("topk:k=2,k=3", "k twice"),
-        ("topk", "topk needs k="),
-        ("topk:k=0", "k=0.*at least 1"),
-        ("topk:k=1,keep=some", "keep=some.*logits, probabilities"),
-        ("topk:k=1,temperature=2", "temperature=2.0.*only with keep=probabilities"),
-        ("topk:k=1,keep=probabilities,temperature=0", "temperature=0.*finite"),
-        ("topk:k=1,keep=probabilities,temperature=nan", "temperature=nan.*finite"),
-        ("vq:codes=15", "codes=15.*power of two"),
-        ("vq:codes=512", "codes=512.*2..256"),
-        ("vq:groups=0", "groups=0.*at least 1"),
-        ("vq:dim=0", "dim=0.*at least 1"),
-        ("vq:hidden=-1", "hidden=-1.*at least 0"),
-        ("vq:steps=0", "steps=0.*at least 1"),
-        ("vq:temperature=inf", "temperature=inf.*finite"),
+        ("topk", "topk requires k="),
+        ("topk:k=0", r"topk.k: found 0.*\[1, inf\)"),
+        ("topk:k=1,keep=some", "keep: found 'some'.*logits, probabilities"),
+        ("topk:k=1,temperature=2", "temperature: found 2.0.*unless keep=probabilities"),
+        (
+            "topk:k=1,keep=probabilities,temperature=0",
+            r"temperature: found 0.0.*number in \(0, inf\)",
+        ),
+        (
+            "topk:k=1,keep=probabilities,temperature=nan",
+            r"temperature: found nan.*\(0, inf\)",
+        ),
+        ("vq:codes=15", "codes: found 15.*power of two"),
+        ("vq:codes=512", r"codes: found 512.*\[2, 256\]"),
+        ("vq:groups=0", r"groups: found 0.*\[1, inf\)"),
+        ("vq:dim=0", r"dim: found 0.*\[1, inf\)"),
+        ("vq:hidden=-1", r"hidden: found -1.*\[0, inf\)"),
+        ("vq:steps=0", r"steps: found 0.*\[1, inf\)"),
+        ("vq:temperature=inf", r"temperature: found inf.*\(0, inf\)"),
         ("vq:decoder=1", "'decoder=1'"),
     ],
 )
@@ -91,5 +100,5 @@ def test_check_refuses_fewer_than_two_classes(name):
 
 
 def test_load_checks_the_number_of_classes():
-    with pytest.raises(InputError, match="k=5 of topk, allowed is at most 4"):
+    with pytest.raises(InputError, match="topk.k: found 5, allowed is at most 4"):
         load("topk:k=5", 4, {})

@@ -102,7 +102,7 @@ def test_topk_sizes_by_hand(k, keep, classes, bits, width):
     assert codec.width(classes) == width
     payload = jax.eval_shape(codec.encode, np.zeros((2, classes), np.float32))
     assert payload.shape == (2, width)
-    assert payload.dtype == codec.dtype(classes) == np.uint8
+    assert payload.dtype == codec.DTYPE == np.uint8
 
 
 @pytest.mark.parametrize("keep", ["logits", "probabilities"])
@@ -144,5 +144,5 @@ def test_jit_and_leading_dimensions_change_nothing():
 def test_topk_refuses_more_classes_than_there_are():
     TopK(4).check(4)
     for call in (TopK(5).check, lambda c: TopK(5).encode(np.zeros(c, np.float32))):
-        with pytest.raises(InputError, match="k=5 of topk, allowed is at most 4"):
+        with pytest.raises(InputError, match="topk.k: found 5, allowed is at most 4"):
             call(4)

@@ -8,10 +8,9 @@ import types
 
 import numpy as np
 import pytest
-from ddjax import plan
 from PIL import Image
 
-from ddjax import catalogue, data, settings
+from ddjax import catalogue, data, plan, settings
 from ddjax.data import folder
 from ddjax.errors import InputError
 from ddjax.settings import from_config
@@ -176,5 +175,5 @@ def test_a_source_of_the_reader_s_own_is_one_file_and_one_line(tmp_path, monkeyp
         data.check_name("stripe")
     config = settings.defaults()
     config.data.source, config.data.image_size = "stripes", 4
-    context = estimate.open_plan(from_config(config))
+    context = plan.open_plan(from_config(config))
     assert len(context.pool) + len(context.validation) == len(loaded.train)

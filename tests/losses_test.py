@@ -174,7 +174,8 @@ def test_losses_at_extreme_logits_are_finite_with_finite_gradients(temperature):
         lambda z: cross_entropy(z, jnp.argmax(teacher, axis=-1), 0.1),
     )
     for loss in losses:
-        value, gradient = loss(student), jax.grad(lambda z, f=loss: f(z).sum())(student)
+        value, back = jax.jit(lambda z, f=loss: jax.vjp(f, z))(student)
+        (gradient,) = back(jnp.ones_like(value))
         assert jnp.isfinite(value).all() and (value >= 0).all()
         assert jnp.isfinite(gradient).all()
     # Wholly wrong and wholly right: the difference of the logits, and nothing.
@@ -236,7 +237,9 @@ def test_losses_vmap_and_jit_equal_an_eager_loop():
 
 @pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan, np.float32(0)])
 def test_kl_divergence_refuses_a_temperature(value):
-    with pytest.raises(InputError, match="temperature: found .*, allowed is a finite"):
+    with pytest.raises(
+        InputError, match=r"temperature: found .*, allowed is a number in \(0"
+    ):
         kl_divergence(jnp.zeros(3), jnp.zeros(3), value)
 
 

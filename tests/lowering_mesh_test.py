@@ -10,7 +10,7 @@ from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from ddjax import mesh
 from ddjax.data.augment import Recipe
-from ddjax.labels import Objective, codecs, labeller
+from ddjax.labels import Ensemble, Objective, codecs, labeller
 from ddjax.models import network
 from ddjax.train import batches, evaluate, student
 from ddjax.train.drivers import lift
@@ -40,7 +40,7 @@ def net(request, monkeypatch):
 
 def program_of(net, regime, batch, teachers=()):
     recipe = Recipe(resized_crop=(0.08, 1.0), flip=True, cutmix=1.0)
-    return student.Program(net, Objective(regime, teachers), recipe, batch)
+    return student.Program(net, Objective(regime, Ensemble(teachers)), recipe, batch)
 
 
 def put(tree, onto, spec, lead=()):
@@ -136,14 +136,13 @@ def test_questions_to_members_and_to_a_network(layout, net):
 
 def test_labels_of_views(layout, net):
     array = jax.ShapeDtypeStruct
-    asked = labeller._Asked(
-        (net,), program_of(net, "hard", 64).recipe, "eval", "plain", (), 128
-    )
+    recipe = program_of(net, "hard", 64).recipe
+    static = labeller._Static(Ensemble((net,)), recipe, "eval", 128)
     variables = (jax.eval_shape(net.init, jax.random.key(0)),)
     numbers, channels = array((POOL,), np.int32), array((3,), np.float32)
     images = array((POOL, *SHAPE), np.uint8)
     pool = batches.Pool(images, numbers, numbers, channels, channels)
     shared = array((), np.int32), array((10_000,), np.int32), pool, variables
     epochs = put(array((layout.size,), np.int32), layout, mesh.EVERYWHERE)
-    answer = functools.partial(labeller._answer, asked, codecs.parse("fp16"), layout)
-    assert lower(answer, layout, epochs, *put(shared, layout, mesh.WHOLE))
+    label = functools.partial(labeller._epochs, static, codecs.parse("fp16"), layout)
+    assert lower(label, layout, epochs, *put(shared, layout, mesh.WHOLE))

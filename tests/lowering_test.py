@@ -6,9 +6,8 @@ import pathlib
 
 import jax
 import pytest
-from ddjax import plan, needs, programs
 
-from ddjax import distill, presets
+from ddjax import distill, needs, plan, presets, programs
 from ddjax.settings import from_config
 from ddjax.train import programs as train_programs
 

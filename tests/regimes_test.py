@@ -1,4 +1,7 @@
-"""The three regimes: what a student is asked to match."""
+"""The three regimes: what a student is to match."""
+
+import dataclasses
+import inspect
 
 import decimals
 import jax
@@ -9,12 +12,13 @@ import tiny
 
 from ddjax import losses
 from ddjax.errors import InputError
-from ddjax.labels import LOSSES, REGIMES, Objective, committee, teacher_logits
-from ddjax.labels.temperature import calibrated_temperature, dynamic_temperature
+from ddjax.labels import Ensemble, Objective, teacher_logits
+from ddjax.losses import LOSSES
+from ddjax.losses.kl_divergence import Kl, calibrated, falling
+from ddjax.losses.mse_gt import MseGt
 from ddjax.models import network
 from ddjax.problem import open_problem
 from ddjax.settings import from_config
-from ddjax.settings import labels as label_settings
 from ddjax.train.batches import Batch, Pool
 from ddjax.train.student import HParams
 
@@ -78,12 +82,12 @@ def test_soft_matches_the_mixture_of_stored_vectors(keep):
     np.testing.assert_allclose(found, divergence(target, logits, 4.0), rtol=1e-4)
 
 
-def test_soft_kd_asks_the_teacher_about_the_view():
+def test_soft_kd_matches_the_teacher_on_the_view():
     logits, batch, pool, hparams = setup([1.0, 0.5, 0.2, 0.9])
-    answers, _ = NETWORK.apply(pool.teachers[0], batch.inputs)
-    target = softmax(np.asarray(answers, float) / 4.0)
+    predicted, _ = NETWORK.apply(pool.teachers[0], batch.inputs)
+    target = softmax(np.asarray(predicted, float) / 4.0)
     pool = pool._replace(teachers=pool.teachers[:1])
-    found = Objective("soft_kd", (NETWORK,))(logits, batch, pool, hparams)
+    found = Objective("soft_kd", Ensemble((NETWORK,)))(logits, batch, pool, hparams)
     # The divergence is small where teacher and student nearly agree, hence atol.
     expected = divergence(target, logits, 4.0)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
@@ -104,11 +108,13 @@ def test_soft_kd_from_a_store_reads_the_targets():
     np.testing.assert_allclose(found, divergence(target, logits, 4.0), rtol=1e-4)
 
 
-def test_soft_kd_averages_a_committee():
+def test_soft_kd_averages_an_ensemble():
     logits, batch, pool, hparams = setup([1.0] * B)
     answers = [NETWORK.apply(v, batch.inputs)[0] for v in pool.teachers]
     target = softmax(np.mean(np.asarray(answers, float), 0) / 4.0)
-    found = Objective("soft_kd", (NETWORK, NETWORK))(logits, batch, pool, hparams)
+    found = Objective("soft_kd", Ensemble((NETWORK, NETWORK)))(
+        logits, batch, pool, hparams
+    )
     expected = divergence(target, logits, 4.0)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
@@ -129,8 +135,8 @@ def test_targets_close_to_the_student_keep_the_digits_of_the_loss(regime, dynami
     hparams = hparams._replace(temperature=jnp.float32(20.0))
     stored = batch.targets if regime == "soft_kd" else pool.teacher_logits[:B]
     logits = stored + 1e-3 * logits
-    temperatures = dynamic_temperature(batch.passes) if dynamic else np.full(B, 20.0)
-    found = Objective(regime, dynamic=dynamic)(logits, batch, pool, hparams)
+    temperatures = falling(batch.passes) if dynamic else np.full(B, 20.0)
+    found = Objective(regime, options=Kl(dynamic))(logits, batch, pool, hparams)
     formula = decimals.in_decimals(
         lambda s, t, T: T[:, 0] ** 2 * decimals.kl(s / T, t / T)
     )
@@ -139,13 +145,13 @@ def test_targets_close_to_the_student_keep_the_digits_of_the_loss(regime, dynami
 
 
 def test_dynamic_temperature_falls_with_the_passes():
-    found = dynamic_temperature(jnp.array([0, 29, 30, 60, 600]))
+    found = falling(jnp.array([0, 29, 30, 60, 600]))
     np.testing.assert_allclose(found, [20.0, 20.0, 14.0, 9.8, 2.0], rtol=1e-5)
 
 
 def test_dynamic_temperature_divides_both_sides():
     logits, batch, pool, hparams = setup([1.0] * B)
-    found = Objective("soft_kd", dynamic=True)(logits, batch, pool, hparams)
+    found = Objective("soft_kd", options=Kl(True))(logits, batch, pool, hparams)
     for row, temperature in enumerate((20.0, 20.0, 14.0, 2.0)):
         target = softmax(np.asarray(batch.targets[row], float) / temperature)
         expected = divergence(target, logits[row], temperature)
@@ -154,16 +160,16 @@ def test_dynamic_temperature_divides_both_sides():
 
 def test_calibrated_temperature_finds_the_scale_of_the_student():
     targets = jnp.asarray(np.random.default_rng(1).normal(size=(B, C)), jnp.float32)
-    found = calibrated_temperature(0.37 * targets, targets)
+    found = calibrated(0.37 * targets, targets)
     np.testing.assert_allclose(found, 0.37, atol=0.011)
-    gradient = jax.grad(lambda z: calibrated_temperature(z, targets))(0.37 * targets)
+    gradient = jax.grad(lambda z: calibrated(z, targets))(0.37 * targets)
     assert not gradient.any()
 
 
 def test_calibrated_objective_divides_the_student_by_it():
     logits, batch, pool, hparams = setup([1.0] * B)
-    found = Objective("soft_kd", calibrated=True)(logits, batch, pool, hparams)
-    scale = float(calibrated_temperature(logits, batch.targets / 4.0))
+    found = Objective("soft_kd", options=Kl(False, True))(logits, batch, pool, hparams)
+    scale = float(calibrated(logits, batch.targets / 4.0))
     target = softmax(np.asarray(batch.targets, float) / 4.0)
     student = softmax(np.asarray(logits, float) / scale)
     expected = 4.0 * scale * (target * np.log(target / student)).sum(-1)
@@ -186,7 +192,7 @@ def test_mse_gt_has_the_weight_of_the_class_that_it_is_told():
     logits, batch, pool, hparams = setup([1.0, 0.4, 1.0, 0.2])
     args = logits, batch, pool, hparams
     none, some = (
-        np.asarray(Objective("soft_kd", loss="mse_gt", gt_weight=weight)(*args))
+        np.asarray(Objective("soft_kd", loss="mse_gt", options=MseGt(weight))(*args))
         for weight in (0.0, 0.15)
     )
     hard = np.asarray(Objective("hard")(*args))
@@ -195,11 +201,12 @@ def test_mse_gt_has_the_weight_of_the_class_that_it_is_told():
 
 def test_the_weight_in_the_settings_reaches_the_objective(tmp_path):
     config = tiny.config(tiny.write(tmp_path / "tiny.npz"))
-    config.labels.soft_kd.loss, config.labels.soft_kd.gt_weight = "mse_gt", 0.1
+    config.labels.soft_kd.loss = "mse_gt"
+    config.labels.soft_kd.mse_gt.gt_weight = 0.1
     context = open_problem(from_config(config))
     optimizer = context.settings.student.optimizer
     program = context.program(context.student_network, optimizer, 6, "soft_kd")
-    assert program.objective == Objective("soft_kd", loss="mse_gt", gt_weight=0.1)
+    assert program.objective == Objective("soft_kd", loss="mse_gt", options=MseGt(0.1))
 
 
 @pytest.mark.parametrize("loss", ["lskd", "dist"])
@@ -220,7 +227,7 @@ def test_crld_compares_both_views():
         for views in (batch.inputs, batch.weak)
     ]
     expected = losses.crld(both[B:], logits, answers[1], answers[0], temperature=4.0)
-    objective = Objective("soft_kd", (NETWORK,), loss="crld")
+    objective = Objective("soft_kd", Ensemble((NETWORK,)), loss="crld")
     found = objective(both, batch, pool, hparams)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     with pytest.raises(ValueError, match="two_views"):
@@ -232,10 +239,17 @@ def test_crld_compares_both_views():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_every_loss_of_the_settings_is_known():
-    assert tuple(LOSSES) == label_settings.LOSSES
-    assert REGIMES == label_settings.REGIMES
-    assert committee.MEANS == label_settings.COMMITTEE_MEANS
+def test_losses_declare_what_training_gives_them():
+    hungry = {name for name in LOSSES if Objective("soft", loss=name).needs_whole_batch}
+    assert hungry == {"dist"}
+    assert Objective("soft_kd", Ensemble((), "frobenius")).needs_whole_batch
+    assert {name for name, loss in LOSSES.items() if loss.views == 2} == {"crld"}
+    given = {"labels", "temperature", "scale_by_t2", "passes"}
+    for loss in LOSSES.values():
+        fields = dataclasses.fields(loss.options) if loss.options else ()
+        names = inspect.signature(loss.function).parameters
+        taken = {*loss.given, *(field.name for field in fields)}
+        assert {*loss.given} <= given and taken == {*list(names)[2 * loss.views :]}
 
 
 def test_objective_refuses_an_unknown_loss():
@@ -246,13 +260,12 @@ def test_objective_refuses_an_unknown_loss():
 def test_objective_refuses_an_unknown_regime():
     with pytest.raises(InputError, match="regimes: found 'harder', allowed is one of"):
         Objective("harder")
-    assert REGIMES == ("hard", "soft", "soft_kd")
 
 
 def test_objectives_are_equal_when_their_settings_are():
-    assert Objective("soft_kd", (NETWORK,)) == Objective(
-        "soft_kd", (network("mlp", C, SHAPE, hidden=(5,)),)
-    )
+    same = Ensemble((network("mlp", C, SHAPE, hidden=(5,)),))
+    assert Objective("soft_kd", Ensemble((NETWORK,))) == Objective("soft_kd", same)
+    assert Objective("soft_kd", options=Kl()) == Objective("soft_kd")
 
 
 def test_teacher_logits_are_the_networks():

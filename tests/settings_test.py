@@ -7,6 +7,8 @@ import pytest
 
 from ddjax import models, settings
 from ddjax.errors import InputError
+from ddjax.losses.kl_divergence import Kl
+from ddjax.losses.mse_gt import MseGt
 
 
 def changed(**overrides):
@@ -192,15 +194,11 @@ def labelled(**changes):
     return settings.from_config(config)
 
 
-def test_the_weight_of_mse_gt_is_told_where_it_is_not_the_old_one():
-    labels = labelled(loss="mse_gt", gt_weight=0.025).labels["mine"]
+def test_options_of_a_loss_are_recorded_where_they_are_not_its_defaults():
+    labels = labelled(loss="mse_gt", mse_gt=MseGt(0.025)).labels["mine"]
     assert labels.used() == {"loss": "mse_gt"}
-    labels = labelled(loss="mse_gt", gt_weight=0.1).labels["mine"]
-    assert labels.used() == {"loss": "mse_gt", "gt_weight": 0.1}
-    with pytest.raises(InputError, match="labels.mine.gt_weight: found -0.1"):
-        labelled(loss="mse_gt", gt_weight=-0.1)
-    with pytest.raises(InputError, match="gt_weight: found 0.1, .* with the loss kl"):
-        labelled(gt_weight=0.1)
+    labels = labelled(loss="mse_gt", mse_gt=MseGt(0.1)).labels["mine"]
+    assert labels.used() == {"loss": "mse_gt", "mse_gt.gt_weight": 0.1}
 
 
 def test_add_labels_names_a_regime():
@@ -245,7 +243,19 @@ def test_labels_pool(slc, pool, expected):
             "labels.mine.committee_weights",
         ),
         ({"hard_smoothing": 1.5}, "labels.mine.hard_smoothing: found 1.5"),
-        ({"loss": "dkd", "dynamic_temperature": True}, "labels.mine.loss: found 'dkd'"),
+        ({"mse_gt": MseGt(-0.1)}, "labels.mine.mse_gt.gt_weight: found -0.1, allowed"),
+        (
+            {"mse_gt": MseGt(0.1)},
+            "labels.mine.mse_gt.gt_weight: found 0.1, allowed is 0.025 with the loss",
+        ),
+        (
+            {"loss": "dkd", "kl": Kl(dynamic_temperature=True)},
+            "labels.mine.kl.dynamic_temperature: found True, allowed is False with",
+        ),
+        (
+            {"loss": "mse_gt", "temperature": 4.0},
+            "labels.mine.temperature: found 4.0, allowed is 0 with the loss mse_gt",
+        ),
     ],
 )
 def test_labels_bad_input(changes, message):

@@ -1,5 +1,6 @@
 """The label store: what is written is read, and nothing else is."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -11,10 +12,10 @@ import pytest
 from store_cases import IDENTITY, IDS, data_files, filled, logits, make
 
 from ddjax.errors import InputError
-from ddjax.labels import codecs, store, store_arrays
-from ddjax.labels.store import LabelStore
-from ddjax.labels.store_arrays import Grid
-from ddjax.labels.store_files import Files
+from ddjax.labels import codecs, store
+from ddjax.labels.store import LabelStore, arrays
+from ddjax.labels.store.arrays import Grid
+from ddjax.labels.store.files import Files
 
 
 @pytest.mark.parametrize("codec", ["fp32", "fp16", "bf16", "topk:k=2"])
@@ -42,8 +43,8 @@ def test_read_takes_any_order_pairs_and_duplicates(tmp_path):
 
 def test_read_in_blocks_equals_read_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "_BLOCK_BYTES", 4 * 3 * 8)
-    monkeypatch.setattr(store_arrays, "_CHUNK_BYTES", 24)
-    monkeypatch.setattr(store_arrays, "_CHUNKS_IN_FLIGHT", 2)
+    monkeypatch.setattr(arrays, "_CHUNK_BYTES", 24)
+    monkeypatch.setattr(arrays, "_CHUNKS_IN_FLIGHT", 2)
     small, values = filled(tmp_path / "s")
     rng = np.random.default_rng(2)
     epochs, positions = rng.integers(0, 4, 37), rng.integers(0, IDS.size, 37)
@@ -104,6 +105,7 @@ def test_reader_sees_what_another_writes_into_a_chunk_it_has_cached(tmp_path):
     np.testing.assert_array_equal(reader.read(1, IDS), values[1])
 
 
+@pytest.mark.slow  # as `LabelStore.open` does above, in a process of its own
 def test_store_is_read_by_another_process(tmp_path):
     _, values = filled(tmp_path / "s")
     program = (
@@ -212,7 +214,7 @@ def test_read_of_missing_labels_says_how_many_and_where(tmp_path):
     made, values = make(tmp_path / "s"), logits()
     made.write(1, IDS, values[1])
     made.write(3, IDS[:4], values[3][:4])
-    message = r"11 of the 20 labels asked for are not written yet \(epochs 0, 2-3\)"
+    message = r"11 of the 20 requested labels are not written yet \(epochs 0, 2-3\)"
     with pytest.raises(InputError, match=message):
         made.read(np.repeat(np.arange(4), 5), np.tile(IDS, 4))
     with pytest.raises(InputError, match="run the command that writes the store again"):
@@ -273,16 +275,13 @@ def test_bytes_on_disk_are_those_of_the_formula(tmp_path):
     assert len(files) < 30
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Shift(codecs.Codec):
     """A fitted codec that is fast: one array decodes, a second one encodes."""
 
-    NAME = "shift"
+    NAME, DTYPE = "shift", np.dtype(np.float32)
 
-    def __init__(self, arrays):
-        self.arrays = arrays
-
-    def dtype(self, num_classes):
-        return np.dtype(np.float32)
+    arrays: dict
 
     def width(self, num_classes):
         return num_classes

@@ -12,7 +12,7 @@ from typing import Any
 from ddjax import data, distill, losses, models, protocols, scores, select
 from ddjax.cli import config_files
 from ddjax.errors import InputError
-from ddjax.labels import LOSSES, codecs
+from ddjax.labels import codecs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +60,6 @@ def _selection(declared: select.Selection) -> str:
     return f"{line} By {declared.score}." if by_score else line
 
 
-def _loss(name: str) -> str:
-    return first_line(getattr(losses, {"kl": "kl_divergence"}.get(name, name)))
-
-
 def _with_options(name: str, *options: str) -> str:
     return ":".join(filter(None, (name, ",".join(options))))
 
@@ -78,11 +74,14 @@ KINDS = {
     "methods": Kind(distill.METHODS, lambda method: module_line(method.distill)),
     "networks": Kind(models.MODELS, module_line),
     "datasets": Kind(data.listed, lambda says: says),
-    "losses": Kind(_named(LOSSES), _loss),
+    "losses": Kind(
+        losses.LOSSES,
+        lambda loss: f"{first_line(loss.function)} [{loss.source}]",
+    ),
     "codecs": Kind(
         codecs.CODECS,
         first_line,
-        lambda name, codec: _with_options(name, *(f"{o}=..." for o in codec.OPTIONS)),
+        lambda name, codec: _with_options(name, *(f"{o}=..." for o in codec.options())),
     ),
     "protocols": Kind(
         protocols.PROTOCOLS,

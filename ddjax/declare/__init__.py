@@ -8,6 +8,7 @@ declarations, see `field`, and `walk` for the one walk through them.
 from ddjax.declare.field import (
     PATH,
     REQUIRED,
+    Interval,
     Names,
     Text,
     allowed_text,
@@ -20,6 +21,7 @@ from ddjax.declare.field import (
 
 __all__ = [
     "PATH",
+    "Interval",
     "REQUIRED",
     "Names",
     "Text",

@@ -1,18 +1,17 @@
-"""What a student is told about an image: regimes, stored labels, and their codecs."""
+"""What a student learns about an image: label regimes, stored labels, their codecs."""
 
 from ddjax.labels import codecs
-from ddjax.labels.committee import committee_logits
-from ddjax.labels.regimes import LOSSES, REGIMES, Objective
+from ddjax.labels.ensemble import Ensemble, ensemble_logits, teacher_logits
+from ddjax.labels.regimes import REGIMES, Objective
 from ddjax.labels.store import LabelStore
-from ddjax.labels.teacher_logits import teacher_logits
 
 __all__ = [
-    "LOSSES",
     "REGIMES",
+    "Ensemble",
     "LabelStore",
     "Objective",
     "codecs",
-    "committee_logits",
+    "ensemble_logits",
     "teacher_logits",
 ]
 

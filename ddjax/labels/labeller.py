@@ -1,4 +1,4 @@
-"""Teachers' answers to every augmented view of a subset, epoch by epoch, into a store.
+"""Teachers' logits of every augmented view of a subset, epoch by epoch, into a store.
 
 Letters: n examples of the subset, B images of a block, C classes.
 """
@@ -20,16 +20,15 @@ from ddjax import mesh
 from ddjax.data.augment import Recipe
 from ddjax.errors import InputError
 from ddjax.labels import codecs
-from ddjax.labels.committee import committee_logits
+from ddjax.labels.ensemble import Ensemble
 from ddjax.labels.store import LabelStore
-from ddjax.models import Network
 from ddjax.process import ending
 from ddjax.train import batches
 from ddjax.train.micro_batch import images_in_cache
 from ddjax.train.order import presentations
 
 _BLOCK = 128
-# Views that a device is asked about at once, in whole epochs, at least.
+# Views that a device labels at once, in whole epochs, at least.
 _VIEWS = 2048
 _LOGITS = codecs.parse("fp32")
 # Groups of epochs that are computed while one is written.
@@ -39,70 +38,52 @@ _WRITE_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
+class _Static:
     """What is compiled in, see `Labeller`; equal ones share an executable."""
 
-    networks: tuple[Network, ...]
+    ensemble: Ensemble
     recipe: Recipe
     batch_norm: str
-    committee_mean: str
-    committee_weights: tuple[float, ...]
     block: int
 
 
-def _block(asked: _Asked, codec, plan, pool, variables) -> tuple[jax.Array, jax.Array]:
-    """Encoded labels [B,...] of a plan [B], and whether all logits are finite."""
-    inputs = batches.make_batch(asked.recipe, pool, plan).inputs
-    answers = [
-        network.apply(v, inputs, train=asked.batch_norm == "batch")[0]
-        for network, v in zip(asked.networks, variables, strict=True)
-    ]
-    logits = committee_logits(
-        jnp.stack(answers), asked.committee_mean, asked.committee_weights
-    )
-    return codec.encode(logits), jnp.isfinite(logits).all()
-
-
-def _epoch(asked: _Asked, codec, epoch, seed, positions, pool, variables):
+def _epoch(static: _Static, codec, epoch, seed, positions, pool, variables):
     """(positions [n], encoded labels [n,...], whether all logits are finite)."""
-    size, block = positions.shape[0], asked.block
+    size, block = positions.shape[0], static.block
     ids = pool.ids[positions]
     order = presentations(seed, positions, ids, epoch * size, size)
-    shape = asked.networks[0].image_shape
-    plan = batches.make_plan(asked.recipe, shape, pool.ids, seed, order)
+    shape = static.ensemble.networks[0].image_shape
+    plan = batches.make_plan(static.recipe, shape, pool.ids, seed, order)
 
-    def answer(start):
+    def label(start):
         part = jax.tree.map(
             lambda a: jax.lax.dynamic_slice_in_dim(a, start, block), plan
         )
-        return _block(asked, codec, part, pool, variables)
+        inputs = batches.make_batch(static.recipe, pool, part).inputs
+        train = static.batch_norm == "batch"
+        logits = static.ensemble.logits(variables, inputs, train)
+        return codec.encode(logits), jnp.isfinite(logits).all()
 
     starts = np.minimum(np.arange(0, size, block), size - block)
-    blocks, finite = jax.lax.map(answer, starts)
-    # The last block overlaps the one before it, whose answers stand.
+    blocks, finite = jax.lax.map(label, starts)
+    # The last block overlaps the one before it, whose labels stand.
     whole = blocks[:-1].reshape(-1, *blocks.shape[2:])
     rest = blocks[-1, len(starts) * block - size :]
     return plan.positions, jnp.concatenate([whole, rest]), finite.all()
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _answer(asked: _Asked, codec, onto: Mesh, epochs, *shared):
-    """Labels a group of epochs, spread over the devices.
+def _epochs(static: _Static, codec, onto: Mesh, epochs, *shared):
+    """`_epoch` of epochs [G] int32, spread over the devices, of which G is a multiple.
 
-    Args:
-      asked, codec, onto: static.
-      epochs: [G] int32, a multiple of the number of devices.
-      *shared: what `_epoch` takes behind the epoch, the same on every device.
-
-    Returns:
-      (positions [G,n], encoded labels [G,n,...], whether the logits are finite [G]).
+    `shared`, what `_epoch` takes behind the epoch, is whole on every device.
     """
 
-    def device(epochs, *shared):
-        return jax.lax.map(lambda e: _epoch(asked, codec, e, *shared), epochs)
+    def of_device(epochs, *shared):
+        return jax.lax.map(lambda e: _epoch(static, codec, e, *shared), epochs)
 
     return jax.shard_map(
-        device,
+        of_device,
         mesh=onto,
         in_specs=(mesh.EVERYWHERE, *(mesh.WHOLE for _ in shared)),
         out_specs=mesh.EVERYWHERE,
@@ -111,51 +92,41 @@ def _answer(asked: _Asked, codec, onto: Mesh, epochs, *shared):
 
 
 class Labeller:
-    """Shows teachers the views that a student of a seed and subset will see.
+    """Labels the views that a student of a seed and subset is trained on.
 
     Epochs follow the student's order. So with `batch_norm="batch"` a block is a random
     batch of the subset, as in the relabelling of CV-DD ("BSSL"); the last block of an
-    epoch then overlaps the one before it, whose answers stand. Epochs are spread over
+    epoch then overlaps the one before it, whose labels stand. Epochs are spread over
     the devices of all processes.
     """
 
     def __init__(
         self,
-        networks: tuple[Network, ...],
+        ensemble: Ensemble,
         variables: tuple[Any, ...],
         pool: batches.Pool,
         recipe: Recipe,
         seed: int,
         positions: np.ndarray,
         batch_norm: str = "eval",
-        committee_mean: str = "plain",
-        committee_weights: tuple[float, ...] = (),
         block: int | None = None,
     ):
         """Keeps what all epochs share, on every device.
 
         Args:
-          networks, variables: of the teachers, one or more.
+          ensemble: one or more teachers.
+          variables: of their networks.
           pool: the examples.
           recipe: the augmentation.
           seed: the student's.
           positions: [n] int32, the subset as positions in the pool.
           batch_norm: "eval", the running statistics; "batch", those of the block.
-          committee_mean, committee_weights: see `committee_logits`.
-          block: B, images that the teachers see at once, cut to n; None: as many as
-            are fastest.
+          block: B, images of one forward pass, cut to n; None: as many as are fastest.
         """
         self.count = len(positions)
-        block = block or min(images_in_cache(net, _BLOCK) for net in networks)
+        block = block or min(images_in_cache(net, _BLOCK) for net in ensemble.networks)
         self.ids = np.asarray(pool.ids)
-        self._asked = _Asked(
-            tuple(networks),
-            recipe,
-            batch_norm,
-            committee_mean,
-            committee_weights,
-            min(block, self.count),
-        )
+        self._static = _Static(ensemble, recipe, batch_norm, min(block, self.count))
         self._mesh, self._seed = mesh.mesh_of(jax.device_count(), 1), seed
         shared = np.int32(seed), np.asarray(positions, np.int32), pool, tuple(variables)
         self._shared = mesh.place(shared, self._mesh)
@@ -163,22 +134,23 @@ class Labeller:
     def labels(
         self, epochs: Sequence[int], codec: codecs.Codec = _LOGITS, own: bool = True
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Computes the labels of some epochs, ahead of who takes them.
+        """Computes the labels of some epochs, ahead of their use.
 
         Args:
           epochs: which views, 0 or more.
           codec: how the labels are encoded; those that compare equal are compiled
             once.
-          own: whether each of several processes, which must all ask for the same
-            epochs, gets only those that its devices computed.
+          own: whether each of several processes, which must all pass the same epochs,
+            gets only those that its devices computed.
 
         Yields:
           (epoch, example ids [n], encoded labels [n,...]).
 
         Raises:
-          InputError: a teacher's answer is not finite.
+          InputError: a teacher's logits are not finite.
         """
-        waiting, devices = collections.deque(), self._mesh.size
+        waiting: collections.deque = collections.deque()
+        devices = self._mesh.size
         # A device gets several epochs at once where one of them is over too soon.
         share = max(1, -(-len(epochs) // devices))
         size = min(-(-_VIEWS // self.count), share) * devices
@@ -190,23 +162,22 @@ class Labeller:
             padded = np.resize(np.asarray(group, np.int32), size)
             with jax.default_matmul_precision("highest"):
                 padded = mesh.place(padded, self._mesh, mesh.EVERYWHERE)
-                answers = _answer(self._asked, codec, self._mesh, padded, *self._shared)
-            waiting.append((group[rows], answers))
+                found = _epochs(self._static, codec, self._mesh, padded, *self._shared)
+            waiting.append((group[rows], found))
             if len(waiting) > _AHEAD:
-                group, answers = waiting.popleft()
-                yield from self._finished(group, map(read, answers))
-        for group, answers in waiting:
-            yield from self._finished(group, map(read, answers))
+                group, found = waiting.popleft()
+                yield from self._finished(group, map(read, found))
+        for group, found in waiting:
+            yield from self._finished(group, map(read, found))
 
-    def _finished(self, group, answers):
-        positions, labels, finite = answers
+    def _finished(self, group, found):
+        positions, labels, finite = found
         # The last group may be padded.
         if not finite[: len(group)].all():
             epoch = group[np.flatnonzero(~finite)[0]]
             raise InputError(
-                f"teacher: its answers to the views of epoch {epoch}, seed "
-                f"{self._seed} are not finite; train it again, with a smaller "
-                "learning rate"
+                f"teacher: its logits of the views of epoch {epoch}, seed {self._seed} "
+                "are not finite; train it again, with a smaller learning rate"
             )
         return zip(group, self.ids[positions], labels, strict=False)
 
@@ -234,7 +205,7 @@ def write_labels(
 
     Args:
       store: made for the labeller's example ids.
-      labeller: what answers.
+      labeller: what computes them.
       progress: called with the number of labels that were written.
 
     Returns:

@@ -1,22 +1,21 @@
-"""What a student is asked, as objectives of the training kernel.
+"""The label regimes, as objectives of the training kernel.
 
 `hard`: the class. `soft`: one stored teacher vector an image, whatever the view.
-`soft_kd`: the teachers' answer to every augmented, mixed view, given on the fly or
+`soft_kd`: the teachers' logits of every augmented, mixed view, computed on the fly or
 replayed from a store.
 
 Letters: B batch, C classes.
 """
 
 import dataclasses
-import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ddjax import losses
 from ddjax.errors import InputError
-from ddjax.labels.committee import committee_logits
-from ddjax.labels.temperature import calibrated_temperature, dynamic_temperature
+from ddjax.labels.ensemble import Ensemble
+from ddjax.losses import LOSSES, cross_entropy
 from ddjax.mesh import look_up, share_rows
 from ddjax.models import Network
 from ddjax.train.batches import Batch, Pool
@@ -30,31 +29,25 @@ class Objective:
     """A regime's loss, (logits of `Batch.shown`, Batch, Pool, HParams) -> [B] float32.
 
     Where a view is mixed by CutMix, `hard` and `soft` mix the two images' targets by
-    the true area of the box; `soft_kd` asks the teachers about the mixed view.
+    the true area of the box; in `soft_kd` the teachers predict the mixed view.
 
     Attributes:
       regime: one of REGIMES.
-      teachers: the networks that answer on the fly, for `soft_kd` only; empty where
-        the answers come from a store (`Batch.targets`).
-      committee_mean, committee_weights: see `committee_logits`.
-      loss: of the soft regimes, a name of `LOSSES`; "crld" needs a program with
-        `two_views`, its strong view being the augmented one.
-      scale_by_t2: multiply the KL divergence by the squared temperature, so that
-        gradients keep their size; the distillation literature often leaves it out.
-      dynamic, calibrated: whether the teachers' temperature falls by `dynamic_
-        temperature`, and whether the student's is `calibrated_temperature`.
-      gt_weight: of `mse_gt`.
+      ensemble: the teachers that predict on the fly, for `soft_kd` only; without
+        networks where their logits come from a store (`Batch.targets`).
+      loss: of the soft regimes, a name of `ddjax.losses.LOSSES`; one of two views is
+        for a program with `two_views`, its strong view being the augmented one.
+      options: of the loss; None: its defaults.
+      scale_by_t2: whether losses that can be are multiplied by the squared
+        temperature, so that gradients keep their size; the distillation literature
+        often leaves it out.
     """
 
     regime: str
-    teachers: tuple[Network, ...] = ()
-    committee_mean: str = "plain"
-    committee_weights: tuple[float, ...] = ()
+    ensemble: Ensemble = Ensemble()
     loss: str = "kl"
+    options: Any = None
     scale_by_t2: bool = True
-    dynamic: bool = False
-    calibrated: bool = False
-    gt_weight: float = 0.025
 
     def __post_init__(self):
         for key, found, known in (
@@ -66,123 +59,80 @@ class Objective:
                     f"{key}: found {found!r}, allowed is one of {', '.join(known)}"
                 )
         if self.teachers and self.regime != "soft_kd":
-            raise ValueError("teachers answer in soft_kd only")
+            raise ValueError("teachers predict on the fly in soft_kd only")
+        options = LOSSES[self.loss].options
+        if options and self.options is None:
+            object.__setattr__(self, "options", options())
+
+    @classmethod
+    def of(
+        cls, labels: Any, networks: tuple[Network, ...] = (), scale_by_t2: bool = True
+    ) -> "Objective":
+        """Returns the objective of an entry of the settings' `labels`.
+
+        Args:
+          labels: the entry.
+          networks: of the teachers that predict on the fly.
+          scale_by_t2: the student's.
+        """
+        return cls(
+            labels.regime,
+            Ensemble(networks, labels.committee_mean, labels.committee_weights),
+            labels.loss,
+            getattr(labels, labels.loss, None),
+            scale_by_t2,
+        )
+
+    @property
+    def teachers(self) -> tuple[Network, ...]:
+        """The networks that predict on the fly."""
+        return self.ensemble.networks
 
     @property
     def needs_whole_batch(self) -> bool:
         """Whether an example's loss depends on the other examples of its batch."""
-        return self.loss == "dist" or self.committee_mean == "frobenius"
+        return LOSSES[self.loss].whole_batch or self.ensemble.needs_whole_batch
 
     def __call__(
         self, logits_BC: jax.Array, batch: Batch, pool: Pool, hparams: HParams
     ) -> jax.Array:
         if self.regime == "hard":
-            return self._hard(logits_BC, batch, pool, hparams)
+            return _hard(logits_BC, batch, pool, hparams)
         loss_B = self._soft(logits_BC, batch, pool, hparams)
         if batch.weights is None:
             return loss_B
         soft_B, hard_B = batch.weights
-        hard_loss_B = self._hard(logits_BC, batch, pool, hparams)
+        hard_loss_B = _hard(logits_BC, batch, pool, hparams)
         return soft_B * loss_B + hard_B * hard_loss_B
-
-    def _hard(self, logits_BC, batch, pool, hparams) -> jax.Array:
-        logits_BC = logits_BC[: len(batch.positions)]  # not those of weak views
-        targets_BC = _mixed_classes(batch, pool, logits_BC.shape[-1])
-        return losses.cross_entropy(
-            logits_BC, targets_BC, label_smoothing=hparams.label_smoothing
-        )
 
     def _soft(self, logits_BC, batch, pool, hparams) -> jax.Array:
         if self.regime == "soft":
             teacher_BC = _mixed_logits(batch, pool, hparams.temperature)
         elif self.teachers:
-            answers = [
-                network.apply(variables, batch.shown)[0]
-                for network, variables in zip(self.teachers, pool.teachers, strict=True)
-            ]
-            teacher_BC = committee_logits(
-                jnp.stack(answers), self.committee_mean, self.committee_weights
-            )
+            teacher_BC = self.ensemble.logits(pool.teachers, batch.shown)
         else:
             teacher_BC = batch.targets
-        teacher_BC = jax.lax.stop_gradient(teacher_BC)
-        return LOSSES[self.loss](self, logits_BC, teacher_BC, batch, pool, hparams)
-
-    def _kl(self, logits_BC, teacher_BC, batch, pool, hparams) -> jax.Array:
-        del pool
-        if not (self.dynamic or self.calibrated):
-            return losses.kl_divergence(
-                logits_BC,
-                teacher_BC,
-                hparams.temperature,
-                scale_by_t2=self.scale_by_t2,
-            )
-        of_teacher = hparams.temperature
-        if self.dynamic:
-            of_teacher = dynamic_temperature(batch.passes)
-            if not self.calibrated:
-                # Divided inside, where little is lost of logits that are close.
-                each = functools.partial(
-                    losses.kl_divergence, scale_by_t2=self.scale_by_t2
-                )
-                return jax.vmap(each)(logits_BC, teacher_BC, of_teacher)
-            of_teacher = of_teacher[:, None]
-        of_student = calibrated_temperature(logits_BC, teacher_BC / of_teacher)
-        divergence_B = losses.kl_divergence(
-            logits_BC / of_student, teacher_BC / of_teacher
-        )
-        factor = jnp.squeeze(of_teacher * of_student) if self.scale_by_t2 else 1.0
-        return divergence_B * factor
-
-    def _mse_gt(self, logits_BC, teacher_BC, batch, pool, hparams) -> jax.Array:
-        del hparams
-        classes_BC = _mixed_classes(batch, pool, logits_BC.shape[-1])
-        return losses.mse_gt(logits_BC, teacher_BC, classes_BC, self.gt_weight)
-
-    def _dkd(self, logits_BC, teacher_BC, batch, pool, hparams) -> jax.Array:
-        classes_BC = _mixed_classes(batch, pool, logits_BC.shape[-1])
-        return losses.dkd(
-            logits_BC, teacher_BC, classes_BC, temperature=hparams.temperature
-        )
-
-    def _nkd(self, logits_BC, teacher_BC, batch, pool, hparams) -> jax.Array:
-        classes_BC = _mixed_classes(batch, pool, logits_BC.shape[-1])
-        return losses.nkd(
-            logits_BC, teacher_BC, classes_BC, temperature=hparams.temperature
-        )
-
-    def _lskd(self, logits_BC, teacher_BC, batch, pool, hparams) -> jax.Array:
-        del batch, pool
-        return losses.lskd(logits_BC, teacher_BC, temperature=hparams.temperature)
-
-    def _dist(self, logits_BC, teacher_BC, batch, pool, hparams) -> jax.Array:
-        del batch, pool
-        return losses.dist(logits_BC, teacher_BC, temperature=hparams.temperature)
-
-    def _crld(self, logits_BC, teacher_BC, batch, pool, hparams) -> jax.Array:
-        del pool
-        if batch.weak is None:
-            raise ValueError("crld needs a program with two_views")
-        student_strong, student_weak = jnp.split(logits_BC, 2)
-        teacher_strong, teacher_weak = jnp.split(teacher_BC, 2)
-        return losses.crld(
-            student_weak,
-            student_strong,
-            teacher_weak,
-            teacher_strong,
-            temperature=hparams.temperature,
-        )
+        loss, logits = LOSSES[self.loss], [logits_BC, jax.lax.stop_gradient(teacher_BC)]
+        if loss.views == 2:
+            if batch.weak is None:
+                raise ValueError(f"{self.loss} is for a program with two_views")
+            # `Batch.shown` begins with the strong views, a loss takes the weak first.
+            logits = [part for both in logits for part in jnp.split(both, 2)[::-1]]
+        values = {
+            "labels": lambda: _mixed_classes(batch, pool, logits_BC.shape[-1]),
+            "temperature": lambda: hparams.temperature,
+            "scale_by_t2": lambda: self.scale_by_t2,
+            "passes": lambda: batch.passes,
+        }
+        given = {name: values[name]() for name in loss.given}
+        options = {} if self.options is None else dataclasses.asdict(self.options)
+        return loss.function(*logits, **given, **options)
 
 
-LOSSES = {
-    "kl": Objective._kl,
-    "mse_gt": Objective._mse_gt,
-    "dkd": Objective._dkd,
-    "nkd": Objective._nkd,
-    "lskd": Objective._lskd,
-    "dist": Objective._dist,
-    "crld": Objective._crld,
-}
+def _hard(logits_BC, batch: Batch, pool: Pool, hparams: HParams) -> jax.Array:
+    logits_BC = logits_BC[: len(batch.positions)]  # not those of weak views
+    targets_BC = _mixed_classes(batch, pool, logits_BC.shape[-1])
+    return cross_entropy(logits_BC, targets_BC, label_smoothing=hparams.label_smoothing)
 
 
 def _mixed_classes(batch: Batch, pool: Pool, classes: int) -> jax.Array:

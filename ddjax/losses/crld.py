@@ -1,10 +1,27 @@
 """Cross-view consistency distillation."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
-from ddjax.losses.checks import check_fractions, check_weights, same_shape
+from ddjax.declare import setting
 from ddjax.losses.kl_divergence import kl_divergence
+from ddjax.losses.loss import Loss, check_numbers, same_shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Crld:
+    """Options of the loss crld."""
+
+    weak_threshold: float = setting(
+        0.9, "Least confidence of the teacher on the weak view, within views.", "[0, 1]"
+    )
+    strong_threshold: float = setting(
+        0.2, "Its least confidence on the strong view, across views.", "[0, 1]"
+    )
+    within_weight: float = setting(1.0, "Of the terms within a view.", "[0, 1000]")
+    cross_weight: float = setting(1.0, "Of the terms across views.", "[0, 1000]")
 
 
 def crld(
@@ -13,10 +30,10 @@ def crld(
     teacher_weak: jax.Array,
     teacher_strong: jax.Array,
     temperature: float | jax.Array = 4.0,
-    weak_threshold: float | jax.Array = 0.9,
-    strong_threshold: float | jax.Array = 0.2,
-    within_weight: float | jax.Array = 1.0,
-    cross_weight: float | jax.Array = 1.0,
+    weak_threshold: float | jax.Array = Crld.weak_threshold,
+    strong_threshold: float | jax.Array = Crld.strong_threshold,
+    within_weight: float | jax.Array = Crld.within_weight,
+    cross_weight: float | jax.Array = Crld.cross_weight,
 ) -> jax.Array:
     """KL divergences within and across a weakly and a strongly augmented view.
 
@@ -55,8 +72,10 @@ def crld(
       weights are 2 within and 0.5 across; the equal weights here are this project's
       choice.
     """
-    check_fractions(weak_threshold=weak_threshold, strong_threshold=strong_threshold)
-    check_weights(within_weight=within_weight, cross_weight=cross_weight)
+    check_numbers(
+        "[0, 1]", weak_threshold=weak_threshold, strong_threshold=strong_threshold
+    )
+    check_numbers("[0, inf)", within_weight=within_weight, cross_weight=cross_weight)
     student_weak, student_strong, teacher_weak, teacher_strong = same_shape(
         student_weak=student_weak,
         student_strong=student_strong,
@@ -74,3 +93,6 @@ def crld(
 
 def _confidence(logits: jax.Array) -> jax.Array:
     return jnp.max(jax.nn.softmax(logits), axis=-1)
+
+
+CRLD = Loss(crld, Crld, given=("temperature",), views=2, source="CRLD, ACM MM 2024")

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ddjax.losses.checks import check_fractions, classes_or_probabilities, wide
+from ddjax.losses.loss import check_numbers, classes_or_probabilities, wide
 from ddjax.losses.softmax import log_softmax
 
 
@@ -29,7 +29,7 @@ def cross_entropy(
       InputError: the shapes or the labels' dtype do not fit, or label_smoothing is a
         number outside [0, 1].
     """
-    check_fractions(label_smoothing=label_smoothing)
+    check_numbers("[0, 1]", label_smoothing=label_smoothing)
     logits = jnp.asarray(logits)
     labels, classes = classes_or_probabilities(labels, logits)
     log_probs = log_softmax(wide(logits))

@@ -1,19 +1,29 @@
 """Distillation of relations: correlations of rows and columns."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
+from ddjax.declare import setting
 from ddjax.errors import InputError
-from ddjax.losses.checks import check_temperature, check_weights, same_shape
-from ddjax.losses.moments import centred, norm
-from ddjax.losses.softmax import difference
+from ddjax.losses.loss import Loss, check_numbers, same_shape
+from ddjax.losses.softmax import centred, difference, norm
+
+
+@dataclasses.dataclass(frozen=True)
+class Dist:
+    """Options of the loss dist."""
+
+    beta: float = setting(2.0, "Weight of the correlation of rows.", "[0, 1000]")
+    gamma: float = setting(2.0, "Weight of the correlation of columns.", "[0, 1000]")
 
 
 def dist(
     student_logits_BC: jax.Array,
     teacher_logits_BC: jax.Array,
-    beta: float | jax.Array = 2.0,
-    gamma: float | jax.Array = 2.0,
+    beta: float | jax.Array = Dist.beta,
+    gamma: float | jax.Array = Dist.gamma,
     temperature: float | jax.Array = 4.0,
 ) -> jax.Array:
     """1 - Pearson's correlation with the teacher, over rows and over columns.
@@ -57,8 +67,8 @@ def dist(
       teacher's logits normal with deviation 1.5 and the student's off by as much, it
       makes the loss 30.9 instead of 20.7.
     """
-    check_temperature(temperature)
-    check_weights(beta=beta, gamma=gamma)
+    check_numbers("(0, inf)", temperature=temperature)
+    check_numbers("[0, inf)", beta=beta, gamma=gamma)
     student, teacher = same_shape(
         2, student_logits_BC=student_logits_BC, teacher_logits_BC=teacher_logits_BC
     )
@@ -84,13 +94,9 @@ def _probabilities(logits: jax.Array, temperature) -> tuple[jax.Array, jax.Array
 
 
 def _distance(own, other, gap: jax.Array, axis: int) -> jax.Array:
-    """1 - Pearson's correlation over an axis, which stays as 1.
+    """1 - Pearson's correlation of two `_probabilities` over an axis, which stays as 1.
 
-    Args:
-      own: of `_probabilities`.
-      other: likewise.
-      gap: own - other to more digits.
-      axis: -1 or -2.
+    `gap` is own - other to more digits.
     """
     a, b, gap = _deviations(own, axis), _deviations(other, axis), centred(gap, axis)
     length_a, length_b = norm(a, axis), norm(b, axis)
@@ -123,3 +129,8 @@ def _deviations(found: tuple[jax.Array, jax.Array], axis: int) -> jax.Array:
     noise = 8 * jnp.finfo(probs.dtype).eps * largest
     varies = jnp.any(jnp.abs(deviations) > noise, axis=axis, keepdims=True)
     return jnp.where(varies, deviations, 0)
+
+
+DIST = Loss(
+    dist, Dist, given=("temperature",), whole_batch=True, source="arXiv 2205.10536"
+)

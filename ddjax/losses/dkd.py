@@ -1,19 +1,29 @@
 """Decoupled knowledge distillation."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
-from ddjax.losses.checks import check_temperature, check_weights, same_shape
-from ddjax.losses.softmax import divergence
-from ddjax.losses.target import log_odds, split, target_class
+from ddjax.declare import setting
+from ddjax.losses.loss import Loss, check_numbers, same_shape, target_class
+from ddjax.losses.softmax import divergence, log_odds, split
+
+
+@dataclasses.dataclass(frozen=True)
+class Dkd:
+    """Options of the loss dkd."""
+
+    alpha: float = setting(1.0, "Weight of target against rest, TCKD.", "[0, 1000]")
+    beta: float = setting(8.0, "Weight of the rest by itself, NCKD.", "[0, 1000]")
 
 
 def dkd(
     student_logits: jax.Array,
     teacher_logits: jax.Array,
     labels: jax.Array,
-    alpha: float | jax.Array = 1.0,
-    beta: float | jax.Array = 8.0,
+    alpha: float | jax.Array = Dkd.alpha,
+    beta: float | jax.Array = Dkd.beta,
     temperature: float | jax.Array = 4.0,
 ) -> jax.Array:
     """T**2 * (alpha * TCKD + beta * NCKD): target against rest, and within the rest.
@@ -44,8 +54,8 @@ def dkd(
       of both weights. Deviations: y is left out, not lowered by 1000, and 1 - p_y is
       not summed, so that its logarithm cannot overflow.
     """
-    check_temperature(temperature)
-    check_weights(alpha=alpha, beta=beta)
+    check_numbers("(0, inf)", temperature=temperature)
+    check_numbers("[0, inf)", alpha=alpha, beta=beta)
     student, teacher = same_shape(
         2, student_logits=student_logits, teacher_logits=teacher_logits
     )
@@ -58,13 +68,9 @@ def dkd(
 
 
 def _binary_kl(own, others, nckd: jax.Array, temperature) -> jax.Array:
-    """KL(teacher || student) of the target class and all others together, [...].
+    """KL(teacher || student) [...] of the target class and all others together.
 
-    Args:
-      own: the target's logits [..., 1] of student and teacher, and their difference.
-      others: the others' [..., C-1], likewise.
-      nckd: [...], the divergence within the others.
-      temperature: T > 0.
+    `own` [..., 1] and `others` [..., C-1]: of student, teacher and their difference.
     """
     student, teacher = (
         log_odds(side / temperature, rest / temperature)
@@ -79,3 +85,8 @@ def _binary_kl(own, others, nckd: jax.Array, temperature) -> jax.Array:
     gap = jnp.where(size <= rounding, gap, student - teacher)
     sides = (jnp.stack([a, jnp.zeros_like(a)], -1) for a in (student, teacher, gap))
     return divergence(*sides)
+
+
+DKD = Loss(
+    dkd, Dkd, given=("labels", "temperature"), source="megvii-research/mdistiller"
+)

@@ -2,9 +2,8 @@
 
 import jax
 
-from ddjax.losses.checks import check_temperature, same_shape
-from ddjax.losses.moments import centred, scaled
-from ddjax.losses.softmax import divergence
+from ddjax.losses.loss import Loss, check_numbers, same_shape
+from ddjax.losses.softmax import centred, divergence, scaled
 
 
 def lskd(
@@ -37,7 +36,7 @@ def lskd(
     Source: sunshangquan/logit-standardization-KD on plain KD, without its weight (9 in
       its example) and its added cross-entropy, which takes the raw logits.
     """
-    check_temperature(temperature)
+    check_numbers("(0, inf)", temperature=temperature)
     student, teacher = same_shape(
         2, student_logits=student_logits, teacher_logits=teacher_logits
     )
@@ -47,3 +46,8 @@ def lskd(
     # Divided by their norm plus 1e-7 root, so that the root is still to be multiplied.
     student, teacher, gap = scaled(centred(student), centred(teacher), gap, 1e-7 * root)
     return temperature**2 * divergence(student, teacher, gap, temperature / root)
+
+
+LSKD = Loss(
+    lskd, given=("temperature",), source="sunshangquan/logit-standardization-KD"
+)

@@ -1,17 +1,29 @@
 """Squared error to the teacher's logits with a little cross-entropy."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
-from ddjax.losses.checks import check_weights, same_shape
+from ddjax.declare import setting
 from ddjax.losses.cross_entropy import cross_entropy
+from ddjax.losses.loss import Loss, check_numbers, same_shape
+
+
+@dataclasses.dataclass(frozen=True)
+class MseGt:
+    """Options of the loss mse_gt."""
+
+    gt_weight: float = setting(
+        0.025, "Of the cross-entropy with the class.", "[0, 1000]"
+    )
 
 
 def mse_gt(
     student_logits: jax.Array,
     teacher_logits: jax.Array,
     labels: jax.Array,
-    gt_weight: float | jax.Array = 0.025,
+    gt_weight: float | jax.Array = MseGt.gt_weight,
 ) -> jax.Array:
     """Squared error of the raw logits, averaged over classes, plus a cross-entropy.
 
@@ -36,9 +48,12 @@ def mse_gt(
       0.15 for CIFAR) and EDC (shaoshitong/EDC; 0.025). G-VBSM's cross-entropy takes the
       label of the unmixed image even for a mixed one; here the caller chooses.
     """
-    check_weights(gt_weight=gt_weight)
+    check_numbers("[0, inf)", gt_weight=gt_weight)
     student, teacher = same_shape(
         student_logits=student_logits, teacher_logits=teacher_logits
     )
     error = jnp.square(student - jax.lax.stop_gradient(teacher))
     return jnp.mean(error, axis=-1) + gt_weight * cross_entropy(student, labels)
+
+
+MSE_GT = Loss(mse_gt, MseGt, given=("labels",), source="G-VBSM, EDC")

@@ -1,18 +1,27 @@
 """Normalised knowledge distillation."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
-from ddjax.losses.checks import check_temperature, check_weights, same_shape
-from ddjax.losses.softmax import divergence, log_softmax
-from ddjax.losses.target import log_odds, split, target_class
+from ddjax.declare import setting
+from ddjax.losses.loss import Loss, check_numbers, same_shape, target_class
+from ddjax.losses.softmax import divergence, log_odds, log_softmax, split
+
+
+@dataclasses.dataclass(frozen=True)
+class Nkd:
+    """Options of the loss nkd."""
+
+    gamma: float = setting(1.5, "Weight of the other classes' part.", "[0, 1000]")
 
 
 def nkd(
     student_logits: jax.Array,
     teacher_logits: jax.Array,
     labels: jax.Array,
-    gamma: float | jax.Array = 1.5,
+    gamma: float | jax.Array = Nkd.gamma,
     temperature: float | jax.Array = 1.0,
 ) -> jax.Array:
     """Cross-entropies to the teacher: of the target class, and within the others.
@@ -42,8 +51,8 @@ def nkd(
     Source: yzd-v/cls_KD without the cross-entropy that it adds; for mixed labels it
       takes the largest, too.
     """
-    check_temperature(temperature)
-    check_weights(gamma=gamma)
+    check_numbers("(0, inf)", temperature=temperature)
+    check_numbers("[0, inf)", gamma=gamma)
     student, teacher = same_shape(
         2, student_logits=student_logits, teacher_logits=teacher_logits
     )
@@ -57,3 +66,6 @@ def nkd(
     entropy = -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
     others_part = entropy + divergence(others, teacher_others, gap, temperature)
     return target_part + gamma * temperature**2 * others_part
+
+
+NKD = Loss(nkd, Nkd, given=("labels", "temperature"), source="yzd-v/cls_KD")

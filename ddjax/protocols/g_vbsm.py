@@ -25,6 +25,6 @@ G_VBSM = Protocol(
         "labels.soft_kd.loss": "mse_gt",
     },
     varies=lambda classes, grey: {
-        "labels.soft_kd.gt_weight": 0.1 if classes >= _LARGE else 0.15
+        "labels.soft_kd.mse_gt.gt_weight": 0.1 if classes >= _LARGE else 0.15
     },
 )

@@ -4,6 +4,7 @@ import dataclasses
 
 from ddjax.declare import PATH, Names, Text, entries, setting, walk
 from ddjax.declare.walk import require
+from ddjax.losses import LOSSES
 from ddjax.settings.augment import Augment
 from ddjax.settings.data import Data
 from ddjax.settings.distill import Distill
@@ -129,5 +130,5 @@ class Settings:
                     labels.slc,
                     f"at least the {ipc} images a class of select.ipcs",
                 )
-        teachers = {"teachers": ("teacher", *self.committee)}
-        walk.check_names(self, teachers)
+        known = {"teachers": ("teacher", *self.committee), "losses": LOSSES}
+        walk.check_names(self, known)

@@ -1,38 +1,27 @@
-"""One entry of `labels`: what a student is told about an image, and when."""
+"""One entry of `labels`: the targets that a student is trained on, and when."""
 
 import dataclasses
 from typing import Any
 
-from ddjax.declare import Names, Text, setting
+from ddjax.declare import Names, Text, setting, walk, with_sections
 from ddjax.declare.walk import require
+from ddjax.labels.ensemble import MEANS
+from ddjax.labels.regimes import REGIMES
+from ddjax.losses import LOSSES
 
-REGIMES = ("hard", "soft", "soft_kd")
-LOSSES = ("kl", "mse_gt", "dkd", "nkd", "lskd", "dist", "crld")
 SCHEDULES = ("constant", "mix", "hald", "soft_hard", "hard_soft", "alternate")
 POOL_DRAWS = ("epoch", "label")
 BATCH_NORMS = ("eval", "batch")
-COMMITTEE_MEANS = ("plain", "frobenius", "weighted")
 
 
 @dataclasses.dataclass(frozen=True)
-class Labels:
-    """A label recipe. The three regimes are the entries `hard`, `soft`, `soft_kd`."""
-
+class _Labels:
     regime: str = setting(
         "soft_kd", "What a soft step matches; `hard` has no soft step.", REGIMES
     )
-    loss: str = setting("kl", "Of soft steps.", LOSSES)
-    gt_weight: float = setting(
-        0.025, "mse_gt: of the cross-entropy with the class.", "[0, 1000]"
-    )
+    loss: str = setting("kl", "Of soft steps.", Names("losses"))
     temperature: float = setting(
         0.0, "Of soft steps; 0: student.temperature.", "[0.01, 1000]", also=(0.0,)
-    )
-    dynamic_temperature: bool = setting(
-        False, "The teacher's temperature is 20 * 0.7^(epoch // 30), at least 2."
-    )
-    calibrated_temperature: bool = setting(
-        False, "The student's temperature is the best of 0.01..1 for each batch."
     )
     schedule: str = setting(
         "constant", "Which epochs are soft and which are hard.", SCHEDULES
@@ -75,18 +64,19 @@ class Labels:
         "Teachers of `committee` whose logits are averaged; (): `teacher` alone.",
         Names("teachers", "`teacher` or a name in `committee`"),
     )
-    committee_mean: str = setting(
-        "plain", "How their logits are averaged.", COMMITTEE_MEANS
-    )
+    committee_mean: str = setting("plain", "How their logits are averaged.", MEANS)
     committee_weights: tuple[float, ...] = setting(
         (), "Of a weighted mean, one a teacher.", "(0, 1e6]"
     )
 
     def check(self, key: str) -> None:
         """Raises InputError where values do not fit each other."""
-        if self.regime != "soft_kd":
-            for name, value in self.used().items():
-                allowed = f"{getattr(Labels, name)!r} with the regime {self.regime}"
+        used = self.used()
+        for name, field, value in walk.values(self):
+            idle = name.partition(".")[0] in LOSSES.keys() - {self.loss}
+            if name in used and (idle or self.regime != "soft_kd"):
+                why = f"loss {self.loss}" if idle else f"regime {self.regime}"
+                allowed = f"{field.default!r} with the {why}"
                 require(False, f"{key}.{name}", value, allowed)
         require(
             not (self.slc and self.pool_epochs),
@@ -108,24 +98,17 @@ class Labels:
             f"{weights} numbers",
         )
         require(
-            self.loss == "kl"
-            or not (self.dynamic_temperature or self.calibrated_temperature),
-            f"{key}.loss",
-            self.loss,
-            "kl where a temperature is dynamic or calibrated",
+            not self.temperature or "temperature" in LOSSES[self.loss].given,
+            f"{key}.temperature",
+            self.temperature,
+            f"0 with the loss {self.loss}, which has none",
         )
         require(
-            self.loss == "mse_gt" or self.gt_weight == Labels.gt_weight,
-            f"{key}.gt_weight",
-            self.gt_weight,
-            f"{Labels.gt_weight} with the loss {self.loss}, which has no such weight",
-        )
-        require(
-            self.loss != "crld" or not self.codec,
+            self.views == 1 or not self.codec,
             f"{key}.codec",
             self.codec,
-            "'' with the loss crld: a store has labels of one view of an image, and "
-            "crld shows two",
+            f"'' with the loss {self.loss}, which compares {self.views} views of an "
+            "image: a store has labels of one",
         )
 
     @property
@@ -136,17 +119,18 @@ class Labels:
     @property
     def views(self) -> int:
         """Returns how many views of an image pass through a student in a step."""
-        return 2 if self.loss == "crld" else 1
+        return LOSSES[self.loss].views
 
     def used(self) -> dict[str, Any]:
-        """Returns what an entry adds to its plain regime."""
-        fields, plain = dataclasses.asdict(self), dataclasses.asdict(Labels())
-        used = {name: fields[name] for name in fields if fields[name] != plain[name]}
-        for name in ("regime", "temperature"):
-            used.pop(name, None)
+        """Returns what an entry adds to its plain regime, such as `dkd.beta`."""
+        idle = {"regime", "temperature"}
         if self.schedule == "constant":
-            used.pop("hard_smoothing", None)
-        return used
+            idle.add("hard_smoothing")
+        return {
+            name: value
+            for name, field, value in walk.values(self)
+            if value != field.default and name not in idle
+        }
 
     def pool(self, ipc: int) -> int:
         """Returns how many epochs of views have labels, 0 for all of the training.
@@ -155,3 +139,12 @@ class Labels:
           ipc: images a class; a budget of SLC labels a class is SLC // IPC epochs.
         """
         return self.slc // ipc if self.slc else self.pool_epochs
+
+
+_with_options: Any = with_sections(
+    _Labels, {name: loss.options for name, loss in LOSSES.items() if loss.options}
+)
+
+
+class Labels(_with_options):
+    """A label recipe. The three regimes are the entries `hard`, `soft`, `soft_kd`."""

@@ -19,7 +19,7 @@ import numpy as np
 from ddjax import keys, mesh
 from ddjax.artifacts import Artifact, Cost, Draft, digest, seal, unseal, write_json
 from ddjax.errors import DAMAGED, InputError
-from ddjax.labels import LabelStore, codecs, labeller, teacher_logits
+from ddjax.labels import Ensemble, LabelStore, codecs, labeller, teacher_logits
 from ddjax.problem import Problem
 from ddjax.run import Run, pool_of, progress_bar
 from ddjax.stages.bundle import Teacher
@@ -299,15 +299,17 @@ class Stores:
             pool = pool_of(problem, positions)
             positions = np.arange(len(positions), dtype=np.int32)
         return labeller.Labeller(
-            tuple(teacher.network for teacher in teachers),
+            Ensemble(
+                tuple(teacher.network for teacher in teachers),
+                labels.committee_mean,
+                labels.committee_weights,
+            ),
             tuple(teacher.variables for teacher in teachers),
             pool,
             problem.recipe(regime),
             seed,
             positions,
             labels.batch_norm,
-            labels.committee_mean,
-            labels.committee_weights,
             views.get("block"),
         )
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ddjax import mesh
 from ddjax.artifacts import Artifact, Cost, Draft, digest
+from ddjax.losses import LOSSES
 from ddjax.problem import Problem, hparams
 from ddjax.run import Run
 from ddjax.stages.bundle import Teacher
@@ -162,11 +163,12 @@ class Students:
         settings, labels = self.problem.settings, self.problem.labels(regime)
         recipe = dataclasses.asdict(settings.student)
         unused = ["learning_rates", "epochs", "passes", "network"]
-        if labels.regime == "hard":
-            unused += ["temperature", "scale_by_t2"]
-        else:
+        given: tuple[str, ...] = ()
+        if labels.regime != "hard":
+            given = LOSSES[labels.loss].given
             unused += ["label_smoothing"]
             recipe["temperature"] = self.temperature(regime)
+        unused += {"temperature", "scale_by_t2"} - {*given}
         for name in unused:
             del recipe[name]
         recipe["optimizer"] = settings.student.optimizer.used()

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ddjax.declare import text
 from ddjax.errors import InputError
 from ddjax.labels.codecs.codec import Codec
-from ddjax.labels.codecs.int8 import Int8
-from ddjax.labels.codecs.plain import BFloat16, Float16, Float32
+from ddjax.labels.codecs.scalar import BFloat16, Float16, Float32, Int8
 from ddjax.labels.codecs.topk import TopK
 from ddjax.labels.codecs.vq import VQ
 
@@ -57,26 +57,20 @@ def parse(spec: str) -> Codec:
         raise InputError(f"codec: found {spec!r}, known: {', '.join(CODECS)}")
     codec, values = CODECS[name], {}
     for part in rest.split(",") if rest else []:
-        option, _, text = part.partition("=")
-        if option not in codec.OPTIONS:
-            known = ", ".join(codec.OPTIONS) or "none"
+        option, _, value = part.partition("=")
+        if option not in codec.options():
+            known = ", ".join(codec.options()) or "none"
             raise InputError(
                 f"codec: found option {part!r} in {spec!r}, known options of {name}: "
                 f"{known}"
             )
         if option in values:
             raise InputError(f"codec: found option {option} twice in {spec!r}")
-        convert = codec.OPTIONS[option]
-        try:
-            values[option] = convert(text)
-        except ValueError:
-            kind = {int: "an integer", float: "a number"}[convert]
-            raise InputError(
-                f"codec: found {part!r} in {spec!r}, allowed is {kind}"
-            ) from None
-    for field in dataclasses.fields(codec):
-        if field.default is dataclasses.MISSING and field.name not in values:
-            raise InputError(f"codec: found {spec!r}, {name} needs {field.name}=...")
+        field = codec.options()[option]
+        values[option] = text.parse(f"codec: {name}.{option}", field, value)
+    for option, field in codec.options().items():
+        if field.default is dataclasses.MISSING and option not in values:
+            raise InputError(f"codec: found {spec!r}, {name} requires {option}=...")
     return codec(**values)
 
 

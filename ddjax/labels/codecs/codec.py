@@ -4,35 +4,54 @@ Letters: C classes, N labels; `...` any leading dimensions.
 """
 
 import abc
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 import jax
 import numpy as np
 
+from ddjax.declare import walk
 from ddjax.errors import InputError
 
 
 class Codec(abc.ABC):
-    """A way to store a teacher's logits in fewer bits.
+    """A way to store a teacher's logits in fewer bits; a frozen dataclass.
 
-    Decoded logits equal the encoded ones up to the codec's own loss and, unless the
-    codec is a plain float, up to a constant per label, which no softmax sees.
+    Its options are the fields that it declares by `ddjax.declare.setting`. Decoded
+    logits equal the encoded ones up to the codec's own loss and, unless the codec is a
+    plain float, up to a constant per label, which changes no softmax.
 
     Attributes:
       NAME: the name in a spec.
-      OPTIONS: what a spec may set, each with the conversion of its text.
+      DTYPE: of a payload.
       LEARNS: whether `fit` learns from labels, so that a parsed codec cannot encode.
+
+    Raises:
+      InputError: an option is out of its range.
     """
 
     NAME: ClassVar[str]
+    DTYPE: ClassVar[np.dtype] = np.dtype(np.uint8)
     LEARNS: ClassVar[bool] = False
-    OPTIONS: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
+
+    def __post_init__(self):
+        for name, field in self.options().items():
+            walk.convert(f"codec: {self.NAME}.{name}", field, getattr(self, name))
+
+    @classmethod
+    def options(cls) -> dict[str, dataclasses.Field]:
+        """Returns what a spec may set, name -> field."""
+        return {
+            field.name: field
+            for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+            if field.metadata
+        }
 
     @property
     def spec(self) -> str:
         """The codec as text, every option spelled out, as `parse` accepts it."""
-        values = {name: getattr(self, name) for name in self.OPTIONS}
+        values = {name: getattr(self, name) for name in self.options()}
         options = ",".join(
             f"{name}={str(value).removesuffix('.0')}"
             for name, value in values.items()
@@ -48,12 +67,8 @@ class Codec(abc.ABC):
             )
 
     @abc.abstractmethod
-    def dtype(self, num_classes: int) -> np.dtype:
-        """Returns the payload's dtype."""
-
-    @abc.abstractmethod
     def width(self, num_classes: int) -> int:
-        """Returns the payload's length for one label, in elements of `dtype`."""
+        """Returns the payload's length for one label, in elements of DTYPE."""
 
     @abc.abstractmethod
     def encode(self, logits: jax.Array) -> jax.Array:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddjax.declare import setting
 from ddjax.errors import InputError
 from ddjax.labels.codecs.codec import Codec
 
@@ -33,56 +34,35 @@ class TopK(Codec):
     fp16 the logits' distances from the largest one, k - 1 of them, and with
     "probabilities" the distance that the others share.
 
-    Attributes:
-      k: classes kept, 1..C.
-      keep: "logits" or "probabilities".
-      temperature: of "probabilities" only, where it is 20 unless given.
-
     Source: MR-k and MS-k of LPQLD (arXiv 2604.18135). There indices take 16 bits and
       k values are kept; distances from the largest logit are the same labels.
     """
 
     NAME = "topk"
-    OPTIONS = {"k": int, "keep": str, "temperature": float}
 
-    k: int
-    keep: str = "logits"
-    temperature: float | None = None
+    k: int = setting(dataclasses.MISSING, "Classes kept.", "[1, inf)")
+    keep: str = setting(
+        "logits", "What is cut to k classes.", ("logits", "probabilities")
+    )
+    temperature: float | None = setting(None, "Of probabilities; None: 20.", "(0, inf)")
 
     def __post_init__(self):
-        if self.k < 1:
-            raise InputError(
-                f"codec: found k={self.k} of topk, allowed is an integer of at least 1"
-            )
-        if self.keep not in ("logits", "probabilities"):
-            raise InputError(
-                f"codec: found keep={self.keep} of topk, allowed: logits, probabilities"
-            )
+        super().__post_init__()
         if self.keep == "probabilities" and self.temperature is None:
             object.__setattr__(self, "temperature", 20.0)
-        if self.temperature is None:
-            return
-        if self.keep == "logits":
+        if self.keep == "logits" and self.temperature is not None:
             raise InputError(
-                f"codec: found temperature={self.temperature} of topk, allowed only "
-                "with keep=probabilities"
-            )
-        if not 0 < self.temperature < math.inf:
-            raise InputError(
-                f"codec: found temperature={self.temperature} of topk, allowed is a "
-                "finite number > 0"
+                f"codec: topk.temperature: found {self.temperature}, allowed is None "
+                "unless keep=probabilities"
             )
 
     def check(self, num_classes: int) -> None:
         super().check(num_classes)
         if self.k > num_classes:
             raise InputError(
-                f"codec: found k={self.k} of topk, allowed is at most {num_classes}, "
-                "the number of classes"
+                f"codec: topk.k: found {self.k}, allowed is at most {num_classes}, the "
+                "number of classes"
             )
-
-    def dtype(self, num_classes: int) -> np.dtype:
-        return np.dtype(np.uint8)
 
     def width(self, num_classes: int) -> int:
         return self._index_bytes(num_classes) + 2 * self._values(num_classes)
@@ -94,6 +74,7 @@ class TopK(Codec):
         kept, classes = jax.lax.top_k(logits, self.k)
         distances = kept[..., 1:] - kept[..., :1]
         if self._shares_rest(num_classes):
+            assert self.temperature is not None
             rest = jnp.put_along_axis(
                 logits / self.temperature, classes, -jnp.inf, axis=-1, inplace=False
             )
@@ -117,7 +98,7 @@ class TopK(Codec):
         others = values[..., -1:] if self._shares_rest(num_classes) else top + _DROPPED
         logits = jnp.broadcast_to(others, (*others.shape[:-1], num_classes))
         logits = jnp.put_along_axis(logits, classes, kept, axis=-1, inplace=False)
-        if self.keep == "logits":
+        if self.temperature is None:  # of logits
             return logits
         return self.temperature * jax.nn.log_softmax(logits / self.temperature)
 

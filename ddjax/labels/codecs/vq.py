@@ -6,12 +6,13 @@ Letters: N labels, C classes, G groups, K codes, D latent dimensions.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddjax.declare import setting
 from ddjax.errors import InputError
 from ddjax.labels.codecs import autoencoder
 from ddjax.labels.codecs.codec import Codec
@@ -30,14 +31,6 @@ class VQ(Codec):
     `fit` learns it; see `autoencoder.train`. The encoder is no part of what decoding
     needs: without it a restored codec only decodes.
 
-    Attributes:
-      codes: entries of a group's codebook, a power of two in 2..256.
-      groups: indices a label; each refines those before it.
-      dim: latent dimensions, at most C are used.
-      hidden: units of the decoder's ReLU layer, 0 for a linear decoder.
-      steps: of training.
-      temperature: at which the students will read the labels.
-
     Source: the idea, a vector-quantised autoencoder on soft labels, is that of
       arXiv 2603.03808, known to us by its abstract only: this design is our own and
       its figures are not that paper's.
@@ -45,21 +38,19 @@ class VQ(Codec):
 
     NAME = "vq"
     LEARNS = True
-    OPTIONS = {
-        "codes": int,
-        "groups": int,
-        "dim": int,
-        "hidden": int,
-        "steps": int,
-        "temperature": float,
-    }
 
-    codes: int = 16
-    groups: int = 1
-    dim: int = 32
-    hidden: int = 64
-    steps: int = 1000
-    temperature: float = 20.0
+    codes: int = setting(
+        16, "Entries of a group's codebook, a power of two.", "[2, 256]"
+    )
+    groups: int = setting(1, "Indices a label; each refines those before.", "[1, inf)")
+    dim: int = setting(32, "Latent dimensions; at most C are used.", "[1, inf)")
+    hidden: int = setting(
+        64, "Units of the decoder's ReLU layer; 0: a linear decoder.", "[0, inf)"
+    )
+    steps: int = setting(1000, "Of training.", "[1, inf)")
+    temperature: float = setting(
+        20.0, "At which the students will read the labels.", "(0, inf)"
+    )
     decoder: Mapping[str, np.ndarray] | None = dataclasses.field(
         default=None, repr=False
     )
@@ -68,21 +59,11 @@ class VQ(Codec):
     )
 
     def __post_init__(self):
-        if self.codes not in (2, 4, 8, 16, 32, 64, 128, 256):
+        super().__post_init__()
+        if self.codes & (self.codes - 1):
             raise InputError(
-                f"codec: found codes={self.codes} of vq, allowed is a power of two in "
-                "2..256"
-            )
-        for name, least in (("groups", 1), ("dim", 1), ("hidden", 0), ("steps", 1)):
-            if getattr(self, name) < least:
-                raise InputError(
-                    f"codec: found {name}={getattr(self, name)} of vq, allowed is an "
-                    f"integer of at least {least}"
-                )
-        if not 0 < self.temperature < math.inf:
-            raise InputError(
-                f"codec: found temperature={self.temperature} of vq, allowed is a "
-                "finite number > 0"
+                f"codec: vq.codes: found {self.codes}, allowed is a power of two in "
+                "[2, 256]"
             )
 
     def check(self, num_classes: int) -> None:
@@ -94,9 +75,6 @@ class VQ(Codec):
             raise InputError(
                 f"codec: found {num_classes} classes, this vq was fitted for {fitted}"
             )
-
-    def dtype(self, num_classes: int) -> np.dtype:
-        return np.dtype(np.uint8)
 
     def width(self, num_classes: int) -> int:
         return self.groups
@@ -146,11 +124,11 @@ class VQ(Codec):
                 f"logits: found shape {logits_NC.shape}, vq is fitted on [N, C] with "
                 "at least one label"
             )
-        options = {name: getattr(self, name) for name in self.OPTIONS}
+        options = {name: getattr(self, name) for name in self.options()}
         num_classes = logits_NC.shape[-1]
         options["dim"] = self._dim(num_classes)
         trained = autoencoder.train(key, logits_NC, **options)
-        # Rounded here, so that whoever encodes and decodes uses what is stored.
+        # Rounded here, so that encoding and decoding use what is stored.
         codebooks = _float16(trained.codebooks)
         decoder = {name: _float16(value) for name, value in trained.decoder.items()}
         if "table" in self._decoder_shapes(num_classes):
@@ -168,9 +146,9 @@ class VQ(Codec):
         if self.decoder is None:
             raise InputError("codec: vq is not fitted, so it has no arrays to save")
         state = {f"decoder_{name}": array for name, array in self.decoder.items()}
-        if encoder and self.encoder is None:
-            raise InputError("codec: vq was restored without its encoder")
         if encoder:
+            if self.encoder is None:
+                raise InputError("codec: vq was restored without its encoder")
             state |= {f"encoder_{name}": array for name, array in self.encoder.items()}
         return state
 
@@ -188,13 +166,11 @@ class VQ(Codec):
             raise InputError(
                 f"codec: found arrays {found} of {self.spec}, expected {expected}"
             )
-        return dataclasses.replace(
-            self,
-            **{
-                part: {name: np.asarray(state[f"{part}_{name}"]) for name in arrays}
-                for part, arrays in parts.items()
-            },
-        )
+        restored: dict[str, Any] = {
+            part: {name: np.asarray(state[f"{part}_{name}"]) for name in arrays}
+            for part, arrays in parts.items()
+        }
+        return dataclasses.replace(self, **restored)
 
     def _dim(self, num_classes: int) -> int:
         return min(self.dim, num_classes)
@@ -203,7 +179,7 @@ class VQ(Codec):
         dim = self._dim(num_classes)
         decoder = autoencoder.shapes(dim, num_classes, self.hidden)
         decoder["codebooks"] = (self.groups, self.codes, dim)
-        table = {"table": (self.codes, num_classes)}
+        table: dict[str, tuple[int, ...]] = {"table": (self.codes, num_classes)}
         return table if self.groups == 1 and _size(table) <= _size(decoder) else decoder
 
     def _encoder_shapes(self, num_classes: int) -> dict[str, tuple[int, ...]]:

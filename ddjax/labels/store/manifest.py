@@ -9,7 +9,7 @@ import numpy as np
 
 from ddjax.artifacts import digest, versions
 from ddjax.errors import InputError
-from ddjax.labels.store_files import Files
+from ddjax.labels.store.files import Files
 
 SCHEMA = 1
 KIND = "label-store"
@@ -130,7 +130,7 @@ def check_identity(
         _agree(files.path, key, manifest["identity"].get(key, _Absent()), value)
 
 
-def part(files: Files, manifest: dict[str, Any], name: str) -> np.ndarray | dict:
+def part(files: Files, manifest: dict[str, Any], name: str) -> Any:
     """Reads a small file, checked: an array, or name -> array.
 
     Raises:

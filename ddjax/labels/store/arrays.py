@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.labels.store_files import Files, cause
+from ddjax.labels.store.files import Files, cause
 
 if TYPE_CHECKING:
     import tensorstore as ts
@@ -74,9 +74,18 @@ class Grid:
             written_chunk=(rows, examples),
         )
 
-    def regions(self, size: tuple[int, int]) -> Iterator[Region]:
-        """Yields the store cut into blocks of a size."""
-        return _regions((slice(0, self.shape[0]), slice(0, self.shape[1])), size)
+    def regions(
+        self, size: tuple[int, int], within: Region | None = None
+    ) -> Iterator[Region]:
+        """Yields the store, or a region of it, cut into blocks of a size."""
+        epochs, examples = self.shape
+        rows, columns = within or (slice(0, epochs), slice(0, examples))
+        for i in range(rows.start, rows.stop, size[0]):
+            for j in range(columns.start, columns.stop, size[1]):
+                yield (
+                    slice(i, min(i + size[0], rows.stop)),
+                    slice(j, min(j + size[1], columns.stop)),
+                )
 
 
 class Arrays:
@@ -111,7 +120,7 @@ class Arrays:
         self.refresh()
 
     def refresh(self) -> None:
-        """Looks on disk which labels are there."""
+        """Reads from disk which labels are written."""
         try:
             written = self._marks.read().result().view(bool)
         except ValueError as error:
@@ -151,7 +160,7 @@ class Arrays:
     def read(self, epochs: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Returns payloads [n,W] of epochs [n] and positions [n].
 
-        Chunks in flight do not count as cached, so few are asked for at a time.
+        Chunks in flight do not count as cached, so few are read at a time.
 
         Raises:
           InputError: a file is damaged.
@@ -194,15 +203,15 @@ class Arrays:
         """Returns the size of all files of the store, in bytes.
 
         A shard's size is where its last chunk ends plus its index: a key-value store
-        does not tell sizes, and reading whole shards would take long.
+        does not say sizes, and reading whole shards would take long.
         """
         chunks = [s // c for s, c in zip(self.grid.shard, self.grid.chunk, strict=True)]
         index_bytes = 16 * chunks[0] * chunks[1] + 4
         total = 0
         for name in self._files.names():
             if name.startswith("labels/c/"):
-                index = self._files.get(name, last_bytes=index_bytes)[:-4]
-                entries = np.frombuffer(index, "<u8").reshape(-1, 2)
+                index = self._files.get(name, last_bytes=index_bytes) or b""
+                entries = np.frombuffer(index[:-4], "<u8").reshape(-1, 2)
                 ends = entries[entries[:, 0] != _NOWHERE].sum(axis=1)
                 total += int(ends.max(initial=0)) + index_bytes
             else:
@@ -230,7 +239,7 @@ class Arrays:
     def _shard_damage(self, shard: Region, strict, lenient) -> Iterator[str]:
         row, column = _cell(shard, self.grid.shard)
         name = f"{self._files.path}/labels/c/{row}/{column}/0"
-        for chunk in _regions(shard, self.grid.chunk):
+        for chunk in self.grid.regions(self.grid.chunk, shard):
             # Chunks of which no label is written may be absent, but not damaged.
             array = strict if self.written[chunk].any() else lenient
             error = _failure(array, chunk)
@@ -334,16 +343,6 @@ def _where(positions: np.ndarray) -> np.ndarray | slice:
     if positions[-1] - positions[0] + 1 == positions.size:
         return slice(positions[0], positions[-1] + 1)
     return positions
-
-
-def _regions(region: Region, size: tuple[int, int]) -> Iterator[Region]:
-    rows, columns = region
-    for i in range(rows.start, rows.stop, size[0]):
-        for j in range(columns.start, columns.stop, size[1]):
-            yield (
-                slice(i, min(i + size[0], rows.stop)),
-                slice(j, min(j + size[1], columns.stop)),
-            )
 
 
 def _failure(array: ts.TensorStore, region: Region) -> str | None:

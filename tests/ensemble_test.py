@@ -1,4 +1,4 @@
-"""Several teachers' answers as one."""
+"""Teachers' logits: of one, and the mean of several."""
 
 import jax
 import jax.numpy as jnp
@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from ddjax.errors import InputError
-from ddjax.labels import committee_logits
+from ddjax.labels import ensemble_logits
 
 LOGITS = np.random.default_rng(0).normal(0, 3, (3, 4, 5)).astype(np.float32)
 
 
 def test_plain_is_the_mean():
     np.testing.assert_allclose(
-        committee_logits(LOGITS), LOGITS.astype(float).mean(0), rtol=1e-5, atol=1e-6
+        ensemble_logits(LOGITS), LOGITS.astype(float).mean(0), rtol=1e-5, atol=1e-6
     )
 
 
 def test_weighted_ignores_the_scale_of_the_weights():
     expected = (LOGITS.astype(float) * [[[0.25]], [[0.5]], [[0.25]]]).sum(0)
-    found = committee_logits(LOGITS, "weighted", (2.0, 4.0, 2.0))
+    found = ensemble_logits(LOGITS, "weighted", (2.0, 4.0, 2.0))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -29,18 +29,18 @@ def test_frobenius_gives_every_teacher_the_mean_norm():
     expected = sum(
         row / norm * np.mean(norms) for row, norm in zip(scaled, norms, strict=True)
     )
-    found = jax.jit(committee_logits, static_argnums=1)(scaled, "frobenius")
+    found = jax.jit(ensemble_logits, static_argnums=1)(scaled, "frobenius")
     np.testing.assert_allclose(found, expected / 3, rtol=1e-5, atol=1e-5)
 
 
 def test_one_teacher_is_itself():
     for mean in ("plain", "frobenius"):
-        found = committee_logits(LOGITS[:1], mean)
+        found = ensemble_logits(LOGITS[:1], mean)
         np.testing.assert_allclose(found, LOGITS[0], rtol=1e-5)
 
 
 def test_frobenius_of_zeros_is_finite():
-    assert jnp.isfinite(committee_logits(0 * LOGITS, "frobenius")).all()
+    assert jnp.isfinite(ensemble_logits(0 * LOGITS, "frobenius")).all()
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,4 @@ def test_frobenius_of_zeros_is_finite():
 )
 def test_bad_input(arguments, message):
     with pytest.raises(InputError, match=message):
-        committee_logits(LOGITS, *arguments)
+        ensemble_logits(LOGITS, *arguments)

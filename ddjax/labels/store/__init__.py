@@ -19,12 +19,19 @@ import jax
 import numpy as np
 
 from ddjax.errors import InputError
-from ddjax.labels import codecs, store_manifest
-from ddjax.labels.store_arrays import Arrays
-from ddjax.labels.store_files import Files
+from ddjax.labels import codecs
+from ddjax.labels.store import manifest as manifests
+from ddjax.labels.store.arrays import Arrays
+from ddjax.labels.store.files import Files
+
+__all__ = ["LabelStore"]
 
 _BLOCK_BYTES = 16 << 20  # of float32 logits that are coded at once
 _RESUME = "run the command that writes the store again: it completes what is missing"
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 class LabelStore:
@@ -47,16 +54,16 @@ class LabelStore:
         self.epochs: int = manifest["epochs"]
         self.num_classes: int = manifest["num_classes"]
         self.identity: dict[str, Any] = manifest["identity"]
-        ids = store_manifest.part(files, manifest, store_manifest.IDS)
+        ids = manifests.part(files, manifest, manifests.IDS)
         self.example_ids = ids.astype(np.int64)
         self.example_ids.flags.writeable = False
         self._order = np.argsort(self.example_ids)
-        encodes = files.get(store_manifest.ENCODER) is not None
-        arrays = store_manifest.ENCODER if encodes else store_manifest.DECODER
-        state = store_manifest.part(files, manifest, arrays)
+        encodes = files.get(manifests.ENCODER) is not None
+        arrays = manifests.ENCODER if encodes else manifests.DECODER
+        state = manifests.part(files, manifest, arrays)
         self.codec = codecs.load(manifest["codec"], self.num_classes, state)
         self._width = self.codec.width(self.num_classes)
-        self._dtype = np.dtype(self.codec.dtype(self.num_classes))
+        self._dtype = self.codec.DTYPE
         self._arrays = Arrays(
             files, self.epochs, len(self.example_ids), self._width, self._dtype
         )
@@ -111,8 +118,7 @@ class LabelStore:
             )
         files = Files(path)
         return cls(
-            files,
-            store_manifest.create(files, epochs, ids, num_classes, codec, identity),
+            files, manifests.create(files, epochs, ids, num_classes, codec, identity)
         )
 
     @classmethod
@@ -123,8 +129,8 @@ class LabelStore:
 
         Args:
           path: its folder or URL.
-          identity: what is expected of it. Top-level keys that are not named here are
-            not looked at; None: anything will do.
+          identity: what is expected of it. Other top-level keys are not compared; None:
+            anything will do.
 
         Returns:
           The store, complete or not.
@@ -134,9 +140,9 @@ class LabelStore:
             its identity differs.
         """
         files = Files(path)
-        manifest = store_manifest.load(files)
-        store_manifest.check_identity(files, manifest, identity or {})
-        if not store_manifest.created(files):
+        manifest = manifests.load(files)
+        manifests.check_identity(files, manifest, identity or {})
+        if not manifests.created(files):
             raise InputError(f"{files.path}: was not created to its end; {_RESUME}")
         return cls(files, manifest)
 
@@ -256,7 +262,7 @@ class LabelStore:
         """
         if not self.complete:
             raise InputError(f"{self._lack()}; {_RESUME}")
-        self._files.delete(store_manifest.ENCODER)
+        self._files.delete(manifests.ENCODER)
 
     @property
     def shards(self) -> int:
@@ -276,12 +282,12 @@ class LabelStore:
           Lines that name the file, the chunk's place in the grid, its epochs and
           positions in `example_ids`, and what is wrong. Empty: the store is sound.
         """
-        lines = []
-        checks = [lambda: store_manifest.load(self._files)]
+        lines: list[str] = []
+        checks: list[Callable] = [functools.partial(manifests.load, self._files)]
         checks += [
-            functools.partial(store_manifest.part, self._files, self._manifest, name)
+            functools.partial(manifests.part, self._files, self._manifest, name)
             for name in self._manifest["files"]
-            if name != store_manifest.ENCODER or self._files.get(name) is not None
+            if name != manifests.ENCODER or self._files.get(name) is not None
         ]
         checks.append(lambda: lines.extend(self._arrays.verify(progress)))
         for check in checks:
@@ -360,7 +366,7 @@ class LabelStore:
         if lacking.any():
             where = _ranges(np.unique(epochs[lacking]))
             raise InputError(
-                f"{self.path}: {lacking.sum()} of the {lacking.size} labels asked for "
+                f"{self.path}: {lacking.sum()} of the {lacking.size} requested labels "
                 f"are not written yet (epochs {where}); {_RESUME}"
             )
 

@@ -1,4 +1,4 @@
-"""One signed byte a class, with a scale of each label's own.
+"""One number a class: plain floats, or a signed byte with a scale of each label's own.
 
 Letters: C classes.
 """
@@ -16,12 +16,55 @@ _SMALLEST = float(np.finfo(np.float16).tiny)
 _LARGEST = float(np.finfo(np.float16).max)
 
 
+class _Plain(Codec):
+    # A float that any zarr reader understands.
+
+    def width(self, num_classes: int) -> int:
+        return num_classes
+
+    def encode(self, logits: jax.Array) -> jax.Array:
+        limit = float(jnp.finfo(self.DTYPE).max)
+        return jnp.clip(jnp.asarray(logits, jnp.float32), -limit, limit).astype(
+            self.DTYPE
+        )
+
+    def decode(self, payload: jax.Array, num_classes: int) -> jax.Array:
+        return jnp.asarray(payload).astype(jnp.float32)
+
+    def bits_per_label(self, num_classes: int) -> float:
+        return 8.0 * self.DTYPE.itemsize * num_classes
+
+
+@dataclasses.dataclass(frozen=True)
+class Float32(_Plain):
+    """The logits themselves."""
+
+    NAME = "fp32"
+    DTYPE = np.dtype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Float16(_Plain):
+    """Half precision: relative error 2**-11, clipped to the finite +-65504."""
+
+    NAME = "fp16"
+    DTYPE = np.dtype(np.float16)
+
+
+@dataclasses.dataclass(frozen=True)
+class BFloat16(_Plain):
+    """Brain float: relative error 2**-8, the range of float32."""
+
+    NAME = "bf16"
+    DTYPE = np.dtype(jnp.bfloat16)
+
+
 @dataclasses.dataclass(frozen=True)
 class Int8(Codec):
     """Uniform quantisation of each label's range to 255 levels.
 
-    Logits are shifted so that the largest and the smallest are opposite, which no
-    softmax sees, divided by a scale and rounded: C bytes, then the scale in fp16.
+    Logits are shifted so that the largest and the smallest are opposite, which changes
+    no softmax, divided by a scale and rounded: C bytes, then the scale in fp16.
 
     The error of a shifted logit is at most half the scale, and the scale is the
     label's range / 254, up to fp16's rounding and not below 6.2e-5; beyond a range of
@@ -29,9 +72,6 @@ class Int8(Codec):
     """
 
     NAME = "int8"
-
-    def dtype(self, num_classes: int) -> np.dtype:
-        return np.dtype(np.uint8)
 
     def width(self, num_classes: int) -> int:
         return num_classes + 2

@@ -33,18 +33,18 @@ def _int8(row):
 )
 def test_sizes(name, dtype, width, bits):
     codec = parse(name)
-    assert codec.dtype(10) == np.dtype(dtype)
+    assert codec.DTYPE == np.dtype(dtype)
     assert codec.width(10) == width
     assert codec.bits_per_label(10) == bits
     payload = jax.eval_shape(codec.encode, _logits(0, (2, 3, 10)))
-    assert payload.shape == (2, 3, width) and payload.dtype == codec.dtype(10)
+    assert payload.shape == (2, 3, width) and payload.dtype == codec.DTYPE
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["fp32", "fp16", "bf16"])
 def test_plain_is_the_rounding_of_numpy(name, seed):
     codec, logits = parse(name), _logits(seed)
-    expected = logits.astype(codec.dtype(7))
+    expected = logits.astype(codec.DTYPE)
     payload = codec.encode(logits)
     np.testing.assert_array_equal(payload, expected)
     decoded = codec.decode(payload, 7)
