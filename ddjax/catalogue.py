@@ -58,7 +58,7 @@ def methods() -> dict[str, str]:
 
 def networks() -> dict[str, str]:
     """Returns the names of networks."""
-    return {name: module_line(build) for name, build in models.MODELS.items()}
+    return {name: first_line(model.options) for name, model in models.MODELS.items()}
 
 
 def datasets() -> dict[str, str]:

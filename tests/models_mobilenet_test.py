@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import mobile
 import numpy as np
 import pytest
+from ddjax.models.options import rate, small_stem
 from jax import lax
 
 from ddjax import models
 from ddjax.errors import InputError
 from ddjax.models.layers import Dropout, Layers
 from ddjax.models.mobilenet import InvertedResidual
-from ddjax.models.options import rate, small_stem
 
 _trace = functools.partial(mobile.trace, "mobilenet_v2")
 _random = mobile.random

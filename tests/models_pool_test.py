@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from ddjax.models.pool import adaptive_average_pool, average_pool, max_pool
 
 

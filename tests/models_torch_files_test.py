@@ -7,10 +7,10 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ddjax.models.torch_files import read_state
 from safetensors.numpy import save
 
 from ddjax.errors import InputError
-from ddjax.models.torch_files import read_state
 
 TENSORS = {"a.weight": np.arange(200, dtype=np.float32).reshape(2, 100)}
 

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from ddjax.models.torch_names import family, standard
 
 from ddjax import models
 from ddjax.errors import InputError
-from ddjax.models.torch_names import family, standard
 
 
 def renamed(name, *keys):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from ddjax.models.torch_options import arguments
 
 from ddjax.errors import InputError
-from ddjax.models.torch_options import arguments
 
 
 def tensors(**shapes):

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from ddjax.models.torch_files import read_state
+from ddjax.models.torch_states import check_name
 from safetensors.numpy import save_file
 
 from ddjax import models
 from ddjax.errors import InputError
-from ddjax.models.torch_files import read_state
-from ddjax.models.torch_states import check_name
 
 PLAIN = {"a.weight": np.zeros((2, 3), np.float32), "a.bias": np.zeros(2, np.float32)}
 OTHER = {key: array + 1 for key, array in PLAIN.items()}

@@ -3,12 +3,12 @@
 import jax
 import numpy as np
 import pytest
+from ddjax.models.torch_weights import from_torch, save_safetensors, to_torch
 
 from ddjax import models
 from ddjax.errors import InputError
 from ddjax.models import swin
 from ddjax.models.layers import Layers
-from ddjax.models.torch_weights import from_torch, save_safetensors, to_torch
 
 CONVNET = ("convnet_d1", 3, (8, 8, 2), {"width": 4, "norm": "batch"})
 # Name, classes, image, options; from_torch is told none of them but the first.

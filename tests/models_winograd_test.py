@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
-
 from ddjax.models.winograd import conv3x3
+from jax import lax
 
 # Image height and width, padding: multiples of the 4 pixels of a tile and others, one
 # tile and several, less than a tile, and maps of one pixel.

@@ -12,7 +12,7 @@ from flax import traverse_util
 
 from ddjax import keys
 from ddjax.errors import InputError
-from ddjax.models.conv import Conv
+from ddjax.models.layers import Conv
 from ddjax.models.norm import BatchNorm
 
 # {"params": ...} and, with batch norm, {"batch_stats": ...}; leaves are float32 but for

@@ -143,7 +143,7 @@ class Context:
                 settings.name,
                 self.source.num_classes,
                 self.source.shape,
-                **settings.options(),
+                **settings.arguments(),
             )
         except InputError as error:
             if str(error).startswith("image_size"):
