@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ddjax import models
-from ddjax.errors import InputError
 from ddjax.models.efficientnet import MBConv, SqueezeExcitation
 from ddjax.models.layers import Dropout, Layers
 
@@ -153,18 +151,3 @@ def test_efficientnet_drops_and_starts_its_head_as_torchvision():
     # The largest of many uniform draws from +-1/sqrt(1000).
     np.testing.assert_allclose(abs(kernel).max(), 1000**-0.5, rtol=1e-3)
     assert not np.any(head.bias_init(jax.random.key(0), (1000,)))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"stem": "tiny"}, r"^stem: found 'tiny', allowed: auto, small, large"),
-        ({"dropout": -1}, r"^dropout: found -1, allowed is a number"),
-        ({"stochastic_depth": 1}, r"^stochastic_depth: found 1, allowed is a number"),
-        ({"dtype": "float16"}, r"^dtype: found 'float16', allowed: float32"),
-        ({"lowering": "fast"}, r"^lowering: found 'fast', allowed: auto"),
-    ],
-)
-def test_efficientnet_refuses_a_wrong_option_by_name(options, message):
-    with pytest.raises(InputError, match=message):
-        models.create("efficientnet_b0", 10, 32, **options)

@@ -7,11 +7,8 @@ import jax.numpy as jnp
 import mobile
 import numpy as np
 import pytest
-from ddjax.models.options import rate, small_stem
 from jax import lax
 
-from ddjax import models
-from ddjax.errors import InputError
 from ddjax.models.layers import Dropout, Layers
 from ddjax.models.mobilenet import InvertedResidual
 
@@ -104,30 +101,3 @@ def test_mobilenet_drops_features_and_starts_its_head_as_torchvision():
     # 12800 normal draws: relative standard error of the deviation 0.6 %.
     np.testing.assert_allclose(kernel.std(), 0.01, rtol=0.04)
     assert not np.any(head.bias_init(jax.random.key(0), (10,)))
-
-
-def test_the_stem_is_small_up_to_64_px_unless_told():
-    found = [small_stem(s, n) for s in ("auto", "small", "large") for n in (64, 65)]
-    assert found == [True, False, True, True, False, False]
-
-
-def test_a_rate_is_a_number_below_one():
-    assert [rate("r", v) for v in (0, 0.5, np.float32(0.25))] == [0, 0.5, 0.25]
-    for value in (1, -0.1, float("nan"), True, "0.5", None):
-        with pytest.raises(InputError, match=r"^r: found .*at least 0 and below 1"):
-            rate("r", value)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"stem": "tiny"}, r"^stem: found 'tiny', allowed: auto, small, large"),
-        ({"dropout": 1.0}, r"^dropout: found 1.0, allowed is a number"),
-        ({"dtype": "float16"}, r"^dtype: found 'float16', allowed: float32"),
-        ({"lowering": "fast"}, r"^lowering: found 'fast', allowed: auto"),
-        ({"norm": "batch"}, r"^norm: .*mobilenet_v2 has no such option"),
-    ],
-)
-def test_mobilenet_refuses_a_wrong_option_by_name(options, message):
-    with pytest.raises(InputError, match=message):
-        models.create("mobilenet_v2", 10, 32, **options)

@@ -11,9 +11,7 @@ from flax import linen as nn
 from jax import lax
 
 from ddjax import models
-from ddjax.errors import InputError
-from ddjax.models.conv import Conv
-from ddjax.models.layers import Layers
+from ddjax.models.layers import Conv, Layers
 from ddjax.models.shufflenet import Block
 
 _trace = functools.partial(mobile.trace, "shufflenet_v2_x0_5")
@@ -111,17 +109,3 @@ def test_shufflenet_features_are_as_wide_as_the_last_map():
     run = lambda key, x: net.init_with_output(key, x, features=True)[0]  # noqa: E731
     logits, features = jax.eval_shape(run, jax.random.key(0), images)
     assert (logits.shape, features.shape) == ((2, 10), (2, 1024))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"stem": "tiny"}, r"^stem: found 'tiny', allowed: auto, small, large"),
-        ({"dtype": "float16"}, r"^dtype: found 'float16', allowed: float32"),
-        ({"lowering": "fast"}, r"^lowering: found 'fast', allowed: auto"),
-        ({"dropout": 0.1}, r"^dropout: .*shufflenet_v2_x0_5 has no such option"),
-    ],
-)
-def test_shufflenet_refuses_a_wrong_option_by_name(options, message):
-    with pytest.raises(InputError, match=message):
-        models.create("shufflenet_v2_x0_5", 10, 32, **options)
