@@ -9,12 +9,11 @@ import pathlib
 
 import jax
 import pytest
-from ddjax.models.pool import adaptive_average_pool
 from flax import linen as nn
 
 from ddjax.models import MODELS, Network, cost, network
 from ddjax.models.__main__ import main
-from ddjax.models.layers import Layers, flatten
+from ddjax.models.layers import Layers, adaptive_average_pool, flatten
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "models.md"
 # Half of what torch.utils.flop_counter (2.14) counts in torchvision 0.29's networks, by

@@ -44,21 +44,6 @@ def _gate(x, params):
     return x * x_BC.reshape(len(x), 1, 1, -1)
 
 
-def test_efficientnet_has_the_tensors_of_torchvision():
-    shapes = _trace(64)[0]
-    params = shapes["params"]
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 5_288_548
-    assert len(jax.tree.leaves(shapes)) == 360
-    first, second = params["features.1.0"], params["features.2.0"]
-    assert first["block.0.0"]["kernel"].shape == (3, 3, 1, 32)
-    assert first["block.1"]["fc1"]["kernel"].shape == (1, 1, 32, 8)
-    assert second["block.2"]["fc1"]["kernel"].shape == (1, 1, 96, 4)
-    assert second["block.2"]["fc2"]["bias"].shape == (96,)
-    assert params["features.6.3"]["block.1.0"]["kernel"].shape == (5, 5, 1, 1152)
-    assert params["features.8.1"]["scale"].shape == (1280,)
-    assert params["classifier.1"]["kernel"].shape == (1280, 1000)
-
-
 @pytest.mark.parametrize(
     ("size", "sides"),
     [(64, [64, 32, 16, 8, 8, 4, 4]), (65, [33, 17, 9, 5, 5, 3, 3])],

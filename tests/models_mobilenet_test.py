@@ -40,19 +40,6 @@ def _conv_norm(x, variables, conv, norm, stride=1):
     return (x - mean) / jnp.sqrt(var + 1e-5) * scale + bias
 
 
-def test_mobilenet_has_the_tensors_of_torchvision():
-    shapes = _trace(64)[0]
-    params = shapes["params"]
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 3_504_872
-    assert len(jax.tree.leaves(shapes)) == 314
-    assert params["features.0.0"]["kernel"].shape == (3, 3, 3, 32)
-    assert params["features.1"]["conv.0.0"]["kernel"].shape == (3, 3, 1, 32)
-    assert params["features.1"]["conv.1"]["kernel"].shape == (1, 1, 32, 16)
-    assert params["features.17"]["conv.3"]["scale"].shape == (320,)
-    assert params["features.18.1"]["bias"].shape == (1280,)
-    assert params["classifier.1"]["kernel"].shape == (1280, 1000)
-
-
 @pytest.mark.parametrize(
     ("size", "sides"),
     [(64, [64, 32, 16, 8, 8, 4, 4]), (65, [33, 17, 9, 5, 5, 3, 3])],

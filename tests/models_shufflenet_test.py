@@ -38,20 +38,6 @@ def _conv_norm(x, variables, branch, i, stride=1):
     return x * _image(params[norm]["scale"]) + _image(params[norm]["bias"])
 
 
-def test_shufflenet_has_the_tensors_of_torchvision():
-    shapes = _trace(64)[0]
-    params = shapes["params"]
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 1_366_792
-    assert len(jax.tree.leaves(shapes)) == 338
-    assert params["conv1.0"]["kernel"].shape == (3, 3, 3, 24)
-    assert params["stage2.0"]["branch1.0"]["kernel"].shape == (3, 3, 1, 24)
-    assert params["stage2.0"]["branch1.2"]["kernel"].shape == (1, 1, 24, 24)
-    assert params["stage3.7"]["branch2.3"]["kernel"].shape == (3, 3, 1, 48)
-    assert params["stage4.3"]["branch2.6"]["scale"].shape == (96,)
-    assert params["conv5.1"]["bias"].shape == (1024,)
-    assert params["fc"]["kernel"].shape == (1024, 1000)
-
-
 @pytest.mark.parametrize(
     ("size", "sides"), [(64, [64, 32, 16, 8]), (65, [33, 9, 5, 3])]
 )
