@@ -67,7 +67,6 @@ class AlexNet(nn.Module):
     networks", in the form of torchvision's `alexnet`, names and defaults included.
 
     Attributes:
-      num_classes, dropout, layers: see `Options` and `Layers`.
       hidden: units of the first two dense layers.
     """
 

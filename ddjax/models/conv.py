@@ -106,7 +106,7 @@ def _depthwise_backward(stride, padding, residuals, grad_BYXC):
     sides = (padding, padding, 0)
     padded = lax.pad(images_BHWC, _zero(images_BHWC), (_NONE, sides, sides, _NONE))
 
-    # Image by image: what all places of the kernel look at then stays in the cache.
+    # Image by image: what all places of the kernel read then stays in the cache.
     def add(sums, image):
         padded_HWC, grad_YXC = image
         products = [

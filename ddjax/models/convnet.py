@@ -87,7 +87,6 @@ class ConvNet(nn.Module):
     are the last map, flattened in PyTorch's order C, H, W.
 
     Attributes:
-      num_classes, image_size, width, layers: see `Options` and `Layers`.
       depth: number of blocks.
     """
 

@@ -104,7 +104,6 @@ class SqueezeExcitation(nn.Module):
 
     Attributes:
       features: units of the hidden layer.
-      layers: see `Layers`.
     """
 
     features: int
@@ -127,7 +126,6 @@ class MBConv(nn.Module):
       expansion: how many times wider the inside is than the input.
       size, stride: of the middle convolution.
       rate: probability that the shortcut is all there is, in training.
-      layers: see `Layers`.
     """
 
     features: int
@@ -165,7 +163,6 @@ class EfficientNetB0(nn.Module):
     last map, 1280 numbers, before dropout.
 
     Attributes:
-      num_classes, dropout, stochastic_depth, layers: see `Options` and `Layers`.
       small: whether the first convolution has stride 1.
     """
 

@@ -59,9 +59,6 @@ class MLP(nn.Module):
     Its layers are fc_1, fc_2, ... in the order of the data, the last the logits, as in
     the MLP of DC. The features are the last hidden layer after ReLU, or the pixels if
     there is none.
-
-    Attributes:
-      num_classes, hidden, layers: see `Options` and `Layers`.
     """
 
     num_classes: int

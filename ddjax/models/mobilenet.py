@@ -118,7 +118,6 @@ class InvertedResidual(nn.Module):
       features: output channels.
       expansion: how many times wider the inside is than the input.
       stride: of the middle convolution.
-      layers: see `Layers`.
     """
 
     features: int
@@ -151,7 +150,6 @@ class MobileNetV2(nn.Module):
     1280 numbers, before dropout.
 
     Attributes:
-      num_classes, dropout, layers: see `Options` and `Layers`.
       small: whether the first convolution has stride 1.
     """
 

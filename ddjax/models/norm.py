@@ -41,7 +41,7 @@ class BatchNorm(nn.Module):
 
     In training it uses the moments of the batch and, if `batch_stats` is mutable,
     averages them into the running ones: the mean, the unbiased variance, and the
-    number of batches seen, which nothing reads but which PyTorch's weights hold.
+    number of batches, which nothing reads but which PyTorch's weights hold.
 
     Attributes:
       train: whether the moments are those of the batch.

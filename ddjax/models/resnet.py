@@ -226,11 +226,9 @@ class ResNet(nn.Module):
     where the block halves the map, as in IDC. There is a bias without norm, as in IDC.
 
     Attributes:
-      num_classes, width: see `ResNetOptions`.
       stem: "small" or "large".
       average: whether maps are halved by pooling instead of strides.
       blocks: their number in each stage.
-      bottleneck, layers: see `Block`.
     """
 
     num_classes: int
@@ -284,9 +282,6 @@ class ResNetAP10(nn.Module):
 
     Source: Kim et al., "Dataset Condensation via Efficient Synthetic-Data
     Parameterization" (IDC), 2022, `ResNetAP` of depth 10, whose names the layers bear.
-
-    Attributes:
-      num_classes, image_size, width, layers: see `ResNetAPOptions` and `Layers`.
     """
 
     num_classes: int

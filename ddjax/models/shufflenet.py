@@ -52,13 +52,12 @@ MODEL = Model(
 class Block(nn.Module):
     """Two branches side by side, their channels then shuffled.
 
-    At stride 1 the first branch is half of the input, unchanged, and the second sees
-    the other half; at stride 2 both see all of it.
+    At stride 1 the first branch is half of the input, unchanged, and the second gets
+    the other half; at stride 2 both get all of it.
 
     Attributes:
       features: output channels, even; as many as those of the input at stride 1.
       stride: 1 or 2.
-      layers: see `Layers`.
     """
 
     features: int
@@ -104,7 +103,6 @@ class ShuffleNetV2(nn.Module):
     1024 numbers.
 
     Attributes:
-      num_classes, layers: see `Layers`.
       small: whether the stem is the one for small images.
     """
 

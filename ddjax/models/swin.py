@@ -113,7 +113,6 @@ class SwinTransformer(nn.Module):
     the form of torchvision's `swin_v2_t`, names and starting values included.
 
     Attributes:
-      num_classes, stochastic_depth, layers: see `Options` and `Layers`.
       width: numbers of a token in the first stage.
       depths: number of blocks of each stage.
       heads: of each attention, for each stage; they divide its width.

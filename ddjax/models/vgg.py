@@ -89,7 +89,6 @@ class VGG(nn.Module):
     defaults included.
 
     Attributes:
-      num_classes, dropout, layers: see `Options` and `Layers`.
       stages: channels of the convolutions before each pooling.
       hidden: units of the first two dense layers.
     """

@@ -88,7 +88,6 @@ class VisionTransformer(nn.Module):
     torchvision's `vit_b_16`, names, defaults and starting values included.
 
     Attributes:
-      num_classes, dropout, layers: see `Options` and `Layers`.
       width: numbers of a token, divisible by `heads`.
       depth: number of blocks.
       heads: of each attention.

@@ -50,7 +50,6 @@ class PreactivationBlock(nn.Module):
     Attributes:
       width: output channels.
       stride: of the first convolution and of the shortcut.
-      layers: see `Layers`.
     """
 
     width: int
@@ -79,9 +78,6 @@ class WideResNet(nn.Module):
     names are those of `wrn_16_2` in RepDistiller and mdistiller. Deviation: they
     average windows of 8x8, which is the whole map for images of 32 px only; here it
     is the whole map at every size.
-
-    Attributes:
-      num_classes, layers: see `Options` and `Layers`.
     """
 
     num_classes: int

@@ -82,8 +82,8 @@ def from_torch(
     source, (raw, said) = source_name(state), read_state(state, weights)
     try:
         tensors = layout.standard(raw)
-        told = _arguments(name, tensors, num_classes, image_size, options)
-        expected = _expected(name, told)
+        arguments = _arguments(name, tensors, num_classes, image_size, options)
+        expected = _expected(name, arguments)
     except InputError as error:
         message = f"{source}: does not fit {name}: {error}{_hint(name, raw)}"
         raise InputError(message) from error
@@ -214,9 +214,9 @@ def _axes(path, rank):
     return (3, 2, 0, 1) if rank == 4 else (1, 0)
 
 
-def _expected(name, told):
+def _expected(name, arguments):
     """Name in PyTorch -> (path, shape in PyTorch's layout), without computing any."""
-    num_classes, image_shape, options = told
+    num_classes, image_shape, options = arguments
     network = models.network(name, num_classes, image_shape, **options)
     shapes = jax.eval_shape(network.init, keys.key(0))
     found = {}
@@ -290,7 +290,7 @@ def _check_values(source, tensors, constants):
             raise InputError(
                 f"{source}: {key}: found NaN or infinite numbers, allowed are finite"
             )
-        # Half precision tells neighbours in the table apart, but rounds them.
+        # Half precision rounds the table, but keeps neighbours apart.
         if key in constants and not np.allclose(array, constants[key], atol=1e-2):
             raise InputError(
                 f"{source}: {key}: found other numbers than this network computes, so "

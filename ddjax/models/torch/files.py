@@ -245,7 +245,7 @@ def check_name(
 
     Networks may have tensors of the same names and shapes and yet compute other
     things: timm's resnetaa50 pools where resnet50 strides, and tf_efficientnet_b0 pads
-    otherwise than efficientnet_b0. Where nothing says so, nobody can see it.
+    otherwise than efficientnet_b0. Where nothing says so, it stays hidden.
 
     Args:
       name: of the network, a key of `MODELS`.
