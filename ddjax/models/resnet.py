@@ -120,8 +120,8 @@ def _options(tensors):
 
 
 def _image_size(tensors, options):
-    if options.get("downsample") == "average":
-        widest = [k for k in tensors if re.fullmatch(r"layer4\.0\.conv\d\.weight", k)]
+    widest = [k for k in tensors if re.fullmatch(r"layer4\.0\.conv\d\.weight", k)]
+    if options.get("downsample") == "average" and widest:
         pixels = tensors["fc.weight"].shape[1] / len(tensors[max(widest)])
         return _SMALLEST * side(pixels)
     return 64 if tensors["conv1.weight"].shape[2] == 3 else 224
