@@ -119,7 +119,10 @@ class Problem:
     def _network(self, section: str, settings) -> Network:
         try:
             return models.network(
-                settings.name, self.num_classes, self.source.shape, **settings.options()
+                settings.name,
+                self.num_classes,
+                self.source.shape,
+                **settings.arguments(),
             )
         except InputError as error:
             if str(error).startswith("image_size"):

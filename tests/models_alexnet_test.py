@@ -6,15 +6,12 @@ Letters: B batch, H W image, C channels.
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import linen as nn
 from jax import lax
 
 from ddjax import models
-from ddjax.errors import InputError
 from ddjax.models.alexnet import AlexNet
-from ddjax.models.conv import Conv
-from ddjax.models.layers import Dropout, Layers
+from ddjax.models.layers import Conv, Dropout, Layers
 
 
 def _random_variables(net, images):
@@ -105,18 +102,3 @@ def test_alexnet_has_torchvisions_maps_and_dropout_down_to_63_px():
         "classifier.0": (0.5, (2, 9216)),
         "classifier.3": (0.5, (2, 4096)),
     }
-
-
-@pytest.mark.parametrize(
-    ("size", "options", "message"),
-    [
-        (62, {}, r"^image_size: found 62, allowed is at least 63 px"),
-        (64, {"dropout": 1}, r"^dropout: found 1, allowed is a number"),
-        (64, {"dtype": "float16"}, r"^dtype: found 'float16', allowed: float32"),
-        (64, {"lowering": "fast"}, r"^lowering: found 'fast', allowed: auto"),
-        (64, {"norm": "batch"}, r"^norm: found 'batch', but alexnet has no such"),
-    ],
-)
-def test_alexnet_refuses_a_wrong_option_by_name(size, options, message):
-    with pytest.raises(InputError, match=message):
-        models.create("alexnet", 10, size, **options)

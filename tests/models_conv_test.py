@@ -1,11 +1,15 @@
 """The lowerings of the convolution, alone and under vmap over weights."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
-from ddjax.models.conv import Conv, conv
+from ddjax.models.conv import conv, conv3x3
+from ddjax.models.layers import Conv
 
 # size, stride, padding, image height and width, input channels: every combination
 # that a network uses, on odd, even and non-square images.
@@ -185,7 +189,7 @@ def test_conv_of_bfloat16_gives_bfloat16_and_such_gradients(lowering, channels):
 
 def test_conv_module_adds_its_bias_and_shares_weights_between_lowerings():
     images, kernel, _, _ = _inputs(CASES[0], seed=3)
-    layer = Conv(4, lowering="patches")
+    layer = Conv(4, use_bias=True, lowering="patches")
     variables = jax.eval_shape(layer.init, jax.random.key(0), images)
     assert jax.tree.map(jnp.shape, variables) == {
         "params": {"kernel": (3, 3, 1, 4), "bias": (4,)}
@@ -194,9 +198,9 @@ def test_conv_module_adds_its_bias_and_shares_weights_between_lowerings():
     variables = {"params": {"kernel": kernel, "bias": bias}}
     expected = _slow_conv(images, kernel, 1, 1) + np.arange(4.0)
     np.testing.assert_allclose(layer.apply(variables, images), expected, **CLOSE)
-    direct = Conv(4, lowering="direct").apply(variables, images)
+    direct = Conv(4, use_bias=True, lowering="direct").apply(variables, images)
     np.testing.assert_allclose(direct, expected, **CLOSE)
-    plain = Conv(4, use_bias=False, lowering="patches")
+    plain = Conv(4, lowering="patches")
     np.testing.assert_allclose(
         plain.apply({"params": {"kernel": kernel}}, images),
         expected - np.arange(4.0),
@@ -204,26 +208,94 @@ def test_conv_module_adds_its_bias_and_shares_weights_between_lowerings():
     )
 
 
-@pytest.mark.parametrize(
-    ("options", "kernel", "shape"),
-    [
-        ({"size": 5}, (5, 5, 6, 8), (7, 7, 8)),
-        ({"size": 5, "padding": 0}, (5, 5, 6, 8), (3, 3, 8)),
-        ({"size": 1, "stride": 2}, (1, 1, 6, 8), (4, 4, 8)),
-        ({"features": 6, "depthwise": True}, (3, 3, 1, 6), (7, 7, 6)),
-    ],
-)
-def test_conv_module_shapes(options, kernel, shape):
-    layer = Conv(**({"features": 8} | options))
-    images = jnp.ones((2, 7, 7, 6))
-    run = lambda: layer.init_with_output(jax.random.key(0), images)  # noqa: E731
-    out, variables = jax.eval_shape(run)
-    assert out.shape == (2, *shape)
-    assert variables["params"]["kernel"].shape == kernel
+# Image height and width, padding: multiples of the 4 pixels of a tile and others, one
+# tile and several, less than a tile, and maps of one pixel.
+TILED = [((8, 8), 1), ((6, 11), 0), ((7, 5), 2), ((3, 3), 0), ((1, 2), 1)]
 
 
-def test_conv_module_starts_its_bias_by_the_inputs_of_one_output():
-    layer = Conv(256, depthwise=True)
-    images = jnp.ones((1, 3, 3, 256))
-    bias = jax.jit(layer.init)(jax.random.key(1), images)["params"]["bias"]
-    assert 0.3 < np.abs(bias).max() <= 1 / 3  # 1 / sqrt(3 * 3)
+def _xla(images, kernel, padding):
+    sides = (padding, padding)
+    names = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(
+        images, kernel, (1, 1), (sides, sides), dimension_numbers=names
+    )
+
+
+def _tiled(image, members=()):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2, *image, 3)).astype(np.float32)
+    kernel = rng.normal(size=(*members, 3, 3, 3, 5)).astype(np.float32)
+    return images, kernel
+
+
+def _assert_equal(found, expected, tolerance=1e-5):
+    """Equal but for a part of the largest number of each array."""
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    for a, b in pairs:
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max())
+
+
+def _both(run, *inputs):
+    """Returns what `run` makes of either convolution."""
+    return [
+        jax.device_get(jax.jit(lambda *a, f=function: run(f, *a))(*inputs))
+        for function in (conv3x3, _xla)
+    ]
+
+
+def _gradients_of(padding):
+    def run(function, images, kernel):
+        out, pullback = jax.vjp(lambda x, w: function(x, w, padding), images, kernel)
+        # Another weight for each number, so that none can take the place of another.
+        weights = jnp.cos(jnp.arange(out.size, dtype=jnp.float32)).reshape(out.shape)
+        return out, pullback(weights)
+
+    return run
+
+
+@pytest.mark.parametrize(("image", "padding"), TILED)
+def test_conv3x3_and_its_gradients_equal_a_xla_convolution(image, padding):
+    found, expected = _both(_gradients_of(padding), *_tiled(image))
+    assert found[0].shape[1:3] == tuple(n + 2 * padding - 2 for n in image)
+    _assert_equal(found, expected)
+
+
+def test_conv3x3_gradient_of_a_gradient_norm_equals_that_of_a_xla_convolution():
+    def run(function, images, kernel):
+        def loss(images, kernel):
+            return jnp.mean(function(images, kernel, 1) ** 2)
+
+        def norm(images, kernel):
+            gradients = jax.grad(loss, (0, 1))(images, kernel)
+            return sum(jnp.sum(g**2) for g in gradients)
+
+        return jax.value_and_grad(norm, (0, 1))(images, kernel)
+
+    # Five products deep, each rounded.
+    _assert_equal(*_both(run, *_tiled((5, 6))), tolerance=1e-4)
+
+
+def test_conv3x3_vmap_over_kernels_equals_a_xla_convolution_of_each():
+    images, kernels = _tiled((6, 7), members=(3,))
+    together = jax.jit(jax.vmap(lambda w: conv3x3(images, w, 1)))(kernels)
+    for found, kernel in zip(together, kernels, strict=True):
+        _assert_equal(found, _xla(images, kernel, 1))
+
+
+def test_conv3x3_takes_a_quarter_of_the_products_forwards_and_backwards():
+    batch, side, channels, outputs = 2, 8, 16, 32
+    image = jax.ShapeDtypeStruct((batch, side, side, channels), jnp.float32)
+    kernel = jax.ShapeDtypeStruct((3, 3, channels, outputs), jnp.float32)
+
+    def run(images, kernel):
+        out, pullback = jax.vjp(lambda x, w: conv3x3(x, w, 1), images, kernel)
+        return pullback(out)
+
+    text = jax.jit(run).lower(image, kernel).as_text()
+    # Frequency by frequency, which the transforms are not.
+    types = re.findall(r"dot_general.*batching_dims.*: (.*)", text)
+    shapes = [re.findall(r"tensor<36x(\d+)x(\d+)xf32>", line) for line in types]
+    # Factors and result: tiles, channels and outputs are there twice each.
+    found = [36 * np.sqrt(np.prod(np.array(three, int))) for three in shapes]
+    direct = batch * side**2 * 9 * channels * outputs
+    np.testing.assert_allclose(found, [direct / 4] * 3)

@@ -33,32 +33,6 @@ def _convolved(variables, images):
     return conv(images, layer["kernel"], 1, 1, "direct") + bias
 
 
-@pytest.mark.parametrize(
-    ("args", "options", "message"),
-    [
-        (("lenet", 10, 32), {}, r"^name: found 'lenet', allowed: alexnet, .*mlp"),
-        ((3, 10, 32), {}, r"^name: found 3, allowed: alexnet"),
-        (("convnet_d3", 1, 32), {}, r"^num_classes: found 1, .* at least 2"),
-        (("convnet_d3", 10, 32.0), {}, r"^image_size: found 32.0, .* at least 1"),
-        (("convnet_d3", 10, 32), {"widht": 8}, r"^widht: found 8, but convnet_d3 has "
-         r"no such option; allowed options: width, norm, dtype, lowering$"),
-        (("mlp", 10, 32), {"width": 8},
-         r"^width: .*mlp has no .*options: hidden, dtype$"),
-    ],
-)  # fmt: skip
-def test_create_refuses_what_it_does_not_know(args, options, message):
-    with pytest.raises(InputError, match=message):
-        models.create(*args, **options)
-
-
-@pytest.mark.parametrize(
-    "shape", [(32, 30, 3), (32, 32), (32, 32, 0), 32, (32, 32, 3, 1)]
-)
-def test_network_refuses_shapes_that_are_no_square_images(shape):
-    with pytest.raises(InputError, match=r"^image_shape"):
-        models.network("mlp", 10, shape)
-
-
 def test_create_gives_a_module_with_logits_and_features():
     module = models.create("convnet_d1", 5, 8, width=4)
     images = jnp.ones((2, 8, 8, 1))

@@ -88,9 +88,14 @@ def _marked(cases):
 
 
 def _siblings(cases):
-    """The cases, marked as slow where a network of the same layers is tested."""
+    """The cases, marked as slow where a network of the same layers is tested.
+
+    AlexNet, VGG and ViT are compared with their layers one by one in their own tests;
+    here they have a hundred million parameters.
+    """
+    twins = ("resnet34", "resnet101", "alexnet", "vgg11", "vit_b_16")
     for case in cases:
-        twin = case.network in ("resnet34", "resnet101")
+        twin = case.network in twins
         yield pytest.param(case, marks=[pytest.mark.slow] if twin else [])
 
 

@@ -3,10 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from ddjax import models
-from ddjax.errors import InputError
 
 
 def _members(net, count):
@@ -61,17 +59,3 @@ def test_mlp_default_has_two_hidden_layers_of_128_and_permutes_with_its_batch():
     permuted = net.apply(variables, images[::-1])[0]
     # Logits of random weights are of order 1000.
     np.testing.assert_allclose(permuted, logits[::-1], rtol=1e-4, atol=1e-2)
-
-
-@pytest.mark.parametrize(
-    ("hidden", "message"),
-    [
-        (128, r"^hidden: found 128, allowed is a tuple of integers of at least 1"),
-        ("128", r"^hidden: found '128', allowed is a tuple"),
-        ((64, 0), r"^hidden\[1\]: found 0, allowed is an integer of at least 1"),
-        ((6.5,), r"^hidden\[0\]: found 6.5, allowed is an integer"),
-    ],
-)
-def test_mlp_refuses_wrong_hidden_layers(hidden, message):
-    with pytest.raises(InputError, match=message):
-        models.create("mlp", 10, 8, hidden=hidden)

@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ddjax import models
-from ddjax.errors import InputError
 from ddjax.models.layers import Dropout, Layers
 from ddjax.models.mobilenet import InvertedResidual
-from ddjax.models.options import rate, small_stem
 
 _trace = functools.partial(mobile.trace, "mobilenet_v2")
 _random = mobile.random
@@ -41,19 +38,6 @@ def _conv_norm(x, variables, conv, norm, stride=1):
         )
     )
     return (x - mean) / jnp.sqrt(var + 1e-5) * scale + bias
-
-
-def test_mobilenet_has_the_tensors_of_torchvision():
-    shapes = _trace(64)[0]
-    params = shapes["params"]
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 3_504_872
-    assert len(jax.tree.leaves(shapes)) == 314
-    assert params["features.0.0"]["kernel"].shape == (3, 3, 3, 32)
-    assert params["features.1"]["conv.0.0"]["kernel"].shape == (3, 3, 1, 32)
-    assert params["features.1"]["conv.1"]["kernel"].shape == (1, 1, 32, 16)
-    assert params["features.17"]["conv.3"]["scale"].shape == (320,)
-    assert params["features.18.1"]["bias"].shape == (1280,)
-    assert params["classifier.1"]["kernel"].shape == (1280, 1000)
 
 
 @pytest.mark.parametrize(
@@ -104,30 +88,3 @@ def test_mobilenet_drops_features_and_starts_its_head_as_torchvision():
     # 12800 normal draws: relative standard error of the deviation 0.6 %.
     np.testing.assert_allclose(kernel.std(), 0.01, rtol=0.04)
     assert not np.any(head.bias_init(jax.random.key(0), (10,)))
-
-
-def test_the_stem_is_small_up_to_64_px_unless_told():
-    found = [small_stem(s, n) for s in ("auto", "small", "large") for n in (64, 65)]
-    assert found == [True, False, True, True, False, False]
-
-
-def test_a_rate_is_a_number_below_one():
-    assert [rate("r", v) for v in (0, 0.5, np.float32(0.25))] == [0, 0.5, 0.25]
-    for value in (1, -0.1, float("nan"), True, "0.5", None):
-        with pytest.raises(InputError, match=r"^r: found .*at least 0 and below 1"):
-            rate("r", value)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"stem": "tiny"}, r"^stem: found 'tiny', allowed: auto, small, large"),
-        ({"dropout": 1.0}, r"^dropout: found 1.0, allowed is a number"),
-        ({"dtype": "float16"}, r"^dtype: found 'float16', allowed: float32"),
-        ({"lowering": "fast"}, r"^lowering: found 'fast', allowed: auto"),
-        ({"norm": "batch"}, r"^norm: .*mobilenet_v2 has no such option"),
-    ],
-)
-def test_mobilenet_refuses_a_wrong_option_by_name(options, message):
-    with pytest.raises(InputError, match=message):
-        models.create("mobilenet_v2", 10, 32, **options)

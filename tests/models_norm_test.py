@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddjax.errors import InputError
-from ddjax.models.norm import BatchNorm, GroupNorm, check_norm, norm_layer
+from ddjax.models.norm import BatchNorm, GroupNorm
 
 
 def _two_pass(x, groups, scale, bias):
@@ -88,11 +87,6 @@ def test_group_norm_starts_as_a_pure_normalisation_and_jit_equals_eager():
     np.testing.assert_allclose(
         jax.jit(layer.apply)(variables, x), layer.apply(variables, x), atol=1e-6
     )
-
-
-def test_norm_layer_none_is_the_identity():
-    x, _ = _inputs(3)
-    np.testing.assert_array_equal(norm_layer("none", True, "norm")(x), x)
 
 
 def _statistics(seed=10):
@@ -242,12 +236,3 @@ def test_gradients_of_first_and_second_order_equal_those_of_the_formula(layer, g
         found,
         expected,
     )
-
-
-def test_check_norm_refuses_unknown_kinds_and_indivisible_widths():
-    assert check_norm("group", 12) == "group"
-    assert check_norm("instance", 3) == "instance"
-    with pytest.raises(InputError, match=r"^norm: found 'layer', allowed: instance"):
-        check_norm("layer", 8)
-    with pytest.raises(InputError, match=r"^width: found 6, .* multiple of 4$"):
-        check_norm("group", 6)

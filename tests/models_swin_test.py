@@ -5,11 +5,9 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import linen as nn
 
 from ddjax import models
-from ddjax.errors import InputError
 from ddjax.models.layers import Dropout, Layers
 from ddjax.models.swin import SwinTransformer
 
@@ -177,17 +175,3 @@ def test_swin_starts_as_torchvisions():
         assert not np.any(layer.get("bias", 0))
     np.testing.assert_allclose(scale, math.log(10), rtol=1e-6)
     np.testing.assert_allclose(np.abs(kernel).max(), 48**-0.5, rtol=0.01)
-
-
-@pytest.mark.parametrize(
-    ("size", "options", "message"),
-    [
-        (3, {}, r"^image_size: found 3, allowed is at least 4 px"),
-        (32, {"stochastic_depth": 1.0}, r"^stochastic_depth: found 1.0, allowed"),
-        (32, {"dtype": "half"}, r"^dtype: found 'half', allowed: float32"),
-        (32, {"dropout": 0.1}, r"^dropout: found 0.1, but swin_v2_t has no such"),
-    ],
-)
-def test_swin_refuses_a_wrong_option_by_name(size, options, message):
-    with pytest.raises(InputError, match=message):
-        models.create("swin_v2_t", 10, size, **options)

@@ -8,7 +8,6 @@ from flax import linen as nn
 from jax import lax
 
 from ddjax import models
-from ddjax.errors import InputError
 from ddjax.models.layers import Dropout, Layers
 from ddjax.models.vgg import VGG
 
@@ -109,18 +108,3 @@ def test_vgg_starts_as_torchvisions():
     np.testing.assert_allclose(np.std(kernel), 0.01, rtol=0.05)
     assert not np.any(params["features.3"]["bias"])
     assert not np.any(params["classifier.0"]["bias"])
-
-
-@pytest.mark.parametrize(
-    ("size", "options", "message"),
-    [
-        (31, {}, r"^image_size: found 31, allowed is at least 32 px"),
-        (32, {"dropout": -0.1}, r"^dropout: found -0.1, allowed is a number"),
-        (32, {"norm": "layer"}, r"^norm: found 'layer', allowed: instance"),
-        (32, {"dtype": "int8"}, r"^dtype: found 'int8', allowed: float32"),
-        (32, {"width": 8}, r"^width: found 8, but vgg11 has no such option"),
-    ],
-)
-def test_vgg_refuses_a_wrong_option_by_name(size, options, message):
-    with pytest.raises(InputError, match=message):
-        models.create("vgg11", 10, size, **options)

@@ -5,11 +5,9 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import linen as nn
 
 from ddjax import models
-from ddjax.errors import InputError
 from ddjax.models.layers import Dropout, Layers
 from ddjax.models.vit import VisionTransformer
 
@@ -131,17 +129,3 @@ def test_vit_starts_as_torchvisions():
         *params["heads.head"].values(),
     ):
         assert not np.any(zeros)
-
-
-@pytest.mark.parametrize(
-    ("size", "options", "message"),
-    [
-        (40, {}, r"^image_size: found 40, allowed is a multiple of 16 px"),
-        (32, {"dropout": "0.1"}, r"^dropout: found '0.1', allowed is a number"),
-        (32, {"dtype": "half"}, r"^dtype: found 'half', allowed: float32"),
-        (32, {"depth": 2}, r"^depth: found 2, but vit_b_16 has no such option"),
-    ],
-)
-def test_vit_refuses_a_wrong_option_by_name(size, options, message):
-    with pytest.raises(InputError, match=message):
-        models.create("vit_b_16", 10, size, **options)

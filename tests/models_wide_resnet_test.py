@@ -5,10 +5,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from ddjax import models
-from ddjax.errors import InputError
 
 
 def _random_variables(net, seed):
@@ -118,16 +116,3 @@ def test_wide_resnet_starts_as_repdistiller():
     np.testing.assert_array_equal(head["bias"], np.zeros(10))
     bound = 1 / np.sqrt(128)
     assert 0.95 * bound < np.abs(head["kernel"]).max() <= bound
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"norm": "layer"}, r"^norm: found 'layer', allowed: instance, batch"),
-        ({"dtype": "x"}, r"^dtype: found 'x', allowed: float32, bfloat16"),
-        ({"width": 2}, r"^width: .* no such option; .*: norm, dtype, lowering$"),
-    ],
-)
-def test_wide_resnet_refuses_a_wrong_option_by_name(options, message):
-    with pytest.raises(InputError, match=message):
-        models.create("wide_resnet_16_2", 10, 32, **options)

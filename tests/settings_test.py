@@ -1,7 +1,6 @@
 """Settings: every wrong value is refused with its key, value and what is allowed."""
 
 import dataclasses
-import inspect
 
 import pytest
 
@@ -157,14 +156,16 @@ def test_network_options_are_those_of_the_named_kind():
 
 
 def test_every_network_has_the_section_of_its_family():
-    for name in models.MODELS:
-        family = settings.Network(name).family
-        fields = {
-            f.name for f in dataclasses.fields(getattr(settings.Network(), family))
+    for name, model in models.MODELS.items():
+        network = settings.Network(name)
+        assert network.family == model.family
+        assert getattr(network, model.family) == model.options(), name
+        assert network.options() == {}
+        assert network.arguments() == {
+            "dtype": "float32",
+            **dataclasses.asdict(model.options()),
         }
-        options = inspect.signature(models.MODELS[name]).parameters.values()
-        known = {p.name for p in options if p.kind is p.KEYWORD_ONLY}
-        assert fields == known - {"dtype", "lowering"}, name
+    assert settings.Network("unknown").family == ""
 
 
 def test_optimizer_tells_the_fields_that_matter():

@@ -308,7 +308,7 @@ def test_a_network_left_out_leaves_the_others_as_they_were(source, folder, rows)
             "other",
             {"name": "convnet_d1", "norm": "layer"},
             {},
-            "transfer.other.network.convnet.norm: found 'layer', allowed is None or",
+            "transfer.other.network.convnet.norm: found 'layer', allowed is one of",
         ),
     ],
 )

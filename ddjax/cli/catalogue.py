@@ -72,7 +72,7 @@ KINDS = {
     "configs": Kind(lambda: _named(config_files.names()), config_files.summary),
     "selections": Kind(select.METHODS, _selection),
     "methods": Kind(distill.METHODS, lambda method: module_line(method.distill)),
-    "networks": Kind(models.MODELS, module_line),
+    "networks": Kind(models.MODELS, lambda model: first_line(model.options)),
     "datasets": Kind(data.listed, lambda says: says),
     "losses": Kind(
         losses.LOSSES,

@@ -7,6 +7,7 @@ name stand behind their name, "labels.mine.codec".
 import dataclasses
 import difflib
 import functools
+import numbers
 import os
 import typing
 from collections.abc import Collection, Iterator, Mapping
@@ -157,9 +158,13 @@ def convert(key: str, field: dataclasses.Field, value: Any) -> Any:
 
 def _one(key: str, field: dataclasses.Field, kind: Any, value: Any) -> Any:
     declared, words = declaration(field), allowed_text(field)
-    if kind in (int, float) and isinstance(value, int) and type(value) is not bool:
-        require(abs(value) < _LARGEST, key, value, words)
-        value = kind(value)
+    if kind in (int, float) and type(value) is not bool:
+        if isinstance(value, numbers.Integral):  # NumPy's too
+            value = int(value)
+            require(abs(value) < _LARGEST, key, value, words)
+            value = kind(value)
+        elif kind is float and isinstance(value, numbers.Real):
+            value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise InputError(
             f"{key}: found {shown(value)} of type {type(value).__name__}, allowed is "

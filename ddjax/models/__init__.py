@@ -1,11 +1,11 @@
 """The networks: `create` gives a Linen module, `network` its pure functions."""
 
-import inspect
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 from flax import linen as nn
 
+from ddjax.declare.walk import require
 from ddjax.errors import InputError
 from ddjax.models import (
     alexnet,
@@ -13,9 +13,7 @@ from ddjax.models import (
     efficientnet,
     mlp,
     mobilenet,
-    options,
     resnet,
-    resnet_ap,
     shufflenet,
     swin,
     vgg,
@@ -23,10 +21,13 @@ from ddjax.models import (
     wide_resnet,
 )
 from ddjax.models.functional import Network, Variables, moments, running_moments
-from ddjax.models.torch_weights import from_torch, save_safetensors, to_torch
+from ddjax.models.layers import Layers
+from ddjax.models.model import Model, Size, Task, accept, choose
+from ddjax.models.torch import from_torch, save_safetensors, to_torch
 
 __all__ = [
     "MODELS",
+    "Model",
     "Network",
     "Variables",
     "create",
@@ -43,32 +44,35 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# Each takes (num_classes, image_size, *, options...) and returns a module.
-MODELS: dict[str, Callable[..., nn.Module]] = {
-    "alexnet": alexnet.alexnet,
-    "convnet_d1": convnet.convnet(1),
-    "convnet_d2": convnet.convnet(2),
-    "convnet_d3": convnet.convnet(3),
-    "convnet_d4": convnet.convnet(4),
-    "convnet_d5": convnet.convnet(5),
-    "convnet_d6": convnet.convnet(6),
-    "efficientnet_b0": efficientnet.efficientnet_b0,
-    "mlp": mlp.mlp,
-    "mobilenet_v2": mobilenet.mobilenet_v2,
-    "resnet101": resnet.resnet(101),
-    "resnet18": resnet.resnet(18),
-    "resnet34": resnet.resnet(34),
-    "resnet50": resnet.resnet(50),
-    "resnet_ap10": resnet_ap.resnet_ap10,
-    "shufflenet_v2_x0_5": shufflenet.shufflenet_v2_x0_5,
-    "swin_v2_t": swin.swin_v2_t,
-    "vgg11": vgg.vgg11,
-    "vit_b_16": vit.vit_b_16,
-    "wide_resnet_16_2": wide_resnet.wide_resnet_16_2,
+MODELS: dict[str, Model] = {
+    "alexnet": alexnet.MODEL,
+    "convnet_d1": convnet.model(1, Size(32, 10)),
+    "convnet_d2": convnet.model(2, Size(32, 10)),
+    "convnet_d3": convnet.model(3, Size(32, 10), Size(32, 100)),
+    "convnet_d4": convnet.model(4, Size(64, 200)),
+    "convnet_d5": convnet.model(5, Size(128, 10)),
+    "convnet_d6": convnet.model(6, Size(256, 10)),
+    "efficientnet_b0": efficientnet.MODEL,
+    "mlp": mlp.MODEL,
+    "mobilenet_v2": mobilenet.MODEL,
+    "resnet101": resnet.resnet(101, Size(224, 1000, 44_549_160, 7.801)),
+    "resnet18": resnet.resnet(
+        18, Size(32, 10), Size(64, 200), Size(224, 1000, 11_689_512, 1.814)
+    ),
+    "resnet34": resnet.resnet(34, Size(224, 1000, 21_797_672, 3.664)),
+    "resnet50": resnet.resnet(50, Size(224, 1000, 25_557_032, 4.089)),
+    "resnet_ap10": resnet.RESNET_AP10,
+    "shufflenet_v2_x0_5": shufflenet.MODEL,
+    "swin_v2_t": swin.MODEL,
+    "vgg11": vgg.MODEL,
+    "vit_b_16": vit.MODEL,
+    "wide_resnet_16_2": wide_resnet.MODEL,
 }
+# Options of every network, beside its own.
+_COMMON = ("dtype", "lowering")
 
 
-def create(name: str, num_classes: int, image_size: int, **kwargs: Any) -> nn.Module:
+def create(name: str, num_classes: int, image_size: int, **options: Any) -> nn.Module:
     """Builds a network by name.
 
     `module.apply(variables, images, train=False)` maps images [B, H, W, C] float32,
@@ -79,7 +83,10 @@ def create(name: str, num_classes: int, image_size: int, **kwargs: Any) -> nn.Mo
       name: a key of `MODELS`.
       num_classes: number of classes, at least 2.
       image_size: height and width of the images, px.
-      **kwargs: options of that network, see `MODELS[name]`.
+      **options: fields of `MODELS[name].options`, and for every network `dtype`,
+        "float32" or "bfloat16", in which layers compute (parameters, moments and logits
+        are float32 in both), and `lowering`, how convolutions are computed, see
+        `ddjax.models.conv`.
 
     Returns:
       The Linen module.
@@ -88,22 +95,23 @@ def create(name: str, num_classes: int, image_size: int, **kwargs: Any) -> nn.Mo
       InputError: an unknown name or option, or a value out of range; the message
         begins with the name of what is wrong.
     """
-    build = MODELS[options.choice("name", name, tuple(MODELS))]
-    num_classes = options.integer("num_classes", num_classes, 2)
-    image_size = options.integer("image_size", image_size, 1)
-    parameters = inspect.signature(build).parameters.values()
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    for option, value in kwargs.items():
+    model = choose(MODELS, name)
+    task = accept(Task, {"num_classes": num_classes, "image_size": image_size})
+    known = [*(field.name for field in dataclasses.fields(model.options)), *_COMMON]
+    for option, value in options.items():
         if option not in known:
             raise InputError(
                 f"{option}: found {value!r}, but {name} has no such option; allowed "
                 f"options: {', '.join(known)}"
             )
-    return build(num_classes, image_size, **kwargs)
+    common = {key: options.pop(key) for key in _COMMON if key in options}
+    layers = Layers("none", **accept(Layers, common))
+    given = model.options(**accept(model.options, options))
+    return model.build(task["num_classes"], task["image_size"], given, layers)
 
 
 def network(
-    name: str, num_classes: int, image_shape: tuple[int, int, int], **kwargs: Any
+    name: str, num_classes: int, image_shape: tuple[int, int, int], **options: Any
 ) -> Network:
     """Builds a network by name, as pure functions.
 
@@ -111,7 +119,7 @@ def network(
       name: a key of `MODELS`.
       num_classes: number of classes, at least 2.
       image_shape: (height, width, channels) of one image; height equals width.
-      **kwargs: options of that network, see `MODELS[name]`.
+      **options: see `create`.
 
     Returns:
       The network; equal arguments give an equal one.
@@ -119,10 +127,7 @@ def network(
     Raises:
       InputError: as `create`, or an image shape that is not square.
     """
-    shape = options.integers("image_shape", image_shape, 1)
-    if len(shape) != 3 or shape[0] != shape[1]:
-        raise InputError(
-            f"image_shape: found {shape}, allowed is (height, width, channels) with "
-            "equal height and width"
-        )
-    return Network(create(name, num_classes, shape[0], **kwargs), shape)
+    height, width, channels = accept(Task, {"image_shape": image_shape})["image_shape"]
+    require(height == width, "image_shape", image_shape, "of equal height and width")
+    module = create(name, num_classes, height, **options)
+    return Network(module, (height, width, channels))

@@ -5,12 +5,13 @@ python -m ddjax.models [--out docs/models.md]
 
 import argparse
 import dataclasses
-import inspect
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ddjax.declare import allowed_text, declaration
 from ddjax.models import MODELS, cost, network
+from ddjax.models.layers import Layers
 
 INTRODUCTION = """\
 # Networks
@@ -30,64 +31,6 @@ at 256 px, its training size there; smaller maps are padded to whole windows, so
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """A network at a size at which the literature uses it, and what is published.
-
-    Attributes:
-      name: a key of `MODELS`.
-      image_size: height and width, px.
-      num_classes: number of logits.
-      parameters: published number, None if there is none.
-      giga: published multiply-adds / 1e9, rounded to 3 decimals, or None.
-      options: those that differ from the defaults.
-    """
-
-    name: str
-    image_size: int
-    num_classes: int
-    parameters: int | None = None
-    giga: float | None = None
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def network(self):
-        """Returns the network for colour images."""
-        shape = (self.image_size, self.image_size, 3)
-        return network(self.name, self.num_classes, shape, **self.options)
-
-
-# Published: torchvision 0.29, `get_model_weights(name).IMAGENET1K_V1.meta`.
-CASES = (
-    Case("alexnet", 224, 1000, 61_100_840, 0.714),
-    Case("convnet_d1", 32, 10),
-    Case("convnet_d2", 32, 10),
-    Case("convnet_d3", 32, 10),
-    Case("convnet_d3", 32, 100),
-    Case("convnet_d4", 64, 200),
-    Case("convnet_d5", 128, 10),
-    Case("convnet_d6", 256, 10),
-    Case("efficientnet_b0", 224, 1000, 5_288_548, 0.386),
-    Case("mlp", 32, 10),
-    Case("mobilenet_v2", 224, 1000, 3_504_872, 0.301),
-    Case("resnet101", 224, 1000, 44_549_160, 7.801),
-    Case("resnet18", 32, 10),
-    Case("resnet18", 64, 200),
-    Case("resnet18", 224, 1000, 11_689_512, 1.814),
-    Case("resnet34", 224, 1000, 21_797_672, 3.664),
-    Case("resnet50", 224, 1000, 25_557_032, 4.089),
-    Case("resnet_ap10", 128, 10),
-    Case("resnet_ap10", 224, 10),
-    Case("shufflenet_v2_x0_5", 224, 1000, 1_366_792, 0.040),
-    Case("swin_v2_t", 224, 1000),
-    Case("swin_v2_t", 256, 1000, 28_351_570, 5.940),
-    Case("vgg11", 224, 1000, 132_863_336, 7.609),
-    Case("vgg11", 224, 1000, 132_868_840, 7.609, {"norm": "batch"}),
-    Case("vit_b_16", 224, 1000, 86_567_656, 17.564),
-    Case("wide_resnet_16_2", 32, 10),
-    Case("wide_resnet_16_2", 32, 100),
-)
-
-
 def costs() -> str:
     """Returns the table of what every case costs."""
     header = (
@@ -100,38 +43,45 @@ def costs() -> str:
         "published, G",
     )
     rows = []
-    for case in CASES:
-        net = case.network()
-        rows.append(
-            (
-                "".join([f"`{case.name}`", *_pairs(case.options, ", `{}={!r}`")]),
-                case.image_size,
-                case.num_classes,
-                f"{cost.parameters(net):,}",
-                "" if case.parameters is None else f"{case.parameters:,}",
-                f"{cost.multiply_adds(net):,}",
-                "" if case.giga is None else f"{case.giga:.3f}",
+    for name, model in MODELS.items():
+        for size in model.sizes:
+            shape = (size.image_size, size.image_size, 3)
+            net = network(name, size.num_classes, shape, **size.options)
+            changed = (f", `{key}={value!r}`" for key, value in size.options.items())
+            rows.append(
+                (
+                    "".join([f"`{name}`", *changed]),
+                    size.image_size,
+                    size.num_classes,
+                    f"{cost.parameters(net):,}",
+                    "" if size.parameters is None else f"{size.parameters:,}",
+                    f"{cost.multiply_adds(net):,}",
+                    "" if size.giga is None else f"{size.giga:.3f}",
+                )
             )
-        )
     return _table(header, rows, numbers=6)
 
 
 def options() -> str:
-    """Returns the table of every network's options and their defaults."""
-    takers = {}
-    for name, build in MODELS.items():
-        parameters = inspect.signature(build).parameters.values()
-        defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        takers.setdefault(", ".join(_pairs(defaults, "`{}={!r}`")), []).append(name)
+    """Returns the table of every option, its default, range and meaning."""
+    takers: dict[type, list[str]] = {}
+    for name, model in MODELS.items():
+        takers.setdefault(model.options, []).append(f"`{name}`")
+    owners = {kind: ", ".join(names) for kind, names in takers.items()}
+    header = ("networks", "option", "default", "allowed", "meaning")
     rows = [
-        (", ".join(f"`{name}`" for name in names), found)
-        for found, names in takers.items()
+        (
+            names,
+            f"`{field.name}`",
+            f"`{field.default!r}`",
+            allowed_text(field),
+            declaration(field).meaning,
+        )
+        for kind, names in (owners | {Layers: "all"}).items()
+        for field in dataclasses.fields(kind)
+        if kind is not Layers or field.name != "norm"
     ]
-    return _table(("networks", "options and defaults"), rows)
-
-
-def _pairs(values, pattern):
-    return [pattern.format(name, value) for name, value in values.items()]
+    return _table(header, rows)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: int = 0):

@@ -3,13 +3,24 @@
 Letters: B batch, H W image, C channels, D features.
 """
 
+import dataclasses
+
 import jax
 from flax import linen as nn
 
-from ddjax.errors import InputError
-from ddjax.models import initializers, options
-from ddjax.models.layers import Dropout, Layers, answer, check_layers, flatten
-from ddjax.models.pool import adaptive_average_pool, max_pool
+from ddjax.declare import setting
+from ddjax.declare.walk import require
+from ddjax.models.layers import (
+    Dropout,
+    Layers,
+    Outputs,
+    adaptive_average_pool,
+    flatten,
+    max_pool,
+    outputs,
+    torch_kernel,
+)
+from ddjax.models.model import Model, Size, StateDict
 
 # (PyTorch's number, channels, kernel, stride, padding, pooled after) of a convolution.
 _CONVOLUTIONS = (
@@ -22,53 +33,40 @@ _CONVOLUTIONS = (
 _SMALLEST = 63
 
 
-def alexnet(
-    num_classes: int,
-    image_size: int,
-    *,
-    dropout: float = 0.5,
-    dtype: str = "float32",
-    lowering: str = "auto",
-) -> "AlexNet":
-    """Returns an AlexNet with checked options.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """AlexNet as torchvision builds it, with one stream instead of two."""
 
-    Args:
-      num_classes: number of logits.
-      image_size: height and width of the images, px, at least 63; a smaller image
-        leaves no pixel after the pooling.
-      dropout: probability of zero before each hidden dense layer, in [0, 1).
-      dtype, lowering: see `Layers`.
-
-    Returns:
-      The module.
-
-    Raises:
-      InputError: an option is out of range, or the image is too small.
-    """
-    if image_size < _SMALLEST:
-        raise InputError(
-            f"image_size: found {image_size}, allowed is at least {_SMALLEST} px, "
-            "since a smaller image leaves no pixel after the pooling"
-        )
-    return AlexNet(
-        num_classes,
-        options.rate("dropout", dropout),
-        check_layers("none", 1, dtype, lowering),
-        hidden=4096,
+    dropout: float = setting(
+        0.5, "Probability of zero before both hidden dense layers.", "[0, 1)"
     )
+
+
+def _build(num_classes, image_size, options, layers):
+    allowed = f"at least {_SMALLEST} px, as a smaller image leaves no pixel to average"
+    require(image_size >= _SMALLEST, "image_size", image_size, allowed)
+    return AlexNet(num_classes, options.dropout, layers, hidden=4096)
+
+
+MODEL = Model(
+    "alexnet",
+    Options,
+    _build,
+    (Size(224, 1000, 61_100_840, 0.714),),
+    StateDict("features.0", "classifier.6"),
+)
 
 
 class AlexNet(nn.Module):
     """Five convolutions with ReLU and three max-pools, averages of 6x6, three dense.
 
-    All layers start as PyTorch's default. The features [B, hidden], 4096 in `alexnet`,
+    All layers start as PyTorch's default. The features [B, hidden], 4096 in `MODELS`,
     are the second dense layer after ReLU.
 
     Source: Krizhevsky, "One weird trick for parallelizing convolutional neural
     networks", in the form of torchvision's `alexnet`, names and defaults included.
 
     Attributes:
-      num_classes, dropout, layers: see `alexnet`.
       hidden: units of the first two dense layers.
     """
 
@@ -78,28 +76,26 @@ class AlexNet(nn.Module):
     hidden: int
 
     @nn.compact
-    def __call__(
-        self, images_BHWC: jax.Array, train: bool = False, features: bool = False
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    def __call__(self, images_BHWC: jax.Array, train=False, features=False) -> Outputs:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         layers, x = self.layers, images_BHWC
         for number, channels, size, stride, padding, pooled in _CONVOLUTIONS:
-            conv = layers.conv(
+            x = layers.conv(
+                x,
                 channels,
                 size,
                 f"features.{number}",
-                stride,
-                padding,
+                stride=stride,
+                padding=padding,
                 use_bias=True,
-                kernel_init=initializers.torch_kernel,
+                kernel_init=torch_kernel,
             )
-            x = nn.relu(conv(x))
+            x = nn.relu(x)
             if pooled:
                 x = max_pool(x, 3, 2)
         x_BD = flatten(adaptive_average_pool(x, 6))
         for i in (0, 3):
             x_BD = Dropout(self.dropout, train, name=f"classifier.{i}")(x_BD)
-            dense = layers.dense(self.hidden, x_BD.shape[1], f"classifier.{i + 1}")
-            x_BD = nn.relu(dense(x_BD))
-        head = layers.dense(self.num_classes, self.hidden, "classifier.6")
-        return answer(head(x_BD), x_BD, features)
+            x_BD = nn.relu(layers.dense(x_BD, self.hidden, f"classifier.{i + 1}"))
+        logits_BC = layers.dense(x_BD, self.num_classes, "classifier.6")
+        return outputs(logits_BC, x_BD, features)

@@ -3,57 +3,70 @@
 Letters: B batch, H W image, C channels, D features.
 """
 
-from collections.abc import Callable
+import dataclasses
 
 import jax
 from flax import linen as nn
 
-from ddjax.errors import InputError
-from ddjax.models import initializers, options
-from ddjax.models.layers import Layers, answer, check_layers, flatten
-from ddjax.models.pool import average_pool
+from ddjax.declare import setting
+from ddjax.declare.walk import require
+from ddjax.models.layers import (
+    Layers,
+    Outputs,
+    average_pool,
+    flatten,
+    outputs,
+    torch_kernel,
+)
+from ddjax.models.model import Model, Size, StateDict, renamed, side
+from ddjax.models.norm import NORMS
 
 
-def convnet(depth: int) -> Callable[..., "ConvNet"]:
-    """Returns the function that builds ConvNet-D`depth`."""
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """ConvNet-D1 to -D6, the small networks of the dataset-distillation literature."""
 
-    def build(
-        num_classes: int,
-        image_size: int,
-        *,
-        width: int = 128,
-        norm: str = "instance",
-        dtype: str = "float32",
-        lowering: str = "auto",
-    ) -> ConvNet:
-        """Returns a ConvNet with checked options.
+    width: int = setting(
+        128,
+        "Channels of every convolution, a multiple of 4 for group norm.",
+        "[1, 4096]",
+    )
+    norm: str = setting(
+        "instance",
+        "The normalisation: instance (DC, DSA, DM, MTT), batch (RDED, CV-DD, G-VBSM).",
+        NORMS,
+    )
 
-        Args:
-          num_classes: number of logits.
-          image_size: height and width of the images, px.
-          width: channels of every convolution, at least 1; divisible by 4 for group
-            norm.
-          norm: "instance" (DC, DSA, DM, MTT), "batch" (RDED, CV-DD, G-VBSM), "group"
-            or "none".
-          dtype, lowering: see `Layers`.
 
-        Returns:
-          The module.
+def model(depth: int, *sizes: Size) -> Model:
+    """Returns ConvNet-D`depth`."""
 
-        Raises:
-          InputError: an option is out of range, or the depth leaves no pixel.
-        """
-        width = options.integer("width", width, 1)
-        layers = check_layers(norm, width, dtype, lowering)
-        deepest = _first_map(image_size).bit_length() - 1
-        if depth > deepest:
-            raise InputError(
-                f"image_size: found {image_size}, allowed is at least {2**depth} px, "
-                f"since each of the {depth} blocks halves the image"
-            )
-        return ConvNet(num_classes, image_size, width, depth, layers)
+    def build(num_classes, image_size, options, layers):
+        layers = layers.normed(options.norm, options.width)
+        fits = _first_map(image_size) >= 2**depth
+        allowed = f"at least {2**depth} px, since each of the {depth} blocks halves it"
+        require(fits, "image_size", image_size, allowed)
+        return ConvNet(num_classes, image_size, options.width, depth, layers)
 
-    return build
+    def image_size(tensors, options):
+        head, stem = (tensors[f"{k}.weight"] for k in ("classifier", "features.0"))
+        return side(head.shape[1] / len(stem)) * 2**depth
+
+    layout = StateDict(
+        "features.0", "classifier", ("convnet",), _standard, image_size=image_size
+    )
+    return Model("convnet", Options, build, sizes, layout)
+
+
+def _standard(tensors):
+    """IDC and RDED count convolutions and norms apart, DC every layer in a row."""
+    step = 4 if any(key.startswith("layers.norm.") for key in tensors) else 3
+    aliases = (
+        (rf"^layers\.{kind}\.{i}\.", f"features.{step * i + offset}.")
+        for i in range(6)
+        for kind, offset in (("conv", 0), ("norm", 1))
+    )
+    return renamed(tensors, aliases)
 
 
 def _first_padding(image_size):
@@ -74,7 +87,6 @@ class ConvNet(nn.Module):
     are the last map, flattened in PyTorch's order C, H, W.
 
     Attributes:
-      num_classes, image_size, width, layers: see `convnet`.
       depth: number of blocks.
     """
 
@@ -85,25 +97,24 @@ class ConvNet(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(
-        self, images_BHWC: jax.Array, train: bool = False, features: bool = False
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    def __call__(self, images_BHWC: jax.Array, train=False, features=False) -> Outputs:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         layers, x = self.layers, images_BHWC
         # A block has a convolution, a norm if there is one, ReLU and pooling, which
         # PyTorch numbers in a row.
         stride = 3 if layers.norm == "none" else 4
         for i in range(self.depth):
-            conv = layers.conv(
+            x = layers.conv(
+                x,
                 self.width,
                 3,
                 f"features.{stride * i}",
                 padding=1 if i else _first_padding(self.image_size),
                 use_bias=True,
-                kernel_init=initializers.torch_kernel,
+                kernel_init=torch_kernel,
             )
-            norm = layers.normalise(train, f"features.{stride * i + 1}")
-            x = average_pool(nn.relu(norm(conv(x))))
+            x = layers.normalise(x, train, f"features.{stride * i + 1}")
+            x = average_pool(nn.relu(x))
         x_BD = flatten(x)
-        head = layers.dense(self.num_classes, x_BD.shape[1], "classifier")
-        return answer(head(x_BD), x_BD, features)
+        logits_BC = layers.dense(x_BD, self.num_classes, "classifier")
+        return outputs(logits_BC, x_BD, features)

@@ -59,9 +59,9 @@ def _measure(network):
     image = jax.ShapeDtypeStruct((1, *network.image_shape), jnp.float32)
     trace = jax.make_jaxpr(module.init_with_output, return_shape=True)
     closed, (_, variables) = trace(key, image)
-    # Variables are made inside this trace, and are its results after the logits.
-    made = [value for value in closed.jaxpr.outvars[1:] if isinstance(value, core.Var)]
-    origins = dict.fromkeys(made, _VARIABLES)
+    # Variables arise inside this trace, and are its results after the logits.
+    drawn = [value for value in closed.jaxpr.outvars[1:] if isinstance(value, core.Var)]
+    origins = dict.fromkeys(drawn, _VARIABLES)
     origins[closed.jaxpr.invars[-1]] = _IMAGES
     total = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
     return total, _count(closed.jaxpr, origins)

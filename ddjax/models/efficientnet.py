@@ -1,16 +1,23 @@
 """EfficientNet-B0 for large and for small images.
 
 Letters: B batch, H W image, C channels, D features.
+
+Source: Tan and Le, "EfficientNet", 2019, as torchvision's `efficientnet_b0`. RDED keeps
+torchvision's strides at every size (stem "large"); stride 1 in the first convolution is
+the usual change for CIFAR (kuangliu/pytorch-cifar).
 """
 
+import dataclasses
+import functools
 import math
 
 import jax
 from flax import linen as nn
 
-from ddjax.models import initializers, options
-from ddjax.models.layers import Dropout, Layers, answer, check_layers
-from ddjax.models.mobilenet import conv_norm
+from ddjax.declare import setting
+from ddjax.models.layers import Dropout, Layers, Outputs, outputs, uniform
+from ddjax.models.mobilenet import TIMM_ENDS, conv_norm
+from ddjax.models.model import STEMS, Model, Size, StateDict, renamed, small_stem
 
 # Expansion, kernel size, stride of the first block, output channels, blocks.
 _STAGES = (
@@ -25,46 +32,71 @@ _STAGES = (
 _BLOCKS = sum(blocks for *_, blocks in _STAGES)
 
 
-def efficientnet_b0(
-    num_classes: int,
-    image_size: int,
-    *,
-    stem: str = "auto",
-    dropout: float = 0.2,
-    stochastic_depth: float = 0.2,
-    dtype: str = "float32",
-    lowering: str = "auto",
-) -> "EfficientNetB0":
-    """Returns an EfficientNet-B0 with checked options.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """EfficientNet-B0 for large and for small images."""
 
-    Args:
-      num_classes: number of logits.
-      image_size: height and width of the images, px; it only decides the stem.
-      stem: "small" (first convolution of stride 1, the network divides the size by
-        16), "large" (of stride 2, by 32) or "auto" (small up to 64 px). The
-        parameters do not depend on it.
-      dropout: probability of dropping a feature in training, in [0, 1).
-      stochastic_depth: probability of skipping a block in training, in [0, 1); block i
-        of 16 is skipped with i / 16 of it, for each example on its own.
-      dtype, lowering: see `Layers`.
+    stem: str = setting(
+        "auto",
+        "The first convolution: small (stride 1, the network divides the size by 16), "
+        "large (stride 2, by 32), auto (small up to 64 px).",
+        STEMS,
+    )
+    dropout: float = setting(
+        0.2, "Probability of zero before the last layer.", "[0, 1)"
+    )
+    stochastic_depth: float = setting(
+        0.2,
+        "Probability that training skips the last block for an example; that of block "
+        "i of 16 is i / 16 of it.",
+        "[0, 1)",
+    )
 
-    Returns:
-      The module.
 
-    Raises:
-      InputError: an option is out of range.
-
-    Source: Tan and Le, "EfficientNet", 2019, as torchvision's `efficientnet_b0`. RDED
-    keeps torchvision's strides at every size (stem "large"); stride 1 in the first
-    convolution is the usual change for CIFAR (kuangliu/pytorch-cifar).
-    """
+def _build(num_classes, image_size, options, layers):
     return EfficientNetB0(
         num_classes,
-        options.small_stem(stem, image_size),
-        options.rate("dropout", dropout),
-        options.rate("stochastic_depth", stochastic_depth),
-        check_layers("batch", 1, dtype, lowering),
+        small_stem(options.stem, image_size),
+        options.dropout,
+        options.stochastic_depth,
+        layers.normed("batch"),
     )
+
+
+_TIMM = (
+    *TIMM_ENDS,
+    (r"^conv_head\.", "features.8.0."),
+    (r"^bn2\.", "features.8.1."),
+    *((rf"^blocks\.{i}\.(\d+)\.", rf"features.{i + 1}.\1.block.") for i in range(7)),
+    # The first block does not widen.
+    (r"^(features\.1\.0\.block)\.conv_dw\.", r"\1.0.0."),
+    (r"^(features\.1\.0\.block)\.bn1\.", r"\1.0.1."),
+    (r"^(features\.1\.0\.block)\.se\.", r"\1.1."),
+    (r"^(features\.1\.0\.block)\.conv_pw\.", r"\1.2.0."),
+    (r"^(features\.1\.0\.block)\.bn2\.", r"\1.2.1."),
+    (r"\.conv_pw\.", ".0.0."),
+    (r"\.bn1\.", ".0.1."),
+    (r"\.conv_dw\.", ".1.0."),
+    (r"\.bn2\.", ".1.1."),
+    (r"\.se\.", ".2."),
+    (r"\.conv_reduce\.", ".fc1."),
+    (r"\.conv_expand\.", ".fc2."),
+    (r"\.conv_pwl\.", ".3.0."),
+    (r"\.bn3\.", ".3.1."),
+)
+
+MODEL = Model(
+    "efficientnet",
+    Options,
+    _build,
+    (Size(224, 1000, 5_288_548, 0.386),),
+    StateDict(
+        "features.0.0",
+        "classifier.1",
+        ("efficientnetb0",),
+        functools.partial(renamed, aliases=_TIMM),
+    ),
+)
 
 
 class SqueezeExcitation(nn.Module):
@@ -72,7 +104,6 @@ class SqueezeExcitation(nn.Module):
 
     Attributes:
       features: units of the hidden layer.
-      layers: see `efficientnet_b0`.
     """
 
     features: int
@@ -81,13 +112,10 @@ class SqueezeExcitation(nn.Module):
     @nn.compact
     def __call__(self, x_BHWC: jax.Array) -> jax.Array:
         x_B11C = x_BHWC.mean((1, 2), keepdims=True)
-        x_B11C = nn.silu(self._point(x_B11C, self.features, "fc1"))
-        return x_BHWC * nn.sigmoid(self._point(x_B11C, x_BHWC.shape[-1], "fc2"))
-
-    def _point(self, x_B11C, features, name):
-        zeros = nn.initializers.zeros
-        point = self.layers.conv(features, 1, name, use_bias=True, bias_init=zeros)
-        return point(x_B11C)
+        bias = {"use_bias": True, "bias_init": nn.initializers.zeros}
+        x_B11C = nn.silu(self.layers.conv(x_B11C, self.features, 1, "fc1", **bias))
+        gate = self.layers.conv(x_B11C, x_BHWC.shape[-1], 1, "fc2", **bias)
+        return x_BHWC * nn.sigmoid(gate)
 
 
 class MBConv(nn.Module):
@@ -98,7 +126,6 @@ class MBConv(nn.Module):
       expansion: how many times wider the inside is than the input.
       size, stride: of the middle convolution.
       rate: probability that the shortcut is all there is, in training.
-      layers: see `efficientnet_b0`.
     """
 
     features: int
@@ -136,7 +163,6 @@ class EfficientNetB0(nn.Module):
     last map, 1280 numbers, before dropout.
 
     Attributes:
-      num_classes, dropout, stochastic_depth, layers: see `efficientnet_b0`.
       small: whether the first convolution has stride 1.
     """
 
@@ -147,9 +173,7 @@ class EfficientNetB0(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(
-        self, images_BHWC: jax.Array, train: bool = False, features: bool = False
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    def __call__(self, images_BHWC: jax.Array, train=False, features=False) -> Outputs:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         layers, stride = self.layers, 1 if self.small else 2
         x = conv_norm(layers, train, images_BHWC, 32, 3, "features.0", stride)
@@ -168,12 +192,11 @@ class EfficientNetB0(nn.Module):
                 i += 1
         x = nn.silu(conv_norm(layers, train, x, 1280, 1, "features.8"))
         x_BD = x.mean((1, 2))
-        head = layers.dense(
+        logits_BC = layers.dense(
+            Dropout(self.dropout, train)(x_BD),
             self.num_classes,
-            x_BD.shape[1],
             "classifier.1",
-            kernel_init=initializers.uniform(1 / math.sqrt(self.num_classes)),
-            bias_init=nn.initializers.zeros,
+            uniform(1 / math.sqrt(self.num_classes)),
+            nn.initializers.zeros,
         )
-        logits_BC = head(Dropout(self.dropout, train)(x_BD))
-        return answer(logits_BC, x_BD, features)
+        return outputs(logits_BC, x_BD, features)

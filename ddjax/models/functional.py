@@ -1,4 +1,4 @@
-"""A network as pure functions of its variables, which is all the rest of ddjax sees."""
+"""A network as pure functions of its variables, all that the rest of ddjax uses."""
 
 import dataclasses
 import functools
@@ -12,14 +12,14 @@ from flax import traverse_util
 
 from ddjax import keys
 from ddjax.errors import InputError
-from ddjax.models.conv import Conv
+from ddjax.models.layers import Conv
 from ddjax.models.norm import BatchNorm
 
 # {"params": ...} and, with batch norm, {"batch_stats": ...}; leaves are float32 but for
-# the number of batches that batch norm has seen.
+# the number of batches that batch norm has counted.
 Variables = dict[str, Any]
 
-# Layers whose inputs `Network.inspect` can look at.
+# Layers whose inputs `Network.inspect` can measure.
 KINDS = {"norm": BatchNorm, "conv": Conv}
 
 
@@ -121,7 +121,7 @@ class Network:
                 )
         found = {}
 
-        def look(call, args, kwargs, context):
+        def note(call, args, kwargs, context):
             layer = context.module
             for kind, measure in measures.items():
                 if isinstance(layer, KINDS[kind]) and context.method_name == "__call__":
@@ -129,20 +129,20 @@ class Network:
             return call(*args, **kwargs)
 
         images_BHWC = self._rescaled(images_BHWC)
-        with nn.intercept_methods(look):
+        with nn.intercept_methods(note):
             logits_BC = self.module.apply(variables, images_BHWC, train=train)
         return logits_BC, found
 
     def features(
         self, variables: Variables, images_BHWC: jax.Array, layer: str = ""
     ) -> jax.Array:
-        """Computes what a layer makes of a batch, in evaluation mode.
+        """Computes the features of a batch, in evaluation mode.
 
         Args:
           variables: from `init` or `apply`.
           images_BHWC: [B, H, W, C] float32, normalised.
-          layer: one of `layers`, whose output is taken; "": what the last dense layer
-            sees.
+          layer: one of `layers`, whose output is taken; "": the input of the last
+            dense layer.
 
         Returns:
           [B, D] float32, maps flattened in the order H, W, C.
@@ -172,12 +172,12 @@ class Network:
         """The name of the last dense layer, which gives the logits."""
         dense = []
 
-        def look(call, args, kwargs, context):
+        def note(call, args, kwargs, context):
             if isinstance(context.module, nn.Dense):
                 dense.append("/".join(context.module.path))
             return call(*args, **kwargs)
 
-        with nn.intercept_methods(look):
+        with nn.intercept_methods(note):
             jax.eval_shape(self.init, keys.key(0))
         return dense[-1]
 
@@ -189,7 +189,7 @@ class Network:
 
     def _outputs(self, variables, images_BHWC, path=None) -> dict[str, jax.Array]:
         """What the layer at a path gives, or what every layer does."""
-        _, seen = self.module.apply(
+        _, state = self.module.apply(
             variables,
             images_BHWC,
             mutable=["intermediates"],
@@ -197,7 +197,7 @@ class Network:
                 method == "__call__" and module.path and path in (None, module.path)
             ),
         )
-        outputs = traverse_util.flatten_dict(seen["intermediates"])
+        outputs = traverse_util.flatten_dict(state["intermediates"])
         return {"/".join(keys[:-1]): values[0] for keys, values in outputs.items()}
 
 

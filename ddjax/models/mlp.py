@@ -3,40 +3,54 @@
 Letters: B batch, H W image, C channels, D features.
 """
 
+import dataclasses
 import functools
+import re
 
 import jax
 from flax import linen as nn
 from jax import lax
 
-from ddjax.models import options
-from ddjax.models.layers import Layers, answer, check_layers, flatten
+from ddjax.declare import setting
+from ddjax.models.layers import Layers, Outputs, flatten, outputs
+from ddjax.models.model import Model, Size, StateDict, side
 
 
-def mlp(
-    num_classes: int,
-    image_size: int,
-    *,
-    hidden: tuple[int, ...] = (128, 128),
-    dtype: str = "float32",
-) -> "MLP":
-    """Returns a multi-layer perceptron with checked options.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A multi-layer perceptron on the flattened image."""
 
-    Args:
-      num_classes: number of logits.
-      image_size: height and width of the images, px; any size will do.
-      hidden: units of each hidden layer, each at least 1; empty is a linear model.
-      dtype: see `Layers`.
+    hidden: tuple[int, ...] = setting(
+        (128, 128),
+        "Units of each hidden layer; (): a linear model.",
+        "[1, 65536]",
+        counts="[0, 32]",
+    )
 
-    Returns:
-      The module.
 
-    Raises:
-      InputError: `hidden` is no tuple or list of positive integers.
-    """
-    del image_size
-    hidden = options.integers("hidden", hidden, 1)
-    return MLP(num_classes, hidden, check_layers("none", 1, dtype, "auto"))
+def _build(num_classes, image_size, options, layers):
+    del image_size  # Any will do.
+    return MLP(num_classes, options.hidden, layers)
+
+
+def _options(tensors):
+    names = [key for key in tensors if re.fullmatch(r"fc_\d+\.weight", key)]
+    names.sort(key=lambda key: (len(key), key))
+    return {"hidden": tuple(len(tensors[key]) for key in names[:-1])}
+
+
+def _image_size(tensors, options):
+    columns = tensors["fc_1.weight"].shape[1]
+    return side(columns / 3) or side(columns)
+
+
+MODEL = Model(
+    "mlp",
+    Options,
+    _build,
+    (Size(32, 10),),
+    StateDict("fc_1", "fc_*", rank=2, options=_options, image_size=_image_size),
+)
 
 
 class MLP(nn.Module):
@@ -45,9 +59,6 @@ class MLP(nn.Module):
     Its layers are fc_1, fc_2, ... in the order of the data, the last the logits, as in
     the MLP of DC. The features are the last hidden layer after ReLU, or the pixels if
     there is none.
-
-    Attributes:
-      num_classes, hidden, layers: see `mlp`.
     """
 
     num_classes: int
@@ -55,9 +66,7 @@ class MLP(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(
-        self, images_BHWC: jax.Array, train: bool = False, features: bool = False
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    def __call__(self, images_BHWC: jax.Array, train=False, features=False) -> Outputs:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         del train  # The same in both modes.
         x_BD = flatten(images_BHWC)
@@ -66,14 +75,11 @@ class MLP(nn.Module):
             dot = functools.partial(_dot_pixels, shape_HWC=images_BHWC.shape[1:])
             x_BD = images_BHWC.reshape(x_BD.shape)
         for i, units in enumerate(self.hidden):
-            layer = self.layers.dense(
-                units, x_BD.shape[1], f"fc_{i + 1}", dot_general=dot
-            )
-            x_BD = nn.relu(layer(x_BD))
-            dot = None
+            x_BD = self.layers.dense(x_BD, units, f"fc_{i + 1}", dot_general=dot)
+            x_BD, dot = nn.relu(x_BD), None
         name = f"fc_{len(self.hidden) + 1}"
-        head = self.layers.dense(self.num_classes, x_BD.shape[1], name)
-        return answer(head(x_BD), x_BD, features)
+        logits_BC = self.layers.dense(x_BD, self.num_classes, name)
+        return outputs(logits_BC, x_BD, features)
 
 
 def _dot_pixels(x_BD, kernel_DO, dims, *, shape_HWC, **options):

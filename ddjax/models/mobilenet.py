@@ -1,13 +1,22 @@
 """MobileNetV2 for large and for small images.
 
 Letters: B batch, H W image, C channels, D features.
+
+Source: Sandler et al., "MobileNetV2", 2018, as torchvision's `mobilenet_v2`. The
+literature has no one small variant: RDED keeps torchvision's strides at every size
+(stem "large"), G-VBSM has its own network of half the width, which divides the size by
+16 too, but drops the stride of the second stage instead of the first's.
 """
+
+import dataclasses
+import functools
 
 import jax
 from flax import linen as nn
 
-from ddjax.models import initializers, options
-from ddjax.models.layers import Dropout, Layers, answer, check_layers
+from ddjax.declare import setting
+from ddjax.models.layers import Dropout, Layers, Outputs, normal, outputs
+from ddjax.models.model import STEMS, Model, Size, StateDict, renamed, small_stem
 
 # Expansion, output channels, blocks, stride of the first block.
 _STAGES = (
@@ -21,43 +30,68 @@ _STAGES = (
 )
 
 
-def mobilenet_v2(
-    num_classes: int,
-    image_size: int,
-    *,
-    stem: str = "auto",
-    dropout: float = 0.2,
-    dtype: str = "float32",
-    lowering: str = "auto",
-) -> "MobileNetV2":
-    """Returns a MobileNetV2 with checked options.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """MobileNetV2 for large and for small images."""
 
-    Args:
-      num_classes: number of logits.
-      image_size: height and width of the images, px; it only decides the stem.
-      stem: "small" (first convolution of stride 1, the network divides the size by
-        16), "large" (of stride 2, by 32) or "auto" (small up to 64 px). The
-        parameters do not depend on it.
-      dropout: probability of dropping a feature in training, in [0, 1).
-      dtype, lowering: see `Layers`.
-
-    Returns:
-      The module.
-
-    Raises:
-      InputError: an option is out of range.
-
-    Source: Sandler et al., "MobileNetV2", 2018, as torchvision's `mobilenet_v2`. The
-    literature has no one small variant: RDED keeps torchvision's strides at every size
-    (stem "large"), G-VBSM has its own network of half the width, which divides the
-    size by 16 too, but drops the stride of the second stage instead of the first's.
-    """
-    return MobileNetV2(
-        num_classes,
-        options.small_stem(stem, image_size),
-        options.rate("dropout", dropout),
-        check_layers("batch", 1, dtype, lowering),
+    stem: str = setting(
+        "auto",
+        "The first convolution: small (stride 1, the network divides the size by 16), "
+        "large (stride 2, by 32), auto (small up to 64 px).",
+        STEMS,
     )
+    dropout: float = setting(
+        0.2, "Probability of zero before the last layer.", "[0, 1)"
+    )
+
+
+def _build(num_classes, image_size, options, layers):
+    small = small_stem(options.stem, image_size)
+    return MobileNetV2(num_classes, small, options.dropout, layers.normed("batch"))
+
+
+TIMM_ENDS = (
+    (r"^conv_stem\.", "features.0.0."),
+    (r"^bn1\.", "features.0.1."),
+    (r"^classifier\.(weight|bias)$", r"classifier.1.\1"),
+)
+# timm counts the blocks of each stage, torchvision all in a row; before the first block
+# are none, after it 1, and so on.
+_MOBILENET_BLOCKS = (0, 1, 3, 6, 10, 13, 16)
+_TIMM = (
+    *TIMM_ENDS,
+    (r"^conv_head\.", "features.18.0."),
+    (r"^bn2\.", "features.18.1."),
+    *(
+        (rf"^blocks\.{stage}\.{i}\.", f"features.{before + i + 1}.")
+        for stage, before in enumerate(_MOBILENET_BLOCKS)
+        for i in range(4)
+    ),
+    # The first block does not widen.
+    (r"^features\.1\.conv_dw\.", "features.1.conv.0.0."),
+    (r"^features\.1\.bn1\.", "features.1.conv.0.1."),
+    (r"^features\.1\.conv_pw\.", "features.1.conv.1."),
+    (r"^features\.1\.bn2\.", "features.1.conv.2."),
+    (r"\.conv_pw\.", ".conv.0.0."),
+    (r"\.bn1\.", ".conv.0.1."),
+    (r"\.conv_dw\.", ".conv.1.0."),
+    (r"\.bn2\.", ".conv.1.1."),
+    (r"\.conv_pwl\.", ".conv.2."),
+    (r"\.bn3\.", ".conv.3."),
+)
+
+MODEL = Model(
+    "mobilenet",
+    Options,
+    _build,
+    (Size(224, 1000, 3_504_872, 0.301),),
+    StateDict(
+        "features.0.0",
+        "classifier.1",
+        ("mobilenetv2_100", "mobilenetv2"),
+        functools.partial(renamed, aliases=_TIMM),
+    ),
+)
 
 
 def conv_norm(
@@ -70,20 +104,11 @@ def conv_norm(
     stride: int = 1,
     depthwise: bool = False,
 ) -> jax.Array:
-    """Applies a convolution without bias, `name`.0, and its norm, `name`.1.
-
-    Args:
-      layers: makes them; this is to be called in a compact method.
-      train: see `Layers.normalise`.
-      x_BHWC: [B, H, W, C] float.
-      features, size, stride, depthwise: see `Conv`.
-      name: what both have in common.
-
-    Returns:
-      [B, H', W', features] float, H' and W' the sizes divided by stride, rounded up.
-    """
-    conv = layers.conv(features, size, f"{name}.0", stride, depthwise=depthwise)
-    return layers.normalise(train, f"{name}.1")(conv(x_BHWC))
+    """Applies a convolution without bias, `name`.0, and its norm, `name`.1."""
+    x = layers.conv(
+        x_BHWC, features, size, f"{name}.0", stride=stride, depthwise=depthwise
+    )
+    return layers.normalise(x, train, f"{name}.1")
 
 
 class InvertedResidual(nn.Module):
@@ -93,7 +118,6 @@ class InvertedResidual(nn.Module):
       features: output channels.
       expansion: how many times wider the inside is than the input.
       stride: of the middle convolution.
-      layers: see `mobilenet_v2`.
     """
 
     features: int
@@ -112,8 +136,8 @@ class InvertedResidual(nn.Module):
         x = conv_norm(
             layers, train, x, inside, 3, f"conv.{i}", self.stride, depthwise=True
         )
-        x = layers.conv(self.features, 1, f"conv.{i + 1}")(nn.relu6(x))
-        x = layers.normalise(train, f"conv.{i + 2}")(x)
+        x = layers.conv(nn.relu6(x), self.features, 1, f"conv.{i + 1}")
+        x = layers.normalise(x, train, f"conv.{i + 2}")
         same = self.stride == 1 and channels == self.features
         return x_BHWC + x if same else x
 
@@ -126,7 +150,6 @@ class MobileNetV2(nn.Module):
     1280 numbers, before dropout.
 
     Attributes:
-      num_classes, dropout, layers: see `mobilenet_v2`.
       small: whether the first convolution has stride 1.
     """
 
@@ -136,9 +159,7 @@ class MobileNetV2(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(
-        self, images_BHWC: jax.Array, train: bool = False, features: bool = False
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    def __call__(self, images_BHWC: jax.Array, train=False, features=False) -> Outputs:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         layers, stride = self.layers, 1 if self.small else 2
         x = conv_norm(layers, train, images_BHWC, 32, 3, "features.0", stride)
@@ -155,12 +176,11 @@ class MobileNetV2(nn.Module):
                 i += 1
         x = nn.relu6(conv_norm(layers, train, x, 1280, 1, f"features.{i}"))
         x_BD = x.mean((1, 2))
-        head = layers.dense(
+        logits_BC = layers.dense(
+            Dropout(self.dropout, train)(x_BD),
             self.num_classes,
-            x_BD.shape[1],
             "classifier.1",
-            kernel_init=initializers.normal(0.01),
-            bias_init=nn.initializers.zeros,
+            normal(0.01),
+            nn.initializers.zeros,
         )
-        logits_BC = head(Dropout(self.dropout, train)(x_BD))
-        return answer(logits_BC, x_BD, features)
+        return outputs(logits_BC, x_BD, features)

@@ -4,15 +4,11 @@ Letters: B batch, H W image, C channels, G groups of channels.
 """
 
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
-
-from ddjax.errors import InputError
-from ddjax.models import options
 
 NORMS = ("instance", "batch", "group", "none")
 GROUPS = 4
@@ -45,7 +41,7 @@ class BatchNorm(nn.Module):
 
     In training it uses the moments of the batch and, if `batch_stats` is mutable,
     averages them into the running ones: the mean, the unbiased variance, and the
-    number of batches seen, which nothing reads but which PyTorch's weights hold.
+    number of batches, which nothing reads but which PyTorch's weights hold.
 
     Attributes:
       train: whether the moments are those of the batch.
@@ -148,42 +144,3 @@ _normalise.defvjp(_forward, _backward)
 
 def _image(values_BC):
     return values_BC[:, None, None, :]
-
-
-def norm_layer(kind: str, train: bool, name: str) -> Callable[[jax.Array], jax.Array]:
-    """Returns a normalisation layer, to be called inside a compact method.
-
-    Args:
-      kind: "instance", "batch", "group" (4 groups) or "none" (the identity).
-      train: whether batch norm uses, and averages, the moments of the batch.
-      name: the layer's name in the parameter tree.
-
-    Returns:
-      A function `[B, H, W, C] -> [B, H, W, C]`.
-    """
-    if kind == "none":
-        return lambda x_BHWC: x_BHWC
-    if kind == "batch":
-        return BatchNorm(train, name=name)
-    return GroupNorm(GROUPS if kind == "group" else None, name=name)
-
-
-def check_norm(kind: str, width: int) -> str:
-    """Returns `kind`, or refuses it for a network of this width.
-
-    Args:
-      kind: what the user gave for the option `norm`.
-      width: the smallest number of channels that will be normalised.
-
-    Returns:
-      The value.
-
-    Raises:
-      InputError: the kind is unknown, or group norm cannot split the channels.
-    """
-    options.choice("norm", kind, NORMS)
-    if kind == "group" and width % GROUPS:
-        raise InputError(
-            f"width: found {width}, allowed with norm 'group' is a multiple of {GROUPS}"
-        )
-    return kind

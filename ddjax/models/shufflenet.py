@@ -1,65 +1,63 @@
 """ShuffleNetV2 x0.5 for large and for small images.
 
 Letters: B batch, H W image, C channels, D features.
+
+Source: Ma et al., "ShuffleNet V2", 2018, as torchvision's `shufflenet_v2_x0_5`. The
+small stem has the strides of G-VBSM's network for CIFAR, whose first kernel is 1x1 and
+which is thinner; here the 3x3 stays, so that weights fit both stems. RDED keeps
+torchvision's strides at every size (stem "large").
 """
 
+import dataclasses
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ddjax.models import initializers, options
-from ddjax.models.layers import Layers, answer, check_layers
-from ddjax.models.pool import max_pool
+from ddjax.declare import setting
+from ddjax.models.layers import Layers, Outputs, max_pool, outputs, torch_kernel
+from ddjax.models.model import STEMS, Model, Size, StateDict, small_stem
 
 # Number, output channels, blocks; the first block of each stage has stride 2.
 _STAGES = ((2, 48, 4), (3, 96, 8), (4, 192, 4))
 
 
-def shufflenet_v2_x0_5(
-    num_classes: int,
-    image_size: int,
-    *,
-    stem: str = "auto",
-    dtype: str = "float32",
-    lowering: str = "auto",
-) -> "ShuffleNetV2":
-    """Returns a ShuffleNetV2 of half the width with checked options.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """ShuffleNetV2 x0.5 for large and for small images."""
 
-    Args:
-      num_classes: number of logits.
-      image_size: height and width of the images, px; it only decides the stem.
-      stem: "small" (first convolution of stride 1, no max-pool, the network divides
-        the size by 8), "large" (of stride 2, then a 3x3 max-pool of stride 2, by 32)
-        or "auto" (small up to 64 px). The parameters do not depend on it.
-      dtype, lowering: see `Layers`.
+    stem: str = setting(
+        "auto",
+        "The first layers: small (stride 1, no max-pool, the network divides the size "
+        "by 8), large (stride 2, max-pool, by 32), auto (small up to 64 px).",
+        STEMS,
+    )
 
-    Returns:
-      The module.
 
-    Raises:
-      InputError: the stem, dtype or lowering is unknown.
+def _build(num_classes, image_size, options, layers):
+    small = small_stem(options.stem, image_size)
+    return ShuffleNetV2(num_classes, small, layers.normed("batch"))
 
-    Source: Ma et al., "ShuffleNet V2", 2018, as torchvision's `shufflenet_v2_x0_5`.
-    The small stem has the strides of G-VBSM's network for CIFAR, whose first kernel is
-    1x1 and which is thinner; here the 3x3 stays, so that weights fit both stems. RDED
-    keeps torchvision's strides at every size (stem "large").
-    """
-    layers = check_layers("batch", 1, dtype, lowering)
-    return ShuffleNetV2(num_classes, options.small_stem(stem, image_size), layers)
+
+MODEL = Model(
+    "shufflenet",
+    Options,
+    _build,
+    (Size(224, 1000, 1_366_792, 0.040),),
+    StateDict("conv1.0", "fc", ("shufflenetv2_x0_5", "shufflenetv2_05")),
+)
 
 
 class Block(nn.Module):
     """Two branches side by side, their channels then shuffled.
 
-    At stride 1 the first branch is half of the input, unchanged, and the second sees
-    the other half; at stride 2 both see all of it.
+    At stride 1 the first branch is half of the input, unchanged, and the second gets
+    the other half; at stride 2 both get all of it.
 
     Attributes:
       features: output channels, even; as many as those of the input at stride 1.
       stride: 1 or 2.
-      layers: see `shufflenet_v2_x0_5`.
     """
 
     features: int
@@ -86,15 +84,16 @@ class Block(nn.Module):
 
 def _layer(layers, train, x_BHWC, features, size, prefix, i, stride=1):
     """A convolution, number i of a sequence, and its norm; 3x3 are depthwise."""
-    conv = layers.conv(
+    x = layers.conv(
+        x_BHWC,
         features,
         size,
         f"{prefix}{i}",
-        stride,
+        stride=stride,
         depthwise=size > 1,
-        kernel_init=initializers.torch_kernel,
+        kernel_init=torch_kernel,
     )
-    return layers.normalise(train, f"{prefix}{i + 1}")(conv(x_BHWC))
+    return layers.normalise(x, train, f"{prefix}{i + 1}")
 
 
 class ShuffleNetV2(nn.Module):
@@ -104,7 +103,6 @@ class ShuffleNetV2(nn.Module):
     1024 numbers.
 
     Attributes:
-      num_classes, layers: see `shufflenet_v2_x0_5`.
       small: whether the stem is the one for small images.
     """
 
@@ -113,13 +111,12 @@ class ShuffleNetV2(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(
-        self, images_BHWC: jax.Array, train: bool = False, features: bool = False
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    def __call__(self, images_BHWC: jax.Array, train=False, features=False) -> Outputs:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
-        layers, init = self.layers, initializers.torch_kernel
-        stem = layers.conv(24, 3, "conv1.0", 1 if self.small else 2, kernel_init=init)
-        x = nn.relu(layers.normalise(train, "conv1.1")(stem(images_BHWC)))
+        layers, stride = self.layers, 1 if self.small else 2
+        start = {"stride": stride, "kernel_init": torch_kernel}
+        x = layers.conv(images_BHWC, 24, 3, "conv1.0", **start)
+        x = nn.relu(layers.normalise(x, train, "conv1.1"))
         if not self.small:
             x = max_pool(x, 3, 2, 1)
         for stage, channels, blocks in _STAGES:
@@ -128,5 +125,4 @@ class ShuffleNetV2(nn.Module):
                 x = block(x, train)
         x = nn.relu(_layer(layers, train, x, 1024, 1, "conv5.", 0))
         x_BD = x.mean((1, 2))
-        head = layers.dense(self.num_classes, x_BD.shape[1], "fc")
-        return answer(head(x_BD), x_BD, features)
+        return outputs(layers.dense(x_BD, self.num_classes, "fc"), x_BD, features)

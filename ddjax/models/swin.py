@@ -1,9 +1,10 @@
 """Swin transformer V2 as torchvision builds it.
 
 Letters: B batch, H W image or map, C channels, D width, M windows, T tokens of a
-window, N heads, E width of a head, Q K tokens that ask and answer.
+window, N heads, E width of a head, Q K tokens of queries and keys.
 """
 
+import dataclasses
 import functools
 import math
 
@@ -12,54 +13,93 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from ddjax.errors import InputError
-from ddjax.models import initializers, options
-from ddjax.models.layers import Dropout, Layers, answer, check_layers
+from ddjax.declare import setting
+from ddjax.declare.walk import require
+from ddjax.models.layers import Dropout, Layers, Outputs, normal, outputs, torch_kernel
+from ddjax.models.model import Model, Size, StateDict, put, renamed
 
 _PATCH = 4
 _WINDOW = 8
 # What is added to the score of two tokens that are no neighbours in the image.
 _APART = -100.0
-_kernel_init = initializers.normal(0.02)
+_kernel_init = normal(0.02)
 
 
-def swin_v2_t(
-    num_classes: int,
-    image_size: int,
-    *,
-    stochastic_depth: float = 0.2,
-    dtype: str = "float32",
-    lowering: str = "auto",
-) -> "SwinTransformer":
-    """Returns a Swin V2-T with checked options.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Swin transformer V2-T as torchvision builds it."""
 
-    Args:
-      num_classes: number of logits.
-      image_size: height and width of the images, px, at least 4, one patch; maps that
-        windows do not tile are padded with zeros.
-      stochastic_depth: probability that the last block skips a branch for an example,
-        in [0, 1); it grows linearly from 0 at the first block.
-      dtype, lowering: see `Layers`.
+    stochastic_depth: float = setting(
+        0.2,
+        "Probability that the last block skips a branch for an example in training; it "
+        "grows linearly from 0 at the first block.",
+        "[0, 1)",
+    )
 
-    Returns:
-      The module.
 
-    Raises:
-      InputError: an option is out of range, or the image is smaller than a patch.
-    """
-    if image_size < _PATCH:
-        raise InputError(
-            f"image_size: found {image_size}, allowed is at least {_PATCH} px, the "
-            "side of a patch"
-        )
+def _build(num_classes, image_size, options, layers):
+    # Maps that windows do not tile are padded with zeros.
+    allowed = f"at least {_PATCH} px, the side of a patch"
+    require(image_size >= _PATCH, "image_size", image_size, allowed)
     return SwinTransformer(
         num_classes,
-        options.rate("stochastic_depth", stochastic_depth),
-        check_layers("none", 1, dtype, lowering),
+        options.stochastic_depth,
+        layers,
         width=96,
         depths=(2, 2, 6, 2),
         heads=(3, 6, 12, 24),
     )
+
+
+_TIMM = (
+    (r"^patch_embed\.proj\.", "features.0.0."),
+    (r"^patch_embed\.norm\.", "features.0.2."),
+    *((rf"^layers\.{i}\.blocks\.", f"features.{2 * i + 1}.") for i in range(4)),
+    *((rf"^layers\.{i}\.downsample\.", f"features.{2 * i}.") for i in range(1, 4)),
+    (r"\.mlp\.fc1\.", ".mlp.0."),
+    (r"\.mlp\.fc2\.", ".mlp.3."),
+    (r"^head\.fc\.", "head."),
+)
+
+
+def _standard(tensors):
+    """Makes one bias of timm's for queries and for values; that of keys is zero."""
+    found = renamed(tensors, _TIMM)
+    for key in [key for key in found if key.endswith(".q_bias")]:
+        layer = key.removesuffix("q_bias")
+        if layer + "v_bias" in found:
+            query, value = found.pop(key), found.pop(layer + "v_bias")
+            joined = np.concatenate([query, np.zeros_like(query), value])
+            put(found, layer + "qkv.bias", joined, key)
+    return found
+
+
+def _constants(names):
+    """What torchvision keeps for each attention although it is no weight."""
+    table, places = offsets()
+    side = math.isqrt(len(table))
+    found = {}
+    for name in names:
+        if name.endswith(".logit_scale"):
+            layer = name.removesuffix("logit_scale")
+            found[layer + "relative_coords_table"] = table.reshape(1, side, side, 2)
+            found[layer + "relative_position_index"] = places.flatten()
+    return found
+
+
+MODEL = Model(
+    "swin",
+    Options,
+    _build,
+    (Size(224, 1000), Size(256, 1000, 28_351_570, 5.940)),
+    StateDict(
+        "features.0.0",
+        "head",
+        ("swinv2_tiny_window8_256", "swin_v2_tiny"),
+        _standard,
+        constants=_constants,
+    ),
+)
 
 
 class SwinTransformer(nn.Module):
@@ -73,7 +113,6 @@ class SwinTransformer(nn.Module):
     the form of torchvision's `swin_v2_t`, names and starting values included.
 
     Attributes:
-      num_classes, stochastic_depth, layers: see `swin_v2_t`.
       width: numbers of a token in the first stage.
       depths: number of blocks of each stage.
       heads: of each attention, for each stage; they divide its width.
@@ -87,20 +126,19 @@ class SwinTransformer(nn.Module):
     heads: tuple[int, ...]
 
     @nn.compact
-    def __call__(
-        self, images_BHWC: jax.Array, train: bool = False, features: bool = False
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    def __call__(self, images_BHWC: jax.Array, train=False, features=False) -> Outputs:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         layers = self.layers
         x_BHWD = layers.conv(
+            images_BHWC,
             self.width,
             _PATCH,
             "features.0.0",
             stride=_PATCH,
             padding=0,
             use_bias=True,
-            kernel_init=initializers.torch_kernel,
-        )(images_BHWC)
+            kernel_init=torch_kernel,
+        )
         x_BHWD = _layer_norm(layers, "features.0.2")(x_BHWD)
         rates = iter(np.linspace(0, self.stochastic_depth, sum(self.depths)).tolist())
         for stage, depth in enumerate(self.depths):
@@ -111,7 +149,7 @@ class SwinTransformer(nn.Module):
                 block = _Block(self.heads[stage], i % 2, next(rates), layers, name=name)
                 x_BHWD = block(x_BHWD, train)
         x_BD = _layer_norm(layers, "norm")(x_BHWD).mean((1, 2))
-        return answer(_dense(layers, self.num_classes, x_BD, "head"), x_BD, features)
+        return outputs(_dense(layers, x_BD, self.num_classes, "head"), x_BD, features)
 
     def _merge(self, x_BHWD, name):
         """Puts the tokens of each 2x2 side by side, padding odd sides with zeros."""
@@ -119,7 +157,7 @@ class SwinTransformer(nn.Module):
         x = jnp.pad(x_BHWD, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
         corners = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
         x = jnp.concatenate(corners, axis=3)
-        x = _dense(self.layers, 2 * channels, x, f"{name}.reduction", use_bias=False)
+        x = _dense(self.layers, x, 2 * channels, f"{name}.reduction", use_bias=False)
         return _layer_norm(self.layers, f"{name}.norm")(x)
 
 
@@ -137,13 +175,13 @@ class _Block(nn.Module):
         survive = Dropout(self.rate, train, dims=1, name="stochastic_depth")
         y = _Attention(self.heads, self.shifted, layers, name="attn")(x_BHWD)
         x_BHWD = x_BHWD + survive(_layer_norm(layers, "norm1")(y))
-        y = nn.gelu(_dense(layers, 4 * channels, x_BHWD, "mlp.0"), approximate=False)
-        y = _dense(layers, channels, y, "mlp.3")
+        y = nn.gelu(_dense(layers, x_BHWD, 4 * channels, "mlp.0"), approximate=False)
+        y = _dense(layers, y, channels, "mlp.3")
         return x_BHWD + survive(_layer_norm(layers, "norm2")(y))
 
 
 class _Attention(nn.Module):
-    """Tokens of a window ask each other; the scores are scaled cosines in float32."""
+    """Attention within a window; the scores are scaled cosines in float32."""
 
     heads: int
     shifted: bool
@@ -175,15 +213,15 @@ class _Attention(nn.Module):
             scores = scores + _mask(padded[1:3], shifts)[None, :, None]
         weights_BMNQK = nn.softmax(scores).astype(self.layers.dtype)
         y = jnp.einsum("bmnqk,bmkne->bmqne", weights_BMNQK, value)
-        y_BMTD = _dense(self.layers, channels, y.reshape(x_BMTD.shape), "proj")
+        y_BMTD = _dense(self.layers, y.reshape(x_BMTD.shape), channels, "proj")
         y = jnp.roll(_join(y_BMTD, padded), shifts, (1, 2))
         return y[:, :height, :width]
 
     def _position(self):
         """What is added to the scores [N, Q, K] for where two tokens lie."""
         table, places_QK = offsets()
-        x = nn.relu(_dense(self.layers, 512, jnp.asarray(table), "cpb_mlp.0"))
-        x = _dense(self.layers, self.heads, x, "cpb_mlp.2", use_bias=False)
+        x = nn.relu(_dense(self.layers, jnp.asarray(table), 512, "cpb_mlp.0"))
+        x = _dense(self.layers, x, self.heads, "cpb_mlp.2", use_bias=False)
         x = 16 * nn.sigmoid(x.astype(jnp.float32))
         return jnp.moveaxis(x[places_QK], 2, 0)
 
@@ -260,12 +298,6 @@ def _layer_norm(layers, name):
     return nn.LayerNorm(epsilon=1e-5, dtype=layers.dtype, name=name)
 
 
-def _dense(layers, units, x, name, use_bias=True):
-    return layers.dense(
-        units,
-        x.shape[-1],
-        name,
-        kernel_init=_kernel_init,
-        bias_init=nn.initializers.zeros,
-        use_bias=use_bias,
-    )(x)
+def _dense(layers, x, units, name, **options):
+    zeros = nn.initializers.zeros
+    return layers.dense(x, units, name, _kernel_init, zeros, **options)

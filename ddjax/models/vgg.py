@@ -3,64 +3,85 @@
 Letters: B batch, H W image, C channels, D features.
 """
 
+import dataclasses
+
 import jax
 from flax import linen as nn
 
-from ddjax.errors import InputError
-from ddjax.models import initializers, options
-from ddjax.models.layers import Dropout, Layers, answer, check_layers, flatten
-from ddjax.models.pool import adaptive_average_pool, max_pool
+from ddjax.declare import setting
+from ddjax.declare.walk import require
+from ddjax.models.layers import (
+    Dropout,
+    Layers,
+    Outputs,
+    adaptive_average_pool,
+    flatten,
+    max_pool,
+    normal,
+    outputs,
+)
+from ddjax.models.model import Model, Size, StateDict, renamed
+from ddjax.models.norm import NORMS
 
 # Column A of the paper.
 _STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 _SMALLEST = 2 ** len(_STAGES)
 
 
-def vgg11(
-    num_classes: int,
-    image_size: int,
-    *,
-    norm: str = "none",
-    dropout: float = 0.5,
-    dtype: str = "float32",
-    lowering: str = "auto",
-) -> "VGG":
-    """Returns a VGG-11 with checked options.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """VGG-11 as torchvision builds it, with and without normalisation."""
 
-    Args:
-      num_classes: number of logits.
-      image_size: height and width of the images, px, at least 32, since five poolings
-        halve it.
-      norm: "none" (torchvision's `vgg11`), "batch" (its `vgg11_bn`), "instance" or
-        "group".
-      dropout: probability of zero after each hidden dense layer, in [0, 1).
-      dtype, lowering: see `Layers`.
-
-    Returns:
-      The module.
-
-    Raises:
-      InputError: an option is out of range, or the image is too small.
-    """
-    if image_size < _SMALLEST:
-        raise InputError(
-            f"image_size: found {image_size}, allowed is at least {_SMALLEST} px, "
-            f"since each of the {len(_STAGES)} stages halves the image"
-        )
-    return VGG(
-        num_classes,
-        options.rate("dropout", dropout),
-        check_layers(norm, _STAGES[0][0], dtype, lowering),
-        stages=_STAGES,
-        hidden=4096,
+    norm: str = setting(
+        "none",
+        "The normalisation: none (torchvision's vgg11), batch (its vgg11_bn).",
+        NORMS,
     )
+    dropout: float = setting(
+        0.5, "Probability of zero behind both hidden dense layers.", "[0, 1)"
+    )
+
+
+def _build(num_classes, image_size, options, layers):
+    allowed = f"at least {_SMALLEST} px, since {len(_STAGES)} stages halve the image"
+    require(image_size >= _SMALLEST, "image_size", image_size, allowed)
+    layers = layers.normed(options.norm)
+    return VGG(num_classes, options.dropout, layers, stages=_STAGES, hidden=4096)
+
+
+_TIMM = (
+    (r"^pre_logits\.fc1\.", "classifier.0."),
+    (r"^pre_logits\.fc2\.", "classifier.3."),
+    (r"^head\.fc\.", "classifier.6."),
+)
+
+
+def _standard(tensors):
+    """timm's dense layers are convolutions whose kernels cover their whole map."""
+    found = renamed(tensors, _TIMM)
+    for key in ("classifier.0.weight", "classifier.3.weight"):
+        if key in found:
+            found[key] = found[key].reshape(len(found[key]), -1)
+    return found
+
+
+MODEL = Model(
+    "vgg",
+    Options,
+    _build,
+    (
+        Size(224, 1000, 132_863_336, 7.609),
+        Size(224, 1000, 132_868_840, 7.609, {"norm": "batch"}),
+    ),
+    StateDict("features.0", "classifier.6", standard=_standard),
+)
 
 
 class VGG(nn.Module):
     """Stages of 3x3 convolutions and a max-pool, averages of 7x7, three dense layers.
 
     Convolutions start Kaiming normal (fan out), dense layers normal with deviation
-    0.01, all biases zero. The features [B, hidden], 4096 in `vgg11`, are the second
+    0.01, all biases zero. The features [B, hidden], 4096 in `MODELS`, are the second
     dense layer after ReLU and dropout.
 
     Source: Simonyan and Zisserman, "Very deep convolutional networks for large-scale
@@ -68,7 +89,6 @@ class VGG(nn.Module):
     defaults included.
 
     Attributes:
-      num_classes, dropout, layers: see `vgg11`.
       stages: channels of the convolutions before each pooling.
       hidden: units of the first two dense layers.
     """
@@ -80,35 +100,30 @@ class VGG(nn.Module):
     hidden: int
 
     @nn.compact
-    def __call__(
-        self, images_BHWC: jax.Array, train: bool = False, features: bool = False
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    def __call__(self, images_BHWC: jax.Array, train=False, features=False) -> Outputs:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         layers, x = self.layers, images_BHWC
         number = 0  # Of the layer; PyTorch counts ReLU and pooling too.
         for stage in self.stages:
             for channels in stage:
-                norm = layers.normalise(train, f"features.{number + 1}")
-                x = nn.relu(norm(self._conv(channels, x, number)))
+                x = layers.conv(
+                    x,
+                    channels,
+                    3,
+                    f"features.{number}",
+                    use_bias=True,
+                    bias_init=nn.initializers.zeros,
+                )
+                x = nn.relu(layers.normalise(x, train, f"features.{number + 1}"))
                 number += 2 if layers.norm == "none" else 3
             x = max_pool(x, 2, 2)
             number += 1
         x_BD = flatten(adaptive_average_pool(x, 7))
         for i in (0, 3):
-            x_BD = nn.relu(self._dense(self.hidden, x_BD, i))
+            x_BD = nn.relu(self._dense(x_BD, self.hidden, i))
             x_BD = Dropout(self.dropout, train, name=f"classifier.{i + 2}")(x_BD)
-        return answer(self._dense(self.num_classes, x_BD, 6), x_BD, features)
+        return outputs(self._dense(x_BD, self.num_classes, 6), x_BD, features)
 
-    def _conv(self, channels, x_BHWC, number):
-        zeros, name = nn.initializers.zeros, f"features.{number}"
-        conv = self.layers.conv(channels, 3, name, use_bias=True, bias_init=zeros)
-        return conv(x_BHWC)
-
-    def _dense(self, units, x_BD, number):
-        return self.layers.dense(
-            units,
-            x_BD.shape[1],
-            f"classifier.{number}",
-            kernel_init=initializers.normal(0.01),
-            bias_init=nn.initializers.zeros,
-        )(x_BD)
+    def _dense(self, x_BD, units, number):
+        init = normal(0.01), nn.initializers.zeros
+        return self.layers.dense(x_BD, units, f"classifier.{number}", *init)

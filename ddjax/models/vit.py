@@ -1,59 +1,81 @@
 """Vision transformers as torchvision builds them.
 
 Letters: B batch, H W image, C channels, T tokens, D width, N heads, E width of a head,
-Q K tokens that ask and answer.
+Q K tokens of queries and keys.
 """
 
+import dataclasses
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ddjax.errors import InputError
-from ddjax.models import initializers, options
-from ddjax.models.layers import Dropout, Layers, answer, check_layers
+from ddjax.declare import setting
+from ddjax.declare.walk import require
+from ddjax.models.layers import Dropout, Layers, Outputs, normal, outputs, uniform
+from ddjax.models.model import Model, Size, StateDict, renamed, side
 
 _PATCH = 16
 
 
-def vit_b_16(
-    num_classes: int,
-    image_size: int,
-    *,
-    dropout: float = 0.0,
-    dtype: str = "float32",
-    lowering: str = "auto",
-) -> "VisionTransformer":
-    """Returns a ViT-B/16 with checked options.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Vision transformer B/16 as torchvision builds it."""
 
-    Args:
-      num_classes: number of logits.
-      image_size: height and width of the images, px, a multiple of 16; it fixes the
-        number of position embeddings.
-      dropout: probability of zero of the embedded tokens, after each attention and
-        after each dense layer of a block, in [0, 1).
-      dtype, lowering: see `Layers`.
-
-    Returns:
-      The module.
-
-    Raises:
-      InputError: an option is out of range, or patches do not tile the image.
-    """
-    if image_size % _PATCH:
-        raise InputError(
-            f"image_size: found {image_size}, allowed is a multiple of {_PATCH} px, "
-            "the side of a patch"
-        )
-    return VisionTransformer(
-        num_classes,
-        options.rate("dropout", dropout),
-        check_layers("none", 1, dtype, lowering),
-        width=768,
-        depth=12,
-        heads=12,
+    dropout: float = setting(
+        0.0,
+        "Probability of zero of the embedded tokens, after each attention and after "
+        "each dense layer of a block.",
+        "[0, 1)",
     )
+
+
+def _build(num_classes, image_size, options, layers):
+    allowed = f"a multiple of {_PATCH} px, the side of a patch"
+    require(image_size % _PATCH == 0, "image_size", image_size, allowed)
+    return VisionTransformer(
+        num_classes, options.dropout, layers, width=768, depth=12, heads=12
+    )
+
+
+def _image_size(tensors, options):
+    place = tensors.get("encoder.pos_embedding")
+    patches = 196 if place is None else place.shape[1] - 1
+    return side(patches) * tensors["conv_proj.weight"].shape[2]
+
+
+_TIMM = (
+    (r"^cls_token$", "class_token"),
+    (r"^pos_embed$", "encoder.pos_embedding"),
+    (r"^patch_embed\.proj\.", "conv_proj."),
+    (r"^blocks\.", "encoder.layers.encoder_layer_"),
+    (r"\.norm(1|2)\.", r".ln_\1."),
+    (r"\.attn\.qkv\.", ".self_attention.in_proj_"),
+    (r"\.attn\.proj\.", ".self_attention.out_proj."),
+    (r"\.mlp\.fc1\.", ".mlp.0."),
+    (r"\.mlp\.fc2\.", ".mlp.3."),
+    (r"^norm\.", "encoder.ln."),
+    (r"^head\.", "heads.head."),
+    # torchvision's own names of old.
+    (r"\.mlp\.linear_1\.", ".mlp.0."),
+    (r"\.mlp\.linear_2\.", ".mlp.3."),
+)
+
+MODEL = Model(
+    "vit",
+    Options,
+    _build,
+    (Size(224, 1000, 86_567_656, 17.564),),
+    StateDict(
+        "conv_proj",
+        "heads.head",
+        ("vit_base_patch16_224", "deit_base_patch16_224"),
+        functools.partial(renamed, aliases=_TIMM),
+        image_size=_image_size,
+    ),
+)
 
 
 class VisionTransformer(nn.Module):
@@ -66,7 +88,6 @@ class VisionTransformer(nn.Module):
     torchvision's `vit_b_16`, names, defaults and starting values included.
 
     Attributes:
-      num_classes, dropout, layers: see `vit_b_16`.
       width: numbers of a token, divisible by `heads`.
       depth: number of blocks.
       heads: of each attention.
@@ -80,9 +101,7 @@ class VisionTransformer(nn.Module):
     heads: int
 
     @nn.compact
-    def __call__(
-        self, images_BHWC: jax.Array, train: bool = False, features: bool = False
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    def __call__(self, images_BHWC: jax.Array, train=False, features=False) -> Outputs:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         layers = self.layers
         patches_BTD = self._patches(images_BHWC)
@@ -92,28 +111,24 @@ class VisionTransformer(nn.Module):
         x_BTD = jnp.concatenate([token, patches_BTD], axis=1)
         encoder = _Encoder(self.dropout, layers, self.depth, self.heads, name="encoder")
         x_BD = encoder(x_BTD, train)[:, 0]
-        head = layers.dense(
-            self.num_classes,
-            self.width,
-            "heads.head",
-            kernel_init=nn.initializers.zeros,
-            bias_init=nn.initializers.zeros,
-        )
-        return answer(head(x_BD), x_BD, features)
+        zeros = nn.initializers.zeros
+        logits_BC = layers.dense(x_BD, self.num_classes, "heads.head", zeros, zeros)
+        return outputs(logits_BC, x_BD, features)
 
     def _patches(self, images_BHWC):
         batch, _, _, channels = images_BHWC.shape
-        conv = self.layers.conv(
+        x = self.layers.conv(
+            images_BHWC,
             self.width,
             _PATCH,
             "conv_proj",
             stride=_PATCH,
             padding=0,
             use_bias=True,
-            kernel_init=initializers.normal(1 / (_PATCH * math.sqrt(channels))),
+            kernel_init=normal(1 / (_PATCH * math.sqrt(channels))),
             bias_init=nn.initializers.zeros,
         )
-        return conv(images_BHWC).reshape(batch, -1, self.width)
+        return x.reshape(batch, -1, self.width)
 
 
 class _Encoder(nn.Module):
@@ -127,7 +142,7 @@ class _Encoder(nn.Module):
     @nn.compact
     def __call__(self, x_BTD, train):
         shape = (1, *x_BTD.shape[1:])
-        place = self.param("pos_embedding", initializers.normal(0.02), shape)
+        place = self.param("pos_embedding", normal(0.02), shape)
         x_BTD = x_BTD + place.astype(x_BTD.dtype)
         x_BTD = Dropout(self.dropout, train, name="dropout")(x_BTD)
         for i in range(self.depth):
@@ -151,24 +166,18 @@ class _Block(nn.Module):
         y_BTD = attention(_layer_norm(self.layers, "ln_1")(x_BTD))
         x_BTD = x_BTD + Dropout(self.dropout, train, name="dropout")(y_BTD)
         y_BTD = _layer_norm(self.layers, "ln_2")(x_BTD)
-        y = nn.gelu(self._dense(4 * width, y_BTD, "mlp.0"), approximate=False)
+        y = nn.gelu(self._dense(y_BTD, 4 * width, "mlp.0"), approximate=False)
         y = Dropout(self.dropout, train, name="mlp.2")(y)
-        y_BTD = self._dense(width, y, "mlp.3")
+        y_BTD = self._dense(y, width, "mlp.3")
         return x_BTD + Dropout(self.dropout, train, name="mlp.4")(y_BTD)
 
-    def _dense(self, units, x, name):
-        inputs = x.shape[-1]
-        return self.layers.dense(
-            units,
-            inputs,
-            name,
-            kernel_init=_xavier(inputs, units),
-            bias_init=initializers.normal(1e-6),
-        )(x)
+    def _dense(self, x, units, name):
+        init = _xavier(x.shape[-1], units), normal(1e-6)
+        return self.layers.dense(x, units, name, *init)
 
 
 class _SelfAttention(nn.Module):
-    """Every token asks every token; the weights are a softmax in float32."""
+    """Attention over all tokens; the weights are a softmax in float32."""
 
     layers: Layers
     heads: int
@@ -191,10 +200,9 @@ class _SelfAttention(nn.Module):
         scores = scores / math.sqrt(width // self.heads)
         weights_BNQK = nn.softmax(scores).astype(dtype)
         y_BTNE = jnp.einsum("bnqk,bkne->bqne", weights_BNQK, value)
-        out = self.layers.dense(
-            width, width, "out_proj", bias_init=nn.initializers.zeros
-        )
-        return out(y_BTNE.reshape(batch, tokens, width))
+        y_BTD = y_BTNE.reshape(batch, tokens, width)
+        zeros = nn.initializers.zeros
+        return self.layers.dense(y_BTD, width, "out_proj", bias_init=zeros)
 
 
 def _layer_norm(layers, name):
@@ -202,4 +210,4 @@ def _layer_norm(layers, name):
 
 
 def _xavier(inputs, outputs):
-    return initializers.uniform(math.sqrt(6 / (inputs + outputs)))
+    return uniform(math.sqrt(6 / (inputs + outputs)))

@@ -3,40 +3,42 @@
 Letters: B batch, H W image, C channels, D features.
 """
 
+import dataclasses
+
 import jax
 from flax import linen as nn
 
-from ddjax.models.layers import Layers, answer, check_layers
+from ddjax.declare import setting
+from ddjax.models.layers import Layers, Outputs, outputs
+from ddjax.models.model import Model, Size, StateDict
+from ddjax.models.norm import NORMS
 
 _STEM = 16
 _WIDTHS = (32, 64, 128)
 _BLOCKS = 2
 
 
-def wide_resnet_16_2(
-    num_classes: int,
-    image_size: int,
-    *,
-    norm: str = "batch",
-    dtype: str = "float32",
-    lowering: str = "auto",
-) -> "WideResNet":
-    """Returns a WRN-16-2 with checked options.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """WRN-16-2, a wide residual network for small images."""
 
-    Args:
-      num_classes: number of logits.
-      image_size: height and width of the images, px; any size will do.
-      norm: "batch", "instance", "group" or "none".
-      dtype, lowering: see `Layers`.
+    norm: str = setting("batch", "The normalisation.", NORMS)
 
-    Returns:
-      The module.
 
-    Raises:
-      InputError: an option is out of range.
-    """
-    del image_size
-    return WideResNet(num_classes, check_layers(norm, _STEM, dtype, lowering))
+def _build(num_classes, image_size, options, layers):
+    del image_size  # Any will do.
+    return WideResNet(num_classes, layers.normed(options.norm))
+
+
+MODEL = Model(
+    "wide_resnet",
+    Options,
+    _build,
+    (Size(32, 10), Size(32, 100)),
+    StateDict(
+        "conv1", "fc", ("wrn_16_2", "wrn16_2"), image_size=lambda tensors, options: 64
+    ),
+)
 
 
 class PreactivationBlock(nn.Module):
@@ -48,7 +50,6 @@ class PreactivationBlock(nn.Module):
     Attributes:
       width: output channels.
       stride: of the first convolution and of the shortcut.
-      layers: see `Layers`.
     """
 
     width: int
@@ -57,13 +58,13 @@ class PreactivationBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x_BHWC: jax.Array, train: bool) -> jax.Array:
-        layers, shortcut = self.layers, x_BHWC
-        x = nn.relu(layers.normalise(train, "bn1")(x_BHWC))
+        layers, shortcut, step = self.layers, x_BHWC, {"stride": self.stride}
+        x = nn.relu(layers.normalise(x_BHWC, train, "bn1"))
         if x.shape[-1] != self.width:
-            shortcut = layers.conv(self.width, 1, "convShortcut", self.stride)(x)
-        x = layers.conv(self.width, 3, "conv1", self.stride)(x)
-        x = nn.relu(layers.normalise(train, "bn2")(x))
-        return shortcut + layers.conv(self.width, 3, "conv2")(x)
+            shortcut = layers.conv(x, self.width, 1, "convShortcut", **step)
+        x = layers.conv(x, self.width, 3, "conv1", **step)
+        x = nn.relu(layers.normalise(x, train, "bn2"))
+        return shortcut + layers.conv(x, self.width, 3, "conv2")
 
 
 class WideResNet(nn.Module):
@@ -77,21 +78,16 @@ class WideResNet(nn.Module):
     names are those of `wrn_16_2` in RepDistiller and mdistiller. Deviation: they
     average windows of 8x8, which is the whole map for images of 32 px only; here it
     is the whole map at every size.
-
-    Attributes:
-      num_classes, layers: see `wide_resnet_16_2`.
     """
 
     num_classes: int
     layers: Layers
 
     @nn.compact
-    def __call__(
-        self, images_BHWC: jax.Array, train: bool = False, features: bool = False
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    def __call__(self, images_BHWC: jax.Array, train=False, features=False) -> Outputs:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         layers = self.layers
-        x = layers.conv(_STEM, 3, "conv1")(images_BHWC)
+        x = layers.conv(images_BHWC, _STEM, 3, "conv1")
         for stage, width in enumerate(_WIDTHS):
             for block in range(_BLOCKS):
                 x = PreactivationBlock(
@@ -100,8 +96,7 @@ class WideResNet(nn.Module):
                     layers,
                     name=f"block{stage + 1}.layer.{block}",
                 )(x, train)
-        x_BD = nn.relu(layers.normalise(train, "bn1")(x)).mean((1, 2))
-        head = layers.dense(
-            self.num_classes, x_BD.shape[1], "fc", bias_init=nn.initializers.zeros
-        )
-        return answer(head(x_BD), x_BD, features)
+        x_BD = nn.relu(layers.normalise(x, train, "bn1")).mean((1, 2))
+        zeros = nn.initializers.zeros
+        logits_BC = layers.dense(x_BD, self.num_classes, "fc", bias_init=zeros)
+        return outputs(logits_BC, x_BD, features)

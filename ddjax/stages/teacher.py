@@ -350,7 +350,7 @@ def read_weights(
                 f"{section}.{key}: found {pixels[key]}, allowed is one number for each "
                 f"of the {source.shape[2]} channels"
             )
-    shape, options = source.shape, settings.network.options()
+    shape, options = source.shape, settings.network.arguments()
     network = models.network(settings.network.name, len(classes), shape, **options)
     flags = {name: f"{section}.{name}" for name in ("weights", "architecture")}
     with named("", **flags):

@@ -4,10 +4,11 @@ A layer's name here is its name there, see `Layers`, so that a parameter's path 
 by dots is its key in a `state_dict`; only leaves and layouts differ.
 """
 
-import math
+import dataclasses
 import os
 from collections.abc import Mapping
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +17,18 @@ from flax import traverse_util
 
 from ddjax import keys, models
 from ddjax.artifacts import write_file
+from ddjax.declare.walk import require
 from ddjax.errors import InputError
-from ddjax.models import options, swin
 from ddjax.models.functional import Variables
-from ddjax.models.torch_files import read_state, source_name
-from ddjax.models.torch_names import standard
-from ddjax.models.torch_options import arguments
-from ddjax.models.torch_states import check_name
+from ddjax.models.model import StateDict, Task, Tensors, accept, choose
+from ddjax.models.torch.files import check_name, read_state, source_name
+
+__all__ = ["from_torch", "save_safetensors", "to_torch"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 _LEAVES = {
     "scale": "weight",
@@ -41,24 +47,28 @@ def from_torch(
     *,
     weights: str = "",
     architecture: str = "",
-    **kwargs: Any,
+    **options: Any,
 ) -> Variables:
     """Makes the variables of a network from weights of PyTorch.
 
     Every tensor is used exactly once. Names may be torchvision's or those of the
-    paper's code, and those of `torch_names.standard`.
+    paper's code; those of DC, IDC and CIFAR networks that end in "classifier" or
+    "linear" or have a "shortcut"; and those of timm's vgg11, mobilenetv2_100,
+    efficientnet_b0, vit_base_patch16_224, swinv2_tiny_window8_256 and resnets.
 
     Args:
       name: a key of `MODELS`.
-      state: a `state_dict`, or a file with one, see `torch_files.read_state`.
+      state: a `state_dict`, or a file with one, see `files.read_state`.
       num_classes, image_size: as of `create`; None: read from the tensors, as are the
-        channels of an image, see `torch_options.arguments`.
+        channels of an image. Where tensors fit any size, it is one that the first
+        convolution is for.
       weights: which set of weights of a file that holds several, keys joined by dots,
         such as "state_dict_ema".
       architecture: what the file calls its network, if that is not the name or one of
         the same network's known ones; what it says otherwise is refused.
-      **kwargs: options of that network, see `MODELS[name]`; those that change the
-        shape of tensors are read from them if not given.
+      **options: of that network, see `create`; those that change the shape of tensors
+        are read from them if not given: width, norm, stem, downsample, hidden. Group
+        and instance norm have equal tensors, so that group norm must be given.
 
     Returns:
       The variables, float32 copies, and int32 counts of batches.
@@ -68,21 +78,21 @@ def from_torch(
         or NaN; the file cannot be read, holds several sets of weights, or says that
         they are another network's; or an option is out of range.
     """
-    options.choice("name", name, tuple(models.MODELS))
+    layout = _layout(name)
     source, (raw, said) = source_name(state), read_state(state, weights)
     try:
-        tensors = standard(name, raw)
-        told = arguments(name, tensors, num_classes, image_size, kwargs)
-        expected = _expected(name, told)
+        tensors = layout.standard(raw)
+        arguments = _arguments(name, tensors, num_classes, image_size, options)
+        expected = _expected(name, arguments)
     except InputError as error:
         message = f"{source}: does not fit {name}: {error}{_hint(name, raw)}"
         raise InputError(message) from error
-    constants = _constants(name, expected)
+    constants = layout.constants(expected)
     _add_counts(tensors, expected)
     problems = _problems(tensors, expected, constants)
     if problems:
         raise InputError(f"{source}: does not fit {name}: {problems}{_hint(name, raw)}")
-    check_name(name, said, architecture, source)
+    check_name(name, (architecture, *layout.also), said, source)
     _check_values(source, tensors, constants)
     return traverse_util.unflatten_dict(
         {path: _leaf(path, tensors[key]) for key, (path, _) in expected.items()}
@@ -103,14 +113,14 @@ def to_torch(name: str, variables: Variables) -> dict[str, np.ndarray]:
     Raises:
       InputError: there is no such network.
     """
-    options.choice("name", name, tuple(models.MODELS))
+    layout = choose(models.MODELS, name).state_dict
     tensors = {}
     for path, leaf in traverse_util.flatten_dict(variables).items():
         array = np.asarray(leaf).transpose(_axes(path, np.ndim(leaf)))
         # A copy, since the array is a read-only view of memory that JAX owns.
         kind = np.int64 if path[-1] == "count" else array.dtype
         tensors[_key(path)] = np.array(array, kind, order="C")
-    return tensors | _constants(name, tensors)
+    return tensors | (layout.constants(tensors) if layout else {})
 
 
 def save_safetensors(path: str | os.PathLike, name: str, variables: Variables) -> None:
@@ -129,6 +139,68 @@ def save_safetensors(path: str | os.PathLike, name: str, variables: Variables) -
     write_file(path, save(to_torch(name, variables), said))
 
 
+def _layout(name: str) -> StateDict:
+    """How PyTorch keeps a network's weights."""
+    layout = choose(models.MODELS, name).state_dict
+    allowed = "a network with weights in PyTorch"
+    require(layout is not None, "name", name, allowed)
+    return cast(StateDict, layout)
+
+
+def _arguments(
+    name: str,
+    tensors: Tensors,
+    num_classes: int | None,
+    image_size: int | None,
+    options: dict[str, Any],
+) -> tuple[int, tuple[int, int, int], dict[str, Any]]:
+    """Returns classes, image shape and options, read from tensors where not given."""
+    layout = _layout(name)
+    stem, head = _end(tensors, layout.stem, layout.rank), _end(tensors, layout.head, 2)
+    if num_classes not in (None, len(head)):
+        raise InputError(
+            f"num_classes: found {num_classes}, but the tensors are of a network with "
+            f"{len(head)} classes"
+        )
+    known = {field.name for field in dataclasses.fields(models.MODELS[name].options)}
+    found = {"norm": _norm(tensors), "width": len(stem)}
+    found = {key: value for key, value in found.items() if key in known}
+    options = found | layout.options(tensors) | options
+    if image_size is None:
+        size = layout.image_size(tensors, options)
+    else:
+        size = accept(Task, {"image_size": image_size})["image_size"]
+    channels = columns = stem.shape[1]
+    if layout.rank == 2:
+        channels = columns // max(size**2, 1)
+        if not size or channels * size**2 != columns:
+            raise InputError(
+                f"image_size: found {size or 'none'}, but the first layer has "
+                f"{columns} inputs, which are no square images of that size"
+            )
+    return len(head), (size, size, channels), options
+
+
+def _end(tensors, layer, rank):
+    """The weights of the first or of the last layer."""
+    fitting = [key for key in tensors if fnmatchcase(key, f"{layer}.weight")]
+    fitting = [key for key in fitting if tensors[key].ndim == rank]
+    if not fitting:
+        raise InputError(
+            f"there is no {layer}.weight with {rank} axes among the {len(tensors)} "
+            f"tensors {', '.join(list(tensors)[:_SHOWN])}, ..."
+        )
+    # Of two numbers the longer is the larger.
+    return tensors[max(fitting, key=lambda key: (len(key), key))]
+
+
+def _norm(tensors):
+    if any(key.endswith("running_mean") for key in tensors):
+        return "batch"
+    vectors = any(k.endswith("weight") and v.ndim == 1 for k, v in tensors.items())
+    return "instance" if vectors else "none"
+
+
 def _key(path):
     """The name in a `state_dict` of the variable at a path, collection first."""
     *layers, leaf = path[1:]
@@ -142,29 +214,15 @@ def _axes(path, rank):
     return (3, 2, 0, 1) if rank == 4 else (1, 0)
 
 
-def _expected(name, told):
+def _expected(name, arguments):
     """Name in PyTorch -> (path, shape in PyTorch's layout), without computing any."""
-    network = models.network(name, told.num_classes, told.image_shape, **told.options)
+    num_classes, image_shape, options = arguments
+    network = models.network(name, num_classes, image_shape, **options)
     shapes = jax.eval_shape(network.init, keys.key(0))
     found = {}
     for path, leaf in traverse_util.flatten_dict(shapes).items():
         axes = _axes(path, leaf.ndim)
         found[_key(path)] = path, tuple(leaf.shape[axis] for axis in axes)
-    return found
-
-
-def _constants(name, keys):
-    """What torchvision's Swin keeps for each attention although it is no weight."""
-    if not name.startswith("swin"):
-        return {}
-    table, places = swin.offsets()
-    side = math.isqrt(len(table))
-    found = {}
-    for key in keys:
-        if key.endswith(".logit_scale"):
-            layer = key.removesuffix("logit_scale")
-            found[layer + "relative_coords_table"] = table.reshape(1, side, side, 2)
-            found[layer + "relative_position_index"] = places.flatten()
     return found
 
 
@@ -202,18 +260,19 @@ def _listed(kind, keys):
 
 def _hint(name, raw):
     """Which other networks the tensors fit, in words; "" if none."""
-    fitting = [other for other in models.MODELS if other != name and _fits(other, raw)]
+    others = [key for key, m in models.MODELS.items() if m.state_dict and key != name]
+    fitting = [other for other in others if _fits(other, raw)]
     return f"; they fit {', '.join(fitting)}" if fitting else ""
 
 
 def _fits(name, raw):
     try:
-        tensors = standard(name, raw)
-        expected = _expected(name, arguments(name, tensors, None, None, {}))
+        tensors = _layout(name).standard(raw)
+        expected = _expected(name, _arguments(name, tensors, None, None, {}))
     except InputError:
         return False
     _add_counts(tensors, expected)
-    return not _problems(tensors, expected, _constants(name, expected))
+    return not _problems(tensors, expected, _layout(name).constants(expected))
 
 
 def _check_values(source, tensors, constants):
@@ -231,7 +290,7 @@ def _check_values(source, tensors, constants):
             raise InputError(
                 f"{source}: {key}: found NaN or infinite numbers, allowed are finite"
             )
-        # Half precision tells neighbours in the table apart, but rounds them.
+        # Half precision rounds the table, but keeps neighbours apart.
         if key in constants and not np.allclose(array, constants[key], atol=1e-2):
             raise InputError(
                 f"{source}: {key}: found other numbers than this network computes, so "

@@ -1,4 +1,7 @@
-"""Weights of PyTorch: there and back, bit for bit, and what is refused."""
+"""Weights of PyTorch: there and back, other libraries' names, what is refused."""
+
+import dataclasses
+import re
 
 import jax
 import numpy as np
@@ -6,9 +9,8 @@ import pytest
 
 from ddjax import models
 from ddjax.errors import InputError
-from ddjax.models import swin
-from ddjax.models.layers import Layers
-from ddjax.models.torch_weights import from_torch, save_safetensors, to_torch
+from ddjax.models import from_torch, save_safetensors, swin, to_torch
+from ddjax.models.torch import _arguments
 
 CONVNET = ("convnet_d1", 3, (8, 8, 2), {"width": 4, "norm": "batch"})
 # Name, classes, image, options; from_torch is told none of them but the first.
@@ -36,7 +38,7 @@ def variables_of(case, seed=0):
     return fill(jax.eval_shape(net.init, jax.random.key(0)), seed)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def few_networks(monkeypatch):
     """Leaves few networks that a message could name, since each is traced for it."""
     names = "convnet_d1", "convnet_d2", "mlp"
@@ -49,7 +51,7 @@ def variables():
 
 
 @pytest.fixture
-def state(variables):
+def state(variables, few_networks):
     return to_torch("convnet_d1", variables)
 
 
@@ -92,7 +94,7 @@ def test_round_trip_without_being_told_anything_is_bit_for_bit(case):
     assert_equal(to_torch(case[0], found), state)
 
 
-def test_what_is_told_wins():
+def test_what_is_told_wins(few_networks):
     name, classes, shape, options = case = NETWORKS[3]
     state = to_torch(name, variables_of(case))
     assert_equal(
@@ -163,7 +165,7 @@ def test_another_network_is_named(state):
         ({"norm": "instance"}, "3 left over: .*features.1.running_mean"),
         ({"norm": "none"}, "5 left over: .*features.1.weight"),
         ({"image_size": 16}, r"classifier.weight \(found \(3, 64\), expected \(3, 256"),
-        ({"image_size": 0}, "image_size: found 0, allowed is an integer of at"),
+        ({"image_size": 0}, "image_size: found 0, allowed is an integer in"),
         ({"colour": 1}, "colour: found 1, but convnet_d1 has no such option"),
     ],
 )
@@ -215,11 +217,11 @@ def test_no_tensors_are_refused(state):
 
 def test_an_unknown_network_is_refused(variables, state):
     for call in (from_torch, to_torch):
-        with pytest.raises(InputError, match="name: found 'convnet_d9', allowed: "):
+        with pytest.raises(InputError, match="name: found 'convnet_d9', allowed is "):
             call("convnet_d9", state if call is from_torch else variables)
 
 
-def test_counts_may_be_missing_all_together_only():
+def test_counts_may_be_missing_all_together_only(few_networks):
     case = ("convnet_d2", 3, (8, 8, 2), {"width": 4, "norm": "batch"})
     state = to_torch(case[0], variables_of(case))
     del state["features.1.num_batches_tracked"]
@@ -231,13 +233,14 @@ def test_counts_may_be_missing_all_together_only():
 
 
 @pytest.fixture
-def small_swin(monkeypatch):
+def small_swin(monkeypatch, few_networks):
     """Puts a Swin of one small block in the place of the large one."""
 
-    def build(num_classes, image_size):
-        return swin.SwinTransformer(num_classes, 0.0, Layers("none"), 8, (1,), (2,))
+    def build(num_classes, image_size, options, layers):
+        return swin.SwinTransformer(num_classes, 0.0, layers, 8, (1,), (2,))
 
-    monkeypatch.setitem(models.MODELS, "swin_v2_t", build)
+    small = dataclasses.replace(swin.MODEL, build=build)
+    monkeypatch.setitem(models.MODELS, "swin_v2_t", small)
     return variables_of(("swin_v2_t", 2, (8, 8, 3), {}))
 
 
@@ -270,3 +273,242 @@ def test_safetensors_round_trip_is_bit_for_bit(variables, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["weights.safetensors"]
     assert_equal(from_torch("convnet_d1", path), variables)
     assert_equal(from_torch("convnet_d1", str(path), 3, 8, width=4), variables)
+
+
+def test_a_network_without_a_layout_in_pytorch_is_refused(state, monkeypatch):
+    alone = dataclasses.replace(models.MODELS["convnet_d2"], state_dict=None)
+    monkeypatch.setitem(models.MODELS, "convnet_d2", alone)
+    with pytest.raises(InputError, match="^name: found 'convnet_d2', .* with weights"):
+        from_torch("convnet_d2", state)
+    with pytest.raises(InputError, match="they fit convnet_d1$"):
+        from_torch("mlp", state)
+
+
+def tensors(**shapes):
+    """Tensors of these shapes, without their memory; _ stands for a dot."""
+    return {
+        key.replace("__", "."): np.broadcast_to(np.float32(0), shape)
+        for key, shape in shapes.items()
+    }
+
+
+RESNET = tensors(
+    conv1__weight=(8, 3, 7, 7),
+    bn1__weight=(8,),
+    bn1__running_mean=(8,),
+    layer4__0__conv1__weight=(64, 32, 3, 3),
+    layer4__0__conv2__weight=(64, 64, 3, 3),
+    fc__weight=(5, 64),
+)
+BATCH = {"norm": "batch", "width": 8}
+
+
+def told(name, found, size=None, **options):
+    return _arguments(name, found, None, size, options)
+
+
+def test_a_resnet_tells_its_stem_width_and_norm():
+    large = BATCH | {"stem": "large", "downsample": "stride"}
+    assert told("resnet18", RESNET) == (5, (224, 224, 3), large)
+    assert told("resnet18", RESNET, 96)[1] == (96, 96, 3)
+    small = RESNET | tensors(conv1__weight=(8, 1, 3, 3))
+    expected = large | {"stem": "small"}
+    assert told("resnet18", small) == (5, (64, 64, 1), expected)
+    assert told("resnet18", small, norm="group")[2] == expected | {"norm": "group"}
+    del small["bn1.running_mean"]
+    assert told("resnet18", small)[2] == expected | {"norm": "instance"}
+    del small["bn1.weight"]
+    assert told("resnet18", small)[2] == expected | {"norm": "none"}
+
+
+def test_a_resnet_with_pooling_tells_its_image_size():
+    found = RESNET | tensors(
+        conv1__weight=(8, 3, 3, 3),
+        layer2__0__downsample__2__weight=(16,),
+        fc__weight=(5, 64 * 4 * 4),
+    )
+    options = BATCH | {"stem": "small", "downsample": "average"}
+    assert told("resnet18", found) == (5, (32, 32, 3), options)
+
+
+@pytest.mark.parametrize(
+    "inputs, size, expected",
+    [
+        (32 * 32 * 3, None, (32, 32, 3)),
+        (28 * 28, None, (28, 28, 1)),
+        (16 * 16 * 2, 16, (16, 16, 2)),
+    ],
+)
+def test_an_mlp_tells_its_images_and_layers(inputs, size, expected):
+    layers = {f"fc_{i + 1}__weight": (2 + i, 2) for i in range(11)}
+    found = tensors(**layers | {"fc_1__weight": (2, inputs)})
+    options = {"hidden": tuple(range(2, 12))}
+    assert told("mlp", found, size) == (12, expected, options)
+
+
+def test_an_mlp_on_no_square_must_be_told():
+    found = tensors(fc_1__weight=(5, 7))
+    with pytest.raises(InputError, match="found none, but the first layer has 7 inp"):
+        told("mlp", found)
+
+
+@pytest.mark.parametrize(
+    "name, stem, head, size",
+    [
+        ("convnet_d3", (16, 1, 3, 3), (2, 16 * 8 * 8), 64),
+        ("convnet_d1", (16, 1, 3, 3), (2, 16 * 6 * 6), 12),
+    ],
+)
+def test_a_convnet_tells_its_image_size(name, stem, head, size):
+    found = tensors(features__0__weight=stem, classifier__weight=head)
+    options = {"width": 16, "norm": "none"}
+    assert told(name, found) == (2, (size, size, 1), options)
+
+
+def test_a_vision_transformer_tells_its_image_size():
+    found = tensors(
+        conv_proj__weight=(768, 3, 16, 16),
+        encoder__pos_embedding=(1, 26, 768),
+        heads__head__weight=(9, 768),
+    )
+    assert told("vit_b_16", found) == (9, (80, 80, 3), {})
+
+
+def test_missing_ends_and_other_classes_are_refused():
+    with pytest.raises(InputError, match="no conv1.0.weight with 4 axes among the 6"):
+        told("shufflenet_v2_x0_5", RESNET)
+    with pytest.raises(InputError, match="no fc.weight with 2 axes among the 6 tensor"):
+        told("resnet18", RESNET | tensors(fc__weight=(5, 64, 1)))
+    with pytest.raises(InputError, match="num_classes: found 10, but .* 5 classes"):
+        _arguments("resnet18", RESNET, 10, None, {})
+
+
+def standard(name, tensors):
+    return models.MODELS[name].state_dict.standard(tensors)
+
+
+def renamed(name, *keys):
+    """Our names of tensors that another library calls by these keys."""
+    return list(standard(name, dict.fromkeys(keys, np.zeros(1))))
+
+
+@pytest.mark.parametrize(
+    "name, key, expected",
+    [
+        ("resnet18", "layer2.0.shortcut.0.weight", "layer2.0.downsample.0.weight"),
+        ("resnet18", "linear.bias", "fc.bias"),
+        ("resnet50", "classifier.weight", "fc.weight"),
+        ("vgg11", "pre_logits.fc2.bias", "classifier.3.bias"),
+        ("vgg11", "head.fc.weight", "classifier.6.weight"),
+        ("mobilenet_v2", "conv_stem.weight", "features.0.0.weight"),
+        ("mobilenet_v2", "bn1.running_var", "features.0.1.running_var"),
+        ("mobilenet_v2", "blocks.0.0.conv_dw.weight", "features.1.conv.0.0.weight"),
+        ("mobilenet_v2", "blocks.0.0.bn2.bias", "features.1.conv.2.bias"),
+        ("mobilenet_v2", "blocks.1.0.bn2.bias", "features.2.conv.1.1.bias"),
+        ("mobilenet_v2", "blocks.3.3.conv_pwl.weight", "features.10.conv.2.weight"),
+        ("mobilenet_v2", "blocks.2.0.bn3.bias", "features.4.conv.3.bias"),
+        ("mobilenet_v2", "blocks.4.0.bn3.bias", "features.11.conv.3.bias"),
+        ("mobilenet_v2", "blocks.5.0.bn3.bias", "features.14.conv.3.bias"),
+        ("mobilenet_v2", "blocks.6.0.bn3.weight", "features.17.conv.3.weight"),
+        ("mobilenet_v2", "conv_head.weight", "features.18.0.weight"),
+        ("mobilenet_v2", "classifier.bias", "classifier.1.bias"),
+        (
+            "efficientnet_b0",
+            "blocks.0.0.se.conv_expand.bias",
+            "features.1.0.block.1.fc2.bias",
+        ),
+        (
+            "efficientnet_b0",
+            "blocks.4.2.se.conv_reduce.weight",
+            "features.5.2.block.2.fc1.weight",
+        ),
+        (
+            "efficientnet_b0",
+            "blocks.0.0.conv_pw.weight",
+            "features.1.0.block.2.0.weight",
+        ),
+        (
+            "efficientnet_b0",
+            "blocks.6.0.conv_dw.weight",
+            "features.7.0.block.1.0.weight",
+        ),
+        ("efficientnet_b0", "bn2.weight", "features.8.1.weight"),
+        ("vit_b_16", "pos_embed", "encoder.pos_embedding"),
+        (
+            "vit_b_16",
+            "blocks.11.attn.qkv.weight",
+            "encoder.layers.encoder_layer_11.self_attention.in_proj_weight",
+        ),
+        ("vit_b_16", "blocks.0.norm2.bias", "encoder.layers.encoder_layer_0.ln_2.bias"),
+        ("vit_b_16", "norm.bias", "encoder.ln.bias"),
+        ("swin_v2_t", "layers.0.blocks.1.norm1.bias", "features.1.1.norm1.bias"),
+        ("swin_v2_t", "layers.3.downsample.norm.bias", "features.6.norm.bias"),
+        ("swin_v2_t", "layers.2.blocks.5.mlp.fc2.bias", "features.5.5.mlp.3.bias"),
+        ("swin_v2_t", "norm.weight", "norm.weight"),
+    ],
+)
+def test_names_of_other_libraries_become_ours(name, key, expected):
+    assert renamed(name, key) == [expected]
+    assert renamed(name, expected) == [expected]
+
+
+def test_idc_convnets_count_norms_apart():
+    keys = ["layers.conv.2.bias", "layers.norm.2.bias", "classifier.bias"]
+    found = renamed("convnet_d3", *keys)
+    assert found == ["features.8.bias", "features.9.bias", "classifier.bias"]
+    # Without norms a block has three layers.
+    assert renamed("convnet_d3", keys[0], keys[2]) == ["features.6.bias", keys[2]]
+
+
+def test_two_tensors_of_one_name_are_refused():
+    with pytest.raises(InputError, match="linear.bias: found two .* called fc.bias"):
+        renamed("resnet18", "fc.bias", "linear.bias")
+    layer = "features.1.0.attn."
+    with pytest.raises(InputError, match="found two .* called .*attn.qkv.bias here"):
+        renamed("swin_v2_t", *(f"{layer}{part}bias" for part in ("qkv.", "q_", "v_")))
+
+
+def test_dense_layers_and_biases_of_timm_get_our_shapes():
+    weight = np.arange(24.0).reshape(2, 3, 2, 2)
+    found = standard("vgg11", {"pre_logits.fc1.weight": weight})
+    np.testing.assert_array_equal(found["classifier.0.weight"], weight.reshape(2, 12))
+    biases = {"attn.q_bias": np.array([1.0, 2.0]), "attn.v_bias": np.array([3.0, 4.0])}
+    found = standard("swin_v2_t", biases)
+    np.testing.assert_array_equal(found.pop("attn.qkv.bias"), [1, 2, 0, 0, 3, 4])
+    assert not found
+
+
+# Without VGG, which takes minutes to build.
+TIMM = {
+    "mobilenet_v2": ("mobilenetv2_100", 64),
+    "efficientnet_b0": ("efficientnet_b0", 64),
+    "vit_b_16": ("vit_base_patch16_224", 224),
+    "swin_v2_t": ("swinv2_tiny_window8_256", 256),
+    "resnet50": ("resnet50", 64),
+}
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_timm_weights_under_our_names_are_the_same_function(name):
+    torch = pytest.importorskip("torch")
+    timm = pytest.importorskip("timm")
+    torchvision = pytest.importorskip("torchvision")
+    theirs, size = TIMM[name]
+    torch.manual_seed(0)
+    source = timm.create_model(theirs, pretrained=False, num_classes=5).eval()
+    with torch.no_grad():
+        for key, tensor in source.state_dict().items():
+            if re.search(r"(bias|mean|norm\d?\.weight|bn\d\.weight|embed)$", key):
+                tensor.uniform_(0.1, 0.9)
+    state = {key: tensor.numpy() for key, tensor in source.state_dict().items()}
+    with torch.device("meta"):
+        target = getattr(torchvision.models, name)(num_classes=5).eval()
+    found = {k: torch.from_numpy(v) for k, v in standard(name, state).items()}
+    if name == "swin_v2_t":  # The constants that timm does not write.
+        whole = torchvision.models.swin_v2_t(num_classes=5).state_dict()
+        found |= {key: v for key, v in whole.items() if "relative_" in key}
+    target.load_state_dict(found, strict=True, assign=True)
+    images = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        expected, logits = source(images), target(images)
+    assert (logits - expected).abs().max() < 1e-4 * expected.abs().max()
