@@ -194,7 +194,7 @@ def with_sections(base: type, options: Mapping[str, type]) -> Any:
       options: name of a section -> the frozen dataclass of a method's options.
 
     Returns:
-      A frozen dataclass of the same name and documentation, derived from `base`.
+      A frozen dataclass of the same name, without a leading _, and documentation.
     """
     inner = [
         (name, kind, dataclasses.field(default=kind()))
@@ -202,5 +202,9 @@ def with_sections(base: type, options: Mapping[str, type]) -> Any:
     ]
     namespace = {"__doc__": base.__doc__, "__module__": base.__module__}
     return dataclasses.make_dataclass(
-        base.__name__, inner, bases=(base,), namespace=namespace, frozen=True
+        base.__name__.lstrip("_"),
+        inner,
+        bases=(base,),
+        namespace=namespace,
+        frozen=True,
     )
