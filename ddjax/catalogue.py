@@ -52,7 +52,7 @@ def _own(package: ModuleType) -> list[str]:
 def methods() -> dict[str, str]:
     """Returns the names of `distill.NAME.method`."""
     return {
-        name: module_line(method.distill) for name, method in distill.METHODS.items()
+        name: first_line(method.function) for name, method in distill.METHODS.items()
     }
 
 

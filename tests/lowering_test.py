@@ -8,6 +8,8 @@ import jax
 import pytest
 
 from ddjax import distill, presets
+from ddjax.distill import crops
+from ddjax.distill.recovery import Recovery
 from ddjax.settings import from_config
 from ddjax.stations import estimate, needs, programs
 from ddjax.train import programs as train_programs
@@ -31,24 +33,21 @@ def plan(method, variant):
     return estimate.open_plan(from_config(module.get_config(variant)))
 
 
-def networks_of(context, entry):
-    names = needs.teachers_of_set(entry)
-    return tuple(programs.teacher_network(context, name) for name in names)
-
-
 def synthesis_of(context):
-    """The descent of a config's image set on its largest batch, or None."""
+    """The descent of a config's synthetic set on its largest batch, or None."""
     ((entry, ipc),) = zip(
         context.settings.distill.values(), context.settings.select.ipcs, strict=True
     )
-    if distill.METHODS[entry.method].section != "recover":
+    method = distill.METHODS[entry.method]
+    if not isinstance(method, Recovery):
         return None
-    networks = networks_of(context, entry)
-    return programs.synthesis(entry, networks, context.source.num_classes, ipc)
+    return method.program(programs.outline(context, entry), entry, ipc)
 
 
 def crops_of(context, entry):
-    return programs.crop_scoring(networks_of(context, entry)[0], entry.patches, 3)
+    (network,) = programs.outline(context, entry).networks(1)
+    size = network.image_shape[0] // entry.patches.factor
+    return crops.program(network, entry.patches.crops, size, 3)
 
 
 def lowers(traceable, *names):
@@ -107,6 +106,6 @@ def test_every_config_has_a_program(method, variant):
     if traceable is not None:
         state, _ = traceable.shapes()
         assert state.images.shape[1:] == context.source.shape
-    if traceable is None and networks_of(context, entry):
+    if traceable is None and needs.teachers_of_set(entry):
         losses, _ = crops_of(context, entry).shapes()
         assert losses.shape == (3,)

@@ -23,7 +23,7 @@ VARIANTS = tuple(presets.JUDGED)
 def get_config(variant: str = "digits"):
     config = presets.made(variant, "ca2d")
     presets.stitch(config, variant)
-    config.distill.ca2d.patches.pool = config.distill.ca2d.patches.candidates
+    config.distill.ca2d.ca2d.pool = config.distill.ca2d.patches.candidates
     config.select.cad_windows = 2
     if config.data.image_size == 224:
         config.select.cad_span = 6

@@ -14,11 +14,12 @@ import jax.numpy as jnp
 
 from ddjax import keys
 from ddjax.errors import InputError
-from ddjax.settings.augment import DSA_OPERATIONS
 
 # One stream of random numbers for each purpose. Teacher labels are stored for views
 # drawn from these streams: never renumber them.
 CROP, FLIP, CUTMIX, SHUFFLE, DSA, JITTER, LIGHTING = range(7)
+
+DSA_OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,11 +2,10 @@
 
 import dataclasses
 
+from ddjax.data.recipe import DSA_OPERATIONS
 from ddjax.declare import setting
 from ddjax.declare.walk import require
 from ddjax.settings.labels import REGIMES
-
-DSA_OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,12 @@ import jax
 import numpy as np
 
 from ddjax import catalogue, distill, keys, mesh, select
-from ddjax.declare.walk import require
 from ddjax.errors import InputError, named
 from ddjax.labels import codecs
 from ddjax.models import Network
 from ddjax.report.statistics import FULL, RANDOM
-from ddjax.settings import Distill, Settings
+from ddjax.settings import Settings
+from ddjax.stations import programs
 from ddjax.stations.bundle import section_of
 from ddjax.stations.context import Context
 from ddjax.stations.images import READ, start_of
@@ -85,7 +85,14 @@ def check(context: Context) -> None:
     for name, other in settings.transfer.items():
         _check_batch(f"transfer.{name}.batch_size", other.batch_size, least)
     _check_selections(context, networks, int(counts.min()))
-    _check_image_sets(context, networks, int(counts.min()))
+    for name, entry in settings.distill.items():
+        distill.METHODS[entry.method].check(
+            programs.outline(context, entry),
+            entry,
+            f"distill.{name}",
+            settings.select.ipcs,
+            start_of(context, name),
+        )
     for regime in settings.regimes:
         context.recipe(regime)
         codec = context.labels(regime).codec
@@ -139,75 +146,16 @@ def _check_batch(key: str, found: int, allowed: int) -> None:
         )
 
 
-def _check_image_sets(
+def _check_selections(
     context: Context, networks: dict[str, Network], smallest: int
 ) -> None:
-    """Checks what the entries of `distill` ask for.
+    """Checks what selections ask for.
 
     Args:
       context: the run.
       networks: of the teachers that are asked.
       smallest: images of the smallest class.
     """
-    for name, entry in context.settings.distill.items():
-        method, start = distill.METHODS[entry.method], start_of(context, name)
-        if start is not None:
-            _check_start(context, f"distill.{name}.recover.init", entry, start)
-        if "patches" in method.sections(entry):
-            _check_patches(context, f"distill.{name}.patches", entry, smallest)
-        for teacher in entry.teachers if method.section == "recover" else ():
-            variables = jax.eval_shape(networks[teacher].init, keys.key(0))
-            if "batch_stats" not in variables:
-                raise InputError(
-                    f"distill.{name}.teachers: found {teacher!r}, which has no batch "
-                    "norm, allowed are teachers with it, whose running statistics "
-                    f"{entry.method} matches"
-                )
-
-
-def _check_start(
-    context: Context, key: str, entry: Distill, start: distill.Distilled
-) -> None:
-    counts = np.bincount(start.labels)
-    for ipc in context.settings.select.ipcs:
-        require(
-            (counts == ipc).all(),
-            key,
-            entry.recover.init,
-            f"a set of {ipc} images of every class, as select.ipcs asks for; it has "
-            f"{counts.min()} to {counts.max()}",
-        )
-
-
-def _check_patches(context: Context, key: str, entry: Distill, smallest: int) -> None:
-    settings, method = entry.patches, distill.METHODS[entry.method]
-    height, width, _ = context.source.shape
-    if height != width:
-        raise InputError(
-            f"data.source: found images of {height} x {width} pixels, allowed for "
-            f"{entry.method} are square ones; --data.image_size=PIXELS makes them so"
-        )
-    allowed = f"at most the {height} pixels of an image's side"
-    require(settings.factor <= height, f"{key}.factor", settings.factor, allowed)
-    needed = max(context.settings.select.ipcs) * settings.factor**2
-    require(
-        needed <= smallest,
-        f"{key}.factor",
-        settings.factor,
-        f"what takes at most the {smallest} images of the smallest class, not {needed}",
-    )
-    if method.asks_teacher:
-        names = ("candidates", "pool") if method.difficulty else ("candidates",)
-        for name in names:
-            found = getattr(settings, name)
-            fits = found >= needed or (name == "pool" and not found)
-            require(fits, f"{key}.{name}", found, f"at least the {needed} patches")
-
-
-def _check_selections(
-    context: Context, networks: dict[str, Network], smallest: int
-) -> None:
-    """Checks what selections ask for; arguments as of `_check_image_sets`."""
     settings = context.settings.select
     for regime in scoring_regimes(context):
         labels = context.settings.labels.get(regime)

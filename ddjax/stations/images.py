@@ -10,7 +10,6 @@ from ddjax import data, distill, select
 from ddjax.artifacts import Artifact, Cost, Draft, digest
 from ddjax.data.source import Examples
 from ddjax.errors import named
-from ddjax.settings.recover import INITS
 from ddjax.stations.bundle import Teacher
 from ddjax.stations.context import Context
 from ddjax.stations.evidence import Evidence, subset_key
@@ -92,9 +91,9 @@ def images_station(
     evidence: Evidence,
     teachers: dict[str, Teacher],
     row: int,
-    start: distill.Distilled | None,
+    start: distill.SyntheticSet | None,
 ) -> Artifact:
-    """Returns one image set: arrays `images`, `labels` and `sources`, see `Distilled`.
+    """Returns one set: arrays `images`, `labels` and `sources`, see `SyntheticSet`.
 
     Args:
       context: the run.
@@ -114,8 +113,8 @@ def images_station(
         "ipc": ipc,
         "seed": int(seed),
     }
-    for section in method.sections(entry):
-        settings[section] = dataclasses.asdict(getattr(entry, section))
+    for section, options in method.options(entry).items():
+        settings[section] = dataclasses.asdict(options)
     asked = teachers_of_set(entry)
     parents = {"data": context.data_digest}
     parents |= {who: teachers[who].address for who in asked}
@@ -152,24 +151,25 @@ def images_station(
                 progress=bar.update,
                 say=lambda line: context.say(f"{label}: {line}"),
             )
-            done = method.make(task, entry, start)
+            done = method.synthesise(task, entry, start)
         arrays = {"images": done.images, "labels": done.labels, "sources": done.sources}
         return Draft(arrays, {"name": name, **done.info}, done.cost)
 
     return context.station("images", label, settings, parents, make)
 
 
-def start_of(context: Context, name: str) -> distill.Distilled | None:
+def start_of(context: Context, name: str) -> distill.SyntheticSet | None:
     """Returns the images that an entry of `distill` reads to start from, if it does.
 
     Raises:
       InputError: they cannot be read, see `read_image_set`.
     """
     entry, source = context.settings.distill[name], context.source
-    path = entry.recover.init
-    if distill.METHODS[entry.method].section != "recover" or path in INITS:
+    asked = distill.METHODS[entry.method].start(entry)
+    if asked is None:
         return None
-    with named(f"distill.{name}.recover.init", **dict.fromkeys(READING, "")):
+    key, path = asked
+    with named(f"distill.{name}.{key}", **dict.fromkeys(READING, "")):
         found = data.read_image_set(path, source.classes, source.shape, None, None)
     nothing = np.zeros((len(found.labels), 0), np.int32)
-    return distill.Distilled(found.images, found.labels, nothing, Cost())
+    return distill.SyntheticSet(found.images, found.labels, nothing)

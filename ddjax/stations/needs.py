@@ -25,8 +25,7 @@ def needs_of(context: Context) -> set[str]:
 
 def score_of_set(entry: Distill) -> str:
     """Returns the score by which an image set's method orders the pool; "": none."""
-    own = distill.METHODS[entry.method].difficulty
-    return own and (entry.difficulty or own)
+    return distill.METHODS[entry.method].score(entry)
 
 
 def needs_of_set(entry: Distill) -> tuple[str, ...]:
@@ -37,7 +36,7 @@ def needs_of_set(entry: Distill) -> tuple[str, ...]:
 
 def teachers_of_set(entry: Distill) -> tuple[str, ...]:
     """Returns the teachers that an image set's method looks through."""
-    return entry.teachers if distill.METHODS[entry.method].asks_teacher else ()
+    return distill.METHODS[entry.method].teachers(entry)
 
 
 def scoring_regimes(context: Context) -> tuple[str, ...]:

@@ -9,13 +9,11 @@ import dataclasses
 import functools
 import math
 
-import numpy as np
-
 from ddjax import distill
 from ddjax.select import snapshots_needed
 from ddjax.stations import programs, storage, sweeps
 from ddjax.stations.context import Context
-from ddjax.stations.needs import needs_of, scoring_regimes, teachers_of_set
+from ddjax.stations.needs import needs_of, scoring_regimes
 from ddjax.stations.trace import run_seeds, snapshot_steps
 from ddjax.train import programs as train_programs
 
@@ -130,41 +128,12 @@ def scoring(context: Context, ipc: int) -> list[Row]:
 
 def made(context: Context, name: str, ipc: int) -> Row:
     """The image sets of an entry of `distill`."""
-    entry, source = context.settings.distill[name], context.source
-    method, images = distill.METHODS[entry.method], ipc * source.num_classes
-    networks = tuple(
-        programs.teacher_network(context, t) for t in teachers_of_set(entry)
-    )
-    forward, trained, flops = 0, 0, 0.0
-    if "patches" in method.sections(entry) and networks:
-        patches = entry.patches
-        shown = _candidates(context, entry, ipc) * patches.crops
-        forward += shown
-        flops += shown * train_programs.forward_flops(networks[0])
-    if method.section == "recover":
-        recover, looked = entry.recover, programs.looked_through(entry, networks)
-        trained = recover.iterations * images * programs.asked(entry, networks)
-        step = programs.synthesis_flops(entry, networks, source.num_classes, ipc)
-        flops += recover.iterations * step
-        if entry.method == "dwa":  # the climb of the teacher's weights
-            climbed = recover.ascent_steps * images
-            trained += climbed
-            flops += climbed * 3 * train_programs.forward_flops(networks[0])
-        if entry.method in ("lpld", "g_vbsm", "edc"):  # the statistics of real images
-            forward += len(context.pool) * len(looked)
-            each = sum(map(train_programs.forward_flops, looked))
-            flops += len(context.pool) * each
+    entry = context.settings.distill[name]
+    outline = programs.outline(context, entry)
+    cost = distill.METHODS[entry.method].work(outline, entry, ipc)
     sets, station = storage.image_sets(context, name), f"images, {name}, IPC {ipc}"
-    return Row(station, sets * forward, sets * trained, sets * flops)
-
-
-def _candidates(context: Context, entry, ipc: int) -> int:
-    """Images that are cropped for one set, of all classes."""
-    patches, counts = entry.patches, np.bincount(context.pool.labels)
-    limit = patches.candidates
-    if distill.METHODS[entry.method].difficulty:
-        limit = min(limit, patches.pool or ipc * patches.factor**2)
-    return int(np.minimum(counts, limit).sum())
+    passes = sets * cost.forward_passes, sets * cost.train_passes
+    return Row(station, *passes, sets * cost.flops)
 
 
 def labels(context: Context, regime: str, ipc: int, labelled: set) -> Row:
