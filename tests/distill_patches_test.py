@@ -31,7 +31,7 @@ patches_of = jax.jit(
 def make(name, task, patches=HALVES, **options):
     entry = Distill(name, patches=patches, ca2d=Ca2d(**options))
     found = METHODS[name].synthesise(task, entry)
-    planned = METHODS[name].work(task.outline, entry, task.ipc)
+    planned = METHODS[name].work(task.outline(), entry, task.ipc)
     for each in ("forward_passes", "train_passes", "flops"):
         assert getattr(found.cost, each) == getattr(planned, each)
     return found

@@ -10,7 +10,7 @@ from ddjax.declare import setting
 from ddjax.declare.walk import join, require
 from ddjax.distill.recovery import SECTIONS, Recovery
 from ddjax.distill.synthesis import TargetsOf, target_of
-from ddjax.distill.task import Outline, Task
+from ddjax.distill.task import Ipcs, Outline, Task
 
 _DRAW = 1  # a stream of random numbers beside those of the descent
 
@@ -37,14 +37,6 @@ def cv_dd(task: Task, entry: Any) -> TargetsOf:
     `drawn` of the teachers, others for each image index, w = softmax(prior / 5): a
     teacher that gives better images alone counts more.
 
-    Args:
-      task: what is distilled.
-      entry: with `recover`, `cv_dd`, and `patches` of the start images, as in
-        `sre2lpp`.
-
-    Returns:
-      What batches are matched with.
-
     Source: Cui et al., "Dataset Distillation via Committee Voting", arXiv 2501.07575;
     Jiacheng8/CV-DD, recover/recover.py. Deviations: two of its five teachers are drawn
     at 50 images a class; at 10 each image index has another one of the ten pairs, in a
@@ -70,9 +62,7 @@ def cv_dd(task: Task, entry: Any) -> TargetsOf:
     return targets_of
 
 
-def _refuse_other_teachers(
-    outline: Outline, entry: Any, key: str, ipcs: tuple[int, ...]
-) -> None:
+def _refuse_other_teachers(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
     del ipcs
     count, options = len(outline.teachers), entry.cv_dd
     allowed = f"() or one accuracy for each of {count} teachers"

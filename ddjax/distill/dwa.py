@@ -40,13 +40,6 @@ def dwa(task: Task, entry: Any) -> TargetsOf:
     `ascend`, and stay there. In the distance of statistics, variances count
     `var_weight` times.
 
-    Args:
-      task: what is distilled.
-      entry: with `recover` and `dwa`.
-
-    Returns:
-      What batches are matched with.
-
     Source: Du et al., "Diversity-Driven Synthesis", arXiv 2409.17612;
     AngusDujw/Diversity-Driven-Synthesis. Deviations: every batch climbs from the
     teacher's own weights, where theirs pile up over the batches of an image index; and

@@ -41,13 +41,6 @@ def edc(task: Task, entry: Any) -> TargetsOf:
     of the classes of the batch. With `flatness`, the teachers' logits of the images are
     drawn to those of the images' average over iterations.
 
-    Args:
-      task: what is distilled, through all of its teachers in turns.
-      entry: with `recover`, `edc`, and `patches` of the start images.
-
-    Returns:
-      What batches are matched with.
-
     Source: "Elucidating the Design Space of Dataset Condensation"; shaoshitong/EDC.
     Deviations: the statistics of classes are those of their images together, where
     theirs leave out what differs between images, and between the classes of a batch,

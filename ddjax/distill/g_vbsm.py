@@ -36,13 +36,6 @@ def g_vbsm(task: Task, entry: Any) -> TargetsOf:
     `moments_with_patches`. What is measured is averaged over iterations, and images of
     a class are kept from being alike, see `likeness`.
 
-    Args:
-      task: what is distilled, through all of its teachers in turns.
-      entry: with `recover` and `g_vbsm`.
-
-    Returns:
-      What batches are matched with.
-
     Source: arXiv 2311.17950; shaoshitong/G_VBSM_Dataset_Condensation. Deviations: the
     average of statistics starts from the first ones of each batch, where theirs starts
     from 0 and goes on from one batch to the next, as do the turns of the teachers; the

@@ -17,13 +17,6 @@ def lpld(task: Task, entry: Any) -> TargetsOf:
     A batch holds all images of one class, in parts of up to `batch`, and its statistics
     are matched with those of the real images of the class.
 
-    Args:
-      task: what is distilled.
-      entry: with `recover`.
-
-    Returns:
-      What batches are matched with.
-
     Source: Xiao and He, "Are Large-scale Soft Labels Necessary for Large-scale Dataset
     Distillation?", arXiv 2410.15919; he-y/soft-label-pruning-for-dataset-distillation.
     Deviations: statistics of a class are exact over all its images, see

@@ -18,7 +18,7 @@ from ddjax.artifacts import Cost
 from ddjax.declare import setting
 from ddjax.declare.walk import join, require
 from ddjax.distill.crops import best_crops, cut_out
-from ddjax.distill.task import Method, Outline, SyntheticSet, Task
+from ddjax.distill.task import Ipcs, Method, Outline, SyntheticSet, Task
 from ddjax.errors import InputError
 from ddjax.train.micro_batch import images_in_cache
 
@@ -83,17 +83,10 @@ class Stitched(Method):
 
     candidates: Callable[[Any, int], int] | None = None
 
-    def check(
-        self,
-        outline: Outline,
-        entry: Any,
-        key: str,
-        ipcs: tuple[int, ...],
-        start: SyntheticSet | None = None,
-    ) -> None:
+    def check(self, outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
         cropped = self.candidates is not None
         check_patches(outline, entry.patches, join(key, "patches"), ipcs, cropped)
-        super().check(outline, entry, key, ipcs, start)
+        super().check(outline, entry, key, ipcs)
 
     def work(self, outline: Outline, entry: Any, ipc: int) -> Cost:
         if self.candidates is None:
@@ -103,11 +96,7 @@ class Stitched(Method):
 
 
 def check_patches(
-    outline: Outline,
-    patches: Patches,
-    key: str,
-    ipcs: tuple[int, ...],
-    cropped: bool = True,
+    outline: Outline, patches: Patches, key: str, ipcs: Ipcs, cropped: bool = True
 ) -> None:
     """Refuses patches that the pool cannot give.
 

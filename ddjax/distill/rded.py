@@ -15,7 +15,7 @@ from ddjax.distill.patches import (
     from_crops,
     from_windows,
 )
-from ddjax.distill.task import Outline, SyntheticSet, Task
+from ddjax.distill.task import Ipcs, Outline, SyntheticSet, Task
 
 
 def rded(task: Task, entry: Any) -> SyntheticSet:
@@ -26,16 +26,8 @@ def rded(task: Task, entry: Any) -> SyntheticSet:
     stands for its image; the ipc * factor^2 lowest of these are stitched, the best of
     them into the first cells.
 
-    Args:
-      task: what is to be distilled; equal images, ids and key give the same result in
-        whatever order the pool is.
-      entry: with `patches`.
-
-    Returns:
-      The set; `info["patch_loss"]` is the mean loss of each class's patches.
-
-    Raises:
-      InputError: the teacher's losses are not finite.
+    Equal images, ids and key give the same set in whatever order the pool is. Its
+    `info["patch_loss"]` is the mean loss of each class's patches.
 
     Source: Sun et al., "On the Diversity and Realism of Distilled Dataset", arXiv
     2312.03526; LINs-lab/RDED, folder synthesize. There, a class with fewer images than
@@ -77,16 +69,6 @@ def ca2d(task: Task, entry: Any) -> SyntheticSet:
     everything is as in `rded`. The difficulty is CAD of a run as long as the student's
     budget; what the paper leaves open are options, see `Ca2d` and `Patches`.
 
-    Args:
-      task: what is to be distilled, with a difficulty.
-      entry: with `patches` and `ca2d`.
-
-    Returns:
-      The set; `info["patch_loss"]` is the mean loss of each class's patches.
-
-    Raises:
-      InputError: there is no difficulty, or as `rded`.
-
     Source: "Hard Truths", arXiv 2604.18811, from notes on it and an independent
     re-implementation: its code was not found.
     """
@@ -95,9 +77,7 @@ def ca2d(task: Task, entry: Any) -> SyntheticSet:
     return from_crops(task, entry.patches, [rows[:size] for rows in ordered])
 
 
-def _refuse_small_pools(
-    outline: Outline, entry: Any, key: str, ipcs: tuple[int, ...]
-) -> None:
+def _refuse_small_pools(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
     del outline
     pool, needed = entry.ca2d.pool, max(ipcs) * entry.patches.factor**2
     allowed = f"0 or at least the {needed} patches of a class"
@@ -107,20 +87,10 @@ def _refuse_small_pools(
 def pca(task: Task, entry: Any) -> SyntheticSet:
     """PCA: the easiest images of each class, made smaller and stitched.
 
-    The ipc * factor^2 easiest images, whole: no teacher and no crops. Students of these
-    images should crop within one patch, which is a matter of their augmentation. At
-    factor 1 the result is the easiest images as they are.
-
-    Args:
-      task: what is to be distilled, with a difficulty: EL2N, of which the lowest is the
-        easiest; of equal ones the lower id.
-      entry: with `patches`, of which only `factor` is read.
-
-    Returns:
-      The set; the easiest fill the first cells.
-
-    Raises:
-      InputError: there is no difficulty.
+    The ipc * factor^2 images of the lowest EL2N, whole; of equal ones the lower id, and
+    the easiest in the first cells. No teacher and no crops: of `patches` only `factor`
+    is read. Students of these images should crop within one patch, which is a matter of
+    their augmentation. At factor 1 the result is the easiest images as they are.
 
     Source: "Rethinking Large-scale Dataset Compression", arXiv 2502.06434, from notes
     on it: the method is not in its released code, and the number of patches in an image

@@ -196,70 +196,6 @@ def views(
     return jax.vmap(view)(images_BHWK, slots_B)
 
 
-def teacher_loss(
-    form: Form,
-    network: Network,
-    target: Target,
-    numbers: Numbers,
-    images_BHWK: jax.Array,
-    labels_B: jax.Array,
-    iteration: jax.Array,
-    average: Any = (),
-    first: Any = True,
-    slow_BHWK: Any = (),
-) -> tuple[jax.Array, Any]:
-    """Returns the parts of the loss of images through one teacher, in eval mode.
-
-    Args:
-      form: what the loss is made of.
-      network: the teacher's.
-      target: what is matched.
-      numbers: the weights in the loss.
-      images_BHWK: [B,H,W,K] float32, augmented.
-      labels_B: [B] int32.
-      iteration: [] int32.
-      average: of this teacher's statistics, see `State`.
-      first: [] bool, whether there is no average yet.
-      slow_BHWK: [B,H,W,K] float32, the images' average, augmented alike, see `State`.
-
-    Returns:
-      [4] float32, see `PARTS`: the cross-entropy, averaged over the batch, the distance
-      of statistics, the likeness and the flatness, all before their weights; and the
-      new average.
-
-    Source: SRe2L; G-VBSM for smoothing and likeness; EDC for halves of the distance and
-    flatness, KL(softmax(slow / 4) || softmax(images / 4)) averaged over the batch,
-    which its code divides by the number of classes too.
-    """
-    measures = measures_of(form.patch)
-    logits_BC, measured = network.inspect(target.variables, images_BHWK, measures)
-    entropy = losses.cross_entropy(logits_BC, labels_B).mean()
-    kept_L: Any = 1.0
-    no_slot: Any = 0
-    if form.patch:
-        key = view_key(_DROP, numbers.seed, iteration, no_slot)
-        drawn_L = jax.random.bernoulli(key, 1 - numbers.drop_rate, (len(measured),))
-        convs_L = np.array([len(found) > 2 for found in measured.values()])
-        kept_L = jnp.where(convs_L, drawn_L, True).astype(jnp.float32)
-    if form.smooth:
-        measured, average = smoothed(measured, average, numbers.momentum, first)
-    distances = [
-        statistics_distance(
-            measured, wanted, numbers.first_bn, numbers.var_weight, kept_L
-        )
-        for wanted in target.statistics
-    ]
-    alike = flat = jnp.zeros(())
-    if form.classes:
-        alike = likeness(images_BHWK, form.classes)
-    if form.flat:
-        slow_BC, _ = network.apply(target.variables, slow_BHWK)
-        flat = losses.kl_divergence(
-            logits_BC, slow_BC, _FLATNESS_TEMPERATURE, scale_by_t2=False
-        ).mean()
-    return jnp.stack([entropy, sum(distances) / len(distances), alike, flat]), average
-
-
 def synthesis_loss(
     form: Form,
     networks: tuple[Network, ...],
@@ -271,7 +207,9 @@ def synthesis_loss(
 ) -> tuple[jax.Array, tuple[jax.Array, Any]]:
     """Returns the loss of this iteration's views through all teachers, or one in turn.
 
-    sum_m w_m (CE_m + bn_weight * distance_m + ...), see `teacher_loss`.
+    sum_m w_m (CE_m + bn_weight * distance_m + likeness weight * likeness + flatness
+    weight * flatness_m), where the cross-entropy is averaged over the batch and the
+    teachers are in eval mode.
 
     Args:
       form: what the loss is made of.
@@ -286,8 +224,13 @@ def synthesis_loss(
       The loss [], and its [4] parts before their weights, summed over teachers with
       theirs, with the new averages of the statistics.
 
-    Source: SRe2L; the weighted sum is CV-DD's, taking turns G-VBSM's.
+    Source: SRe2L; the weighted sum is CV-DD's; taking turns, smoothing and likeness are
+    G-VBSM's; halves of the distance and flatness EDC's: KL(softmax(slow / 4) ||
+    softmax(images / 4)) averaged over the batch, which its code divides by the number
+    of classes too.
     """
+    measures = measures_of(form.patch)
+    no_slot: Any = 0
 
     def augmented(images_BHWK):
         return views(form.recipe, numbers, images_BHWK, batch.slots, iteration)
@@ -297,21 +240,34 @@ def synthesis_loss(
     first = iteration < (len(networks) if form.rotate else 1)
 
     def through(teacher, averages):
-        target = targets[teacher]
-        parts, average = teacher_loss(
-            form,
-            networks[teacher],
-            target,
-            numbers,
-            views_BHWK,
-            batch.labels,
-            iteration,
-            averages[teacher] if averages else (),
-            first,
-            slow_BHWK,
-        )
-        if averages:
+        network, target = networks[teacher], targets[teacher]
+        logits_BC, measured = network.inspect(target.variables, views_BHWK, measures)
+        entropy = losses.cross_entropy(logits_BC, batch.labels).mean()
+        kept_L: Any = 1.0
+        if form.patch:
+            key = view_key(_DROP, numbers.seed, iteration, no_slot)
+            drawn_L = jax.random.bernoulli(key, 1 - numbers.drop_rate, (len(measured),))
+            convs_L = np.array([len(found) > 2 for found in measured.values()])
+            kept_L = jnp.where(convs_L, drawn_L, True).astype(jnp.float32)
+        if form.smooth:
+            measured, average = smoothed(
+                measured, averages[teacher], numbers.momentum, first
+            )
             averages = (*averages[:teacher], average, *averages[teacher + 1 :])
+        weights = numbers.first_bn, numbers.var_weight, kept_L
+        distances = [
+            statistics_distance(measured, wanted, *weights)
+            for wanted in target.statistics
+        ]
+        alike = flat = jnp.zeros(())
+        if form.classes:
+            alike = likeness(views_BHWK, form.classes)
+        if form.flat:
+            slow_BC, _ = network.apply(target.variables, slow_BHWK)
+            flat = losses.kl_divergence(
+                logits_BC, slow_BC, _FLATNESS_TEMPERATURE, scale_by_t2=False
+            ).mean()
+        parts = jnp.stack([entropy, sum(distances) / len(distances), alike, flat])
         return target.weight * parts, averages
 
     each = [functools.partial(through, teacher) for teacher in range(len(networks))]

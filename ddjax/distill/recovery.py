@@ -18,7 +18,7 @@ from ddjax.declare.walk import join, require
 from ddjax.distill import patches, recover
 from ddjax.distill.recover import Batch, Form, Numbers
 from ddjax.distill.synthesis import descend, start_images
-from ddjax.distill.task import Method, Outline, SyntheticSet, Task
+from ddjax.distill.task import Ipcs, Method, Outline, SyntheticSet, Task
 from ddjax.errors import InputError
 from ddjax.models import Network
 from ddjax.train.batches import normalise
@@ -171,36 +171,24 @@ class Recovery(Method):
     def _init(self, entry: Any) -> str:
         return entry.recover.init or self.init
 
-    def check(
-        self,
-        outline: Outline,
-        entry: Any,
-        key: str,
-        ipcs: tuple[int, ...],
-        start: SyntheticSet | None = None,
-    ) -> None:
+    def check(self, outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
         init, place = self._init(entry), join(key, "recover.init")
-        if start is not None:
-            _check_start(outline, init, place, ipcs, start)
+        if outline.start is not None:
+            _check_start(outline, outline.start, init, place, ipcs)
         elif init == _RDED:
             patches.check_patches(outline, entry.patches, join(key, "patches"), ipcs)
         elif init not in _INITS:
             allowed = "noise, random or rded where no image set was read"
             require(False, place, init, allowed)
-        fewest = int(outline.class_counts.min())
-        if init == "random" and fewest < max(ipcs):
-            raise InputError(
-                f"{place}: found 'random' for {max(ipcs)} images a class, allowed is "
-                f"at most the {fewest} real images of the smallest class"
-            )
+        fewest, most = int(outline.class_counts.min()), max(ipcs)
+        allowed = f"what starts from at most the {fewest} real images of the smallest "
+        allowed += f"class, not {most}"
+        require(init != "random" or most <= fewest, place, init, allowed)
+        allowed = "teachers with batch norm, whose running statistics are matched"
         for name, network in outline.teachers.items():
-            if "batch_stats" not in variables_of(network):
-                raise InputError(
-                    f"{join(key, 'teachers')}: found {name!r}, which has no batch "
-                    "norm, allowed are teachers with it, whose running statistics are "
-                    "matched"
-                )
-        super().check(outline, entry, key, ipcs, start)
+            fits = "batch_stats" in variables_of(network)
+            require(fits, join(key, "teachers"), name, allowed)
+        super().check(outline, entry, key, ipcs)
 
     def work(self, outline: Outline, entry: Any, ipc: int) -> Cost:
         batches = self.batches(outline.num_classes, ipc, entry.recover.batch)
@@ -221,13 +209,7 @@ class Recovery(Method):
         return Cost(train_passes=iterations * images * through)
 
     def program(self, outline: Outline, entry: Any, ipc: int) -> Traceable:
-        """Returns the descent on the first batch with abstract arguments.
-
-        Args:
-          outline: of the task.
-          entry: of the settings.
-          ipc: images per class.
-        """
+        """Returns the descent on the first batch with abstract arguments."""
         return recover.program(*self._program(outline, entry, ipc))
 
     def _program(
@@ -241,8 +223,8 @@ class Recovery(Method):
     def synthesise(
         self, task: Task, entry: Any, start: SyntheticSet | None = None
     ) -> SyntheticSet:
-        outline, options, cost = task.outline, entry.recover, Cost()
-        self.check(outline, entry, "", (task.ipc,), start)
+        outline, options, cost = task.outline(start), entry.recover, Cost()
+        self.check(outline, entry, "", (task.ipc,))
         began = time.perf_counter()
         if start is None and self._init(entry) == _RDED:
             rows = patches.by_class(task)
@@ -268,11 +250,7 @@ class Recovery(Method):
 
 
 def _check_start(
-    outline: Outline,
-    path: str,
-    key: str,
-    ipcs: tuple[int, ...],
-    start: SyntheticSet,
+    outline: Outline, start: SyntheticSet, path: str, key: str, ipcs: Ipcs
 ) -> None:
     """Refuses a set to start from that is not of the budget and the pool's shape."""
     classes = np.arange(outline.num_classes)
@@ -286,9 +264,7 @@ def _check_start(
     require(shape == tuple(outline.image_shape), key, path, allowed)
 
 
-def check_classes(
-    outline: Outline, entry: Any, key: str, ipcs: tuple[int, ...]
-) -> None:
+def check_classes(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
     """Refuses a pool that lacks a class, for methods that match statistics of each."""
     del entry, key, ipcs
     counts = outline.class_counts

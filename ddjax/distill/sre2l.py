@@ -9,7 +9,7 @@ from ddjax.declare import setting
 from ddjax.declare.walk import join, require
 from ddjax.distill.recovery import SECTIONS, Recovery
 from ddjax.distill.synthesis import TargetsOf, target_of
-from ddjax.distill.task import Outline, Task
+from ddjax.distill.task import Ipcs, Outline, Task
 
 
 def sre2l(task: Task, entry: Any) -> TargetsOf:
@@ -17,14 +17,7 @@ def sre2l(task: Task, entry: Any) -> TargetsOf:
 
     A batch holds one image of each of up to `batch` classes. Its loss is the first
     teacher's cross-entropy plus `bn_weight` times the distance of its statistics from
-    the running ones, see `statistics_distance`.
-
-    Args:
-      task: what is distilled; no real image is read unless `recover.init` says so.
-      entry: with `recover`.
-
-    Returns:
-      What batches are matched with.
+    the running ones, see `statistics_distance`. No real image is read.
 
     Source: Yin, Xing and Shen, "Squeeze, Recover and Relabel", arXiv 2306.13092;
     VILA-Lab/SRe2L. Deviations: each image is augmented by its own draw; a last block of
@@ -40,13 +33,7 @@ def sre2l(task: Task, entry: Any) -> TargetsOf:
 def sre2lpp(task: Task, entry: Any) -> TargetsOf:
     """SRe2L++: SRe2L from patches of real images.
 
-    Args:
-      task: what is distilled.
-      entry: with `recover`, and `patches` of the start images. The method's are RDED's,
-        of medium difficulty: `patches.patch_loss` = medium.
-
-    Returns:
-      What batches are matched with.
+    They are RDED's, the method's of medium difficulty: `patches.patch_loss` = medium.
 
     Source: Cui et al., "Dataset Distillation via Committee Voting", arXiv 2501.07575,
     its baseline; Jiacheng8/CV-DD, recover/recover.py. Deviations as `sre2l`.
@@ -69,12 +56,7 @@ class Cda:
 def cda(task: Task, entry: Any) -> TargetsOf:
     """CDA: SRe2L that crops whole images first, and ever smaller parts of them.
 
-    Args:
-      task: what is distilled.
-      entry: with `recover` and `cda`, see `curriculum`.
-
-    Returns:
-      What batches are matched with.
+    See `curriculum`.
 
     Source: Yin and Shen, "Dataset Distillation via Curriculum Data Synthesis in Large
     Data Era", TMLR 2024; VILA-Lab/SRe2L, folder CDA. Deviations as `sre2l`.
@@ -87,9 +69,6 @@ def curriculum(entry: Any) -> np.ndarray:
 
     Before iteration `milestone` * T it falls from 1 to `area`, as a cosine or linearly,
     or stays at 1 ("step"); from there on it is `area`.
-
-    Args:
-      entry: with `recover` and `cda`.
     """
     iterations, area = entry.recover.iterations, entry.recover.area
     progress_T = np.arange(iterations) / (entry.cda.milestone * iterations)
@@ -102,9 +81,7 @@ def curriculum(entry: Any) -> np.ndarray:
     return area + (1 - area) * rest_T
 
 
-def _refuse_whole_images(
-    outline: Outline, entry: Any, key: str, ipcs: tuple[int, ...]
-) -> None:
+def _refuse_whole_images(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
     del outline, ipcs
     area, allowed = entry.recover.area, "a number below 1, at which the curriculum ends"
     require(area < 1, join(key, "recover.area"), area, allowed)

@@ -17,6 +17,8 @@ from ddjax.artifacts import Cost
 from ddjax.models import Network, Variables
 from ddjax.train.programs import forward_flops
 
+Ipcs = tuple[int, ...]  # budgets, images per class
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Teacher:
@@ -34,6 +36,26 @@ class Teacher:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class SyntheticSet:
+    """`ipc` images of every class, class after class.
+
+    Attributes:
+      images: [M,H,W,K] uint8, M = ipc * C.
+      labels: [M] int32.
+      sources: [M,S] int32, the ids of the real images that each was stitched of or
+        started from, -1 where there are fewer than S; S may be 0.
+      cost: what it took.
+      info: JSON values worth keeping, such as curves of losses.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    sources: np.ndarray
+    cost: Cost = dataclasses.field(default_factory=Cost)
+    info: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Outline:
     """What is known of a task before any image is read or any teacher trained.
 
@@ -42,12 +64,14 @@ class Outline:
       class_counts: [C] int, images of the pool.
       image_shape: H, W, K.
       teachers: the networks of the teachers by name, in order.
+      start: the set that was read from the path of `Method.start`.
     """
 
     num_classes: int
     class_counts: np.ndarray
     image_shape: tuple[int, ...]
     teachers: dict[str, Network]
+    start: SyntheticSet | None = None
 
     def networks(self, count: int | None = None) -> tuple[Network, ...]:
         """Returns the networks of the first `count` teachers, of all without one."""
@@ -94,40 +118,20 @@ class Task:
     progress: Callable[[int], Any] = lambda steps: None
     say: Callable[[str], Any] = lambda line: None
 
-    @property
-    def outline(self) -> Outline:
-        """The outline of the task."""
+    def outline(self, start: SyntheticSet | None = None) -> Outline:
+        """Returns the outline of the task, with a set to start from."""
         return Outline(
             self.num_classes,
             np.bincount(self.labels, minlength=self.num_classes),
             self.images.shape[1:],
             {teacher.name: teacher.network for teacher in self.teachers},
+            start,
         )
 
     @property
     def slot_labels(self) -> np.ndarray:
         """[M] int32, the labels of a synthetic set: `ipc` times each class."""
         return np.repeat(np.arange(self.num_classes, dtype=np.int32), self.ipc)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SyntheticSet:
-    """`ipc` images of every class, class after class.
-
-    Attributes:
-      images: [M,H,W,K] uint8, M = ipc * C.
-      labels: [M] int32.
-      sources: [M,S] int32, the ids of the real images that each was stitched of or
-        started from, -1 where there are fewer than S; S may be 0.
-      cost: what it took.
-      info: JSON values worth keeping, such as curves of losses.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    sources: np.ndarray
-    cost: Cost = dataclasses.field(default_factory=Cost)
-    info: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,8 +143,9 @@ class Method:
     name in `sections`. Families of methods derive from this class.
 
     Attributes:
-      function: the method, (task, entry) -> the synthetic set; a family may say
-        otherwise. `ddjax list` shows the first line of its docstring.
+      function: the method, (task, entry) -> the synthetic set, with the seconds of
+        compiling as its cost; a family may say otherwise. `ddjax list` shows the first
+        line of its docstring.
       sections: name -> the frozen dataclass of options, see `ddjax.declare.setting`.
         Methods that share a name share the class.
       difficulty: the score, of `select.SCORES`, by which the pool is ordered unless the
@@ -154,7 +159,7 @@ class Method:
     sections: Mapping[str, type]
     difficulty: str = ""
     uses_teachers: bool = True
-    refuses: Callable[[Outline, Any, str, tuple[int, ...]], None] = (
+    refuses: Callable[[Outline, Any, str, Ipcs], None] = (
         lambda outline, entry, key, ipcs: None
     )
     costs: Callable[[Outline, Any, int], Cost] = lambda outline, entry, ipc: Cost()
@@ -176,27 +181,18 @@ class Method:
         del entry
         return None
 
-    def check(
-        self,
-        outline: Outline,
-        entry: Any,
-        key: str,
-        ipcs: tuple[int, ...],
-        start: SyntheticSet | None = None,
-    ) -> None:
+    def check(self, outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
         """Refuses what cannot be synthesised, before any compute.
 
         Args:
           outline: of the task.
           entry: of the settings.
           key: where the entry stands, such as "distill.rded".
-          ipcs: the budgets, images per class.
-          start: the set that was read from the path of `start`.
+          ipcs: the budgets.
 
         Raises:
           InputError: names the key, the value and what is allowed.
         """
-        del start
         self.refuses(outline, entry, key, ipcs)
 
     def work(self, outline: Outline, entry: Any, ipc: int) -> Cost:
@@ -226,8 +222,8 @@ class Method:
         Raises:
           InputError: see `check`, or what the images and teachers show.
         """
-        outline = task.outline
-        self.check(outline, entry, "", (task.ipc,), start)
+        outline = task.outline(start)
+        self.check(outline, entry, "", (task.ipc,))
         began = time.perf_counter()
         found = self.function(task, entry)
         compiling = found.cost.compile_seconds

@@ -86,13 +86,9 @@ def check(context: Context) -> None:
         _check_batch(f"transfer.{name}.batch_size", other.batch_size, least)
     _check_selections(context, networks, int(counts.min()))
     for name, entry in settings.distill.items():
-        distill.METHODS[entry.method].check(
-            programs.outline(context, entry),
-            entry,
-            f"distill.{name}",
-            settings.select.ipcs,
-            start_of(context, name),
-        )
+        outline = programs.outline(context, entry, start_of(context, name))
+        method, key = distill.METHODS[entry.method], f"distill.{name}"
+        method.check(outline, entry, key, settings.select.ipcs)
     for regime in settings.regimes:
         context.recipe(regime)
         codec = context.labels(regime).codec

@@ -62,12 +62,15 @@ def student_program(context: Context, regime: str) -> student.Program:
     return dataclasses.replace(program, micro_batch=0)
 
 
-def outline(context: Context, entry: Distill) -> distill.Outline:
+def outline(
+    context: Context, entry: Distill, start: distill.SyntheticSet | None = None
+) -> distill.Outline:
     """Returns what is known of a synthetic set's task, with XLA's convolutions.
 
     Args:
       context: the run.
       entry: of the settings.
+      start: the set that was read to start from.
     """
     names, source = distill.METHODS[entry.method].teachers(entry), context.source
     return distill.Outline(
@@ -75,4 +78,5 @@ def outline(context: Context, entry: Distill) -> distill.Outline:
         np.bincount(context.pool.labels, minlength=source.num_classes),
         source.shape,
         {name: teacher_network(context, name) for name in names},
+        start,
     )
