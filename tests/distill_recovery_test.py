@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +95,7 @@ def test_a_set_costs_what_was_planned(name):
     assert cost.train_passes == (iterations * through + climbs) * 3 * ipc
     assert cost.forward_passes == {"lpld": 12, "g_vbsm": 24, "edc": 24}.get(name, 0)
     assert cost.flops > cost.train_passes * 8 * 8 * 9 * 4 * 2 * 2
-    assert cost.seconds > 0
+    assert cost.seconds > 0 and json.dumps(dataclasses.asdict(cost))
     outline = task_of(name).outline()
     planned = METHODS[name].work(outline, entry_of(name), ipc)
     expected = Cost(0, 0, cost.forward_passes, cost.train_passes, planned.flops)

@@ -87,7 +87,7 @@ EDC = Recovery(
     edc,
     SECTIONS | {"edc": Edc},
     refuses=check_classes,
-    costs=lambda outline, entry, ipc: outline.forward(outline.class_counts.sum()),
+    costs=lambda outline, entry, ipc: outline.forward(outline.size),
     init="rded",
     through=lambda entry: None,
     batches=whole_classes,

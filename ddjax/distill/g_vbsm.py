@@ -65,7 +65,7 @@ def _form(entry: Any, batch: Batch) -> Form:
 G_VBSM = Recovery(
     g_vbsm,
     SECTIONS | {"g_vbsm": GVbsm},
-    costs=lambda outline, entry, ipc: outline.forward(outline.class_counts.sum()),
+    costs=lambda outline, entry, ipc: outline.forward(outline.size),
     through=lambda entry: None,
     batches=whole_classes,
     form=_form,

@@ -12,7 +12,7 @@ from ddjax.distill.task import Task
 
 
 def lpld(task: Task, entry: Any) -> TargetsOf:
-    """LPLD: SRe2L class by class, which makes images of a class differ.
+    """LPLD: SRe2L class by class, so that images of a class differ.
 
     A batch holds all images of one class, in parts of up to `batch`, and its statistics
     are matched with those of the real images of the class.
@@ -42,6 +42,6 @@ LPLD = Recovery(
     lpld,
     SECTIONS,
     refuses=check_classes,
-    costs=lambda outline, entry, ipc: outline.forward(outline.class_counts.sum(), 1),
+    costs=lambda outline, entry, ipc: outline.forward(outline.size, 1),
     batches=within_classes,
 )

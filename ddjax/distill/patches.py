@@ -311,7 +311,7 @@ def _in_blocks(function, static, shared, task, rows, columns, size):
     Args:
       function: jitted; takes `static`, `shared`, images and columns, gives arrays.
       static, shared: its first arguments, the same for all blocks.
-      task: whose images; its progress is told the rows that are done.
+      task: whose images; its progress counts the rows that are done.
       rows: [n] int.
       columns: arrays with a leading axis n, beside the images.
       size: of a block.

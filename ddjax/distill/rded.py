@@ -85,7 +85,7 @@ def _refuse_small_pools(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> N
 
 
 def pca(task: Task, entry: Any) -> SyntheticSet:
-    """PCA: the easiest images of each class, made smaller and stitched.
+    """PCA: the easiest images of each class, reduced and stitched.
 
     The ipc * factor^2 images of the lowest EL2N, whole; of equal ones the lower id, and
     the easiest in the first cells. No teacher and no crops: of `patches` only `factor`

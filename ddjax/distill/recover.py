@@ -212,7 +212,7 @@ def synthesis_loss(
     teachers are in eval mode.
 
     Args:
-      form: what the loss is made of.
+      form: the terms of the loss.
       networks: one a teacher.
       targets: as many.
       numbers: the weights in the loss.
@@ -230,7 +230,6 @@ def synthesis_loss(
     of classes too.
     """
     measures = measures_of(form.patch)
-    no_slot: Any = 0
 
     def augmented(images_BHWK):
         return views(form.recipe, numbers, images_BHWK, batch.slots, iteration)
@@ -243,9 +242,9 @@ def synthesis_loss(
         network, target = networks[teacher], targets[teacher]
         logits_BC, measured = network.inspect(target.variables, views_BHWK, measures)
         entropy = losses.cross_entropy(logits_BC, batch.labels).mean()
-        kept_L: Any = 1.0
+        kept_L = 1.0
         if form.patch:
-            key = view_key(_DROP, numbers.seed, iteration, no_slot)
+            key = view_key(_DROP, numbers.seed, iteration, 0)
             drawn_L = jax.random.bernoulli(key, 1 - numbers.drop_rate, (len(measured),))
             convs_L = np.array([len(found) > 2 for found in measured.values()])
             kept_L = jnp.where(convs_L, drawn_L, True).astype(jnp.float32)
@@ -300,7 +299,7 @@ def advance(
 
     Args:
       networks: one a teacher.
-      form: what the loss is made of.
+      form: the terms of the loss.
       state: of `begin` or of an earlier call; consumed.
       batch: the images' slots and labels.
       targets: as many as networks.

@@ -73,6 +73,11 @@ class Outline:
     teachers: dict[str, Network]
     start: SyntheticSet | None = None
 
+    @property
+    def size(self) -> int:
+        """N, images of the pool."""
+        return int(self.class_counts.sum())
+
     def networks(self, count: int | None = None) -> tuple[Network, ...]:
         """Returns the networks of the first `count` teachers, of all without one."""
         return tuple(self.teachers.values())[:count]
@@ -138,8 +143,8 @@ class Task:
 class Method:
     """A distillation method, as its own file declares it.
 
-    `entry` is everywhere the section of the settings that asks for a synthetic set,
-    `distill.NAME`: it has `teachers`, `difficulty` and a section of options for each
+    `entry` is everywhere the section of the settings that declares a synthetic
+    set, `distill.NAME`: it has `teachers`, `difficulty` and a section of options for each
     name in `sections`. Families of methods derive from this class.
 
     Attributes:
@@ -196,7 +201,7 @@ class Method:
         self.refuses(outline, entry, key, ipcs)
 
     def work(self, outline: Outline, entry: Any, ipc: int) -> Cost:
-        """Returns what a set will cost, told from shapes: passes and FLOPs, no seconds.
+        """Returns what a set will cost, from shapes: passes and FLOPs, no seconds.
 
         Args:
           outline: of the task; its networks take XLA's convolutions, see
