@@ -143,9 +143,9 @@ class Task:
 class Method:
     """A distillation method, as its own file declares it.
 
-    `entry` is everywhere the section of the settings that declares a synthetic
-    set, `distill.NAME`: it has `teachers`, `difficulty` and a section of options for each
-    name in `sections`. Families of methods derive from this class.
+    `entry` is everywhere a section `distill.NAME` of the settings: it has `teachers`,
+    `difficulty` and a section of options for each name in `sections`. Families of
+    methods derive from this class.
 
     Attributes:
       function: the method, (task, entry) -> the synthetic set, with the seconds of
