@@ -85,9 +85,8 @@ def recover_sides(case):
     import torch
     import torchvision
 
-    from ddjax.distill import recover, synthesis
-    from ddjax.distill.task import Teacher
-    from ddjax.settings.recover import Recover
+    from ddjax.distill import Teacher, recover, synthesis
+    from ddjax.distill.recovery import Recover, form_of
 
     module, network, variables = teachers(case)
     labels = np.arange(case.images, dtype=np.int32) % 10
@@ -106,9 +105,9 @@ def recover_sides(case):
         seed=np.int32(0),
     )
     batch = recover.Batch(np.arange(case.images, dtype=np.int32), labels)
-    looks = (synthesis.look_at(Teacher("teacher", network, variables)),)
-    form = recover.form_of(settings)
-    state = [recover.begin(form, jnp.asarray(noise), looks)]
+    targets = (synthesis.target_of(Teacher("teacher", network, variables)),)
+    form = form_of(settings)
+    state = [recover.begin(form, jnp.asarray(noise), targets)]
 
     def ours():
         stop = np.int32(int(state[0].adam.count) + ITERATIONS)
@@ -118,7 +117,7 @@ def recover_sides(case):
                 form,
                 state[0],
                 batch,
-                looks,
+                targets,
                 numbers,
                 stop,
             )
@@ -237,9 +236,9 @@ def memory(classes):
     import jax
 
     from ddjax import models
-    from ddjax.distill.sre2l import sre2l
-    from ddjax.distill.task import Task, Teacher
-    from ddjax.settings.recover import Recover
+    from ddjax.distill import METHODS, Task, Teacher
+    from ddjax.distill.recovery import Recover
+    from ddjax.settings import Distill
 
     case = CASES[0]
     shape = (case.size, case.size, 3)
@@ -256,7 +255,8 @@ def memory(classes):
         ipc=1,
         key=jax.random.key(0),
     )
-    sre2l(task, Recover(iterations=ITERATIONS, batch=50))
+    entry = Distill("sre2l", recover=Recover(iterations=ITERATIONS, batch=50))
+    METHODS["sre2l"].synthesise(task, entry)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

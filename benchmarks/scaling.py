@@ -45,12 +45,11 @@ from ddjax.stations.trace import observe
 
 from ddjax import models, scores
 from ddjax.data.augment import Recipe
-from ddjax.distill.rded import rded
-from ddjax.distill.sre2l import sre2l
-from ddjax.distill.task import Task, Teacher
+from ddjax.distill import METHODS, Task, Teacher
+from ddjax.distill.patches import Patches
+from ddjax.distill.recovery import Recover
 from ddjax.labels import LabelStore, Objective, codecs
-from ddjax.settings.patches import Patches
-from ddjax.settings.recover import Recover
+from ddjax.settings import Distill
 from ddjax.train import batches, student, sweep
 from ddjax.train.members import Members
 
@@ -244,14 +243,16 @@ def task_of(images, ipc, classes):
 
 def make_rded(images=IMAGES, ipc=IPC, classes=CLASSES):
     """RDED of all images, five crops each."""
-    task, settings = task_of(images, ipc, classes), Patches(candidates=images)
-    return lambda: rded(task, settings), None
+    task, patches = task_of(images, ipc, classes), Patches(candidates=images)
+    entry = Distill("rded", patches=patches)
+    return lambda: METHODS["rded"].synthesise(task, entry), None
 
 
 def make_sre2l(ipc=1, classes=CLASSES):
     """16 iterations of SRe2L for each of its batches of up to 40 images."""
-    task, settings = task_of(classes, ipc, classes), Recover(iterations=16, batch=40)
-    return lambda: sre2l(task, settings), None
+    task, recover = task_of(classes, ipc, classes), Recover(iterations=16, batch=40)
+    entry = Distill("sre2l", recover=recover)
+    return lambda: METHODS["sre2l"].synthesise(task, entry), None
 
 
 def axes(make: Callable, **first: int) -> dict[str, tuple[int, Callable]]:

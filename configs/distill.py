@@ -30,7 +30,7 @@ Variants, on 2 CPU cores without an accelerator:
 - `smoke`: seconds; its numbers mean nothing.
 """
 
-from ddjax import presets, settings
+from ddjax import distill, presets, settings
 from ddjax.protocols import PROTOCOLS
 
 VARIANTS = ("digits", "fashion_mnist", "smoke")
@@ -78,12 +78,16 @@ def get_config(variant: str = "digits"):
         settings.add_distillation(config, name)
         entry = config.distill[name]
         entry.sets = 1
-        entry.patches.candidates = entry.patches.pool = candidates
-        entry.recover.iterations = iterations
-        entry.recover.batch = 500
-        entry.recover.flip = variant == "fashion_mnist"
-        entry.recover.jitter = 1
-        entry.recover.update(OWN.get(name, {}))
+        sections = distill.METHODS[name].sections
+        if "patches" in sections:
+            entry.patches.candidates = candidates
+        if "recover" in sections:
+            entry.recover.iterations = iterations
+            entry.recover.batch = 500
+            entry.recover.flip = variant == "fashion_mnist"
+            entry.recover.jitter = 1
+            entry.recover.update(OWN.get(name, {}))
+    config.distill.ca2d.ca2d.pool = candidates
     if variant != "smoke":
         for name, (kind, width) in COMMITTEE.items():
             settings.add_teacher(config, name)

@@ -65,9 +65,9 @@ def get_config(variant: str = "digits"):
         network.convnet.width, network.convnet.norm = width, "batch"
     for name in METHODS:
         settings.add_distillation(config, name)
-        config.distill[name].patches.candidates = candidates
-        config.distill[name].recover.iterations = iterations
-        config.distill[name].recover.jitter = jitter
+    config.distill.rded.patches.candidates = candidates
+    config.distill.sre2l.recover.iterations = iterations
+    config.distill.sre2l.recover.jitter = jitter
     for number, step in enumerate(STEPS, start=2):
         settings.add_transfer(
             config, step, config.student.network.name, width=width, norm="batch"

@@ -176,9 +176,9 @@ STATISTICS = {
 def test_methods_of_many_teachers_have_their_own_constants(name, variant):
     config = load(FOLDER / "methods" / f"{name}.py").get_config(variant)
     entry = from_config(config).distill[name]
-    found = entry.recover
-    recipe = (found.bn_weight, found.batch, found.patch, found.momentum)
-    recipe += (found.drop_rate, len(entry.teachers))
+    found, own = entry.recover, getattr(entry, name)
+    recipe = (found.bn_weight, found.batch, own.patch, own.momentum)
+    recipe += (own.drop_rate, len(entry.teachers))
     assert recipe == STATISTICS[name, variant]
     # Small images are mirrored and rolled by G-VBSM, and not cropped.
     assert found.flip
@@ -194,10 +194,10 @@ def test_committee_has_the_priors_of_its_data_set():
         for variant in presets.DATASETS
     }
     for entry in found.values():
-        assert len(entry.recover.prior) in (0, len(entry.teachers))
+        assert len(entry.cv_dd.prior) in (0, len(entry.teachers))
     # Cifar's and ImageNet's differ, also in which network counts most.
-    assert found["cifar10"].recover.prior == (63.0, 65.3, 68.5, 67.6)
-    assert found["imagenet"].recover.prior == (56.4, 42.3, 52.5, 44.2)
+    assert found["cifar10"].cv_dd.prior == (63.0, 65.3, 68.5, 67.6)
+    assert found["imagenet"].cv_dd.prior == (56.4, 42.3, 52.5, 44.2)
 
 
 def test_nearest_constants_are_those_of_the_most_similar_set():

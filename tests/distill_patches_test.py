@@ -9,13 +9,12 @@ import pytest
 
 from ddjax import models
 from ddjax.declare import walk
-from ddjax.distill.ca2d import ca2d
+from ddjax.distill import METHODS, Task, Teacher
 from ddjax.distill.crops import random_windows, resized
-from ddjax.distill.pca import pca
-from ddjax.distill.rded import rded
-from ddjax.distill.task import Task, Teacher
+from ddjax.distill.patches import Patches, stitch
+from ddjax.distill.rded import Ca2d
 from ddjax.errors import InputError
-from ddjax.settings.patches import Patches
+from ddjax.settings import Distill
 
 SIDE, CLASSES, EACH, IPC = 8, 3, 30, 2  # 90 images: more than a block
 HALVES = Patches(factor=2, crops=3, candidates=EACH)
@@ -27,6 +26,15 @@ windows_of = jax.jit(random_windows, static_argnums=(2, 3))
 patches_of = jax.jit(
     jax.vmap(resized, (None, 0, None)), static_argnums=2
 )  # of one image
+
+
+def make(name, task, patches=HALVES, **options):
+    entry = Distill(name, patches=patches, ca2d=Ca2d(**options))
+    found = METHODS[name].synthesise(task, entry)
+    planned = METHODS[name].work(task.outline(), entry, task.ipc)
+    for each in ("forward_passes", "train_passes", "flops"):
+        assert getattr(found.cost, each) == getattr(planned, each)
+    return found
 
 
 def task_of(seed=0, **changes):
@@ -111,7 +119,7 @@ def check_balance(task, made, columns):
 def test_rded_equals_a_slow_search(factor, patch_loss):
     settings = dataclasses.replace(HALVES, factor=factor, patch_loss=patch_loss)
     task = task_of()
-    made = rded(task, settings)
+    made = make("rded", task, settings)
     images, sources = slow_rded(task, settings)
     np.testing.assert_array_equal(made.sources, sources)
     # A half may round either way.
@@ -123,12 +131,12 @@ def test_rded_equals_a_slow_search(factor, patch_loss):
 def test_rded_depends_on_the_key_and_not_on_the_order_of_the_pool():
     settings = dataclasses.replace(HALVES, candidates=12)
     task, told = task_of(), []
-    made = rded(dataclasses.replace(task, progress=told.append), settings)
+    made = make("rded", dataclasses.replace(task, progress=told.append), settings)
     check_balance(task, made, 4)
-    same(rded(task, settings), made)
+    same(make("rded", task, settings), made)
     order = np.random.default_rng(5).permutation(len(task.ids))
-    same(rded(reordered(task, order), settings), made)
-    other = rded(dataclasses.replace(task, key=jax.random.key(12)), settings)
+    same(make("rded", reordered(task, order), settings), made)
+    other = make("rded", dataclasses.replace(task, key=jax.random.key(12)), settings)
     assert (other.sources != made.sources).any()
     assert made.cost.forward_passes == CLASSES * 12 * settings.crops
     assert made.cost.seconds > 0 and made.cost.compile_seconds > 0
@@ -144,7 +152,9 @@ def test_candidates_are_drawn_evenly():
     settings = dataclasses.replace(HALVES, candidates=4 * IPC)
     drawn = {i: 0 for i in task.ids}
     for seed in range(30):
-        made = rded(dataclasses.replace(task, key=jax.random.key(seed)), settings)
+        made = make(
+            "rded", dataclasses.replace(task, key=jax.random.key(seed)), settings
+        )
         for i in made.sources.ravel():
             drawn[i] += 1
     # Each of them binomial(30, 8 / 30): a mean of 8 and a deviation of 2.4.
@@ -153,22 +163,21 @@ def test_candidates_are_drawn_evenly():
 
 @pytest.mark.parametrize("end", ["highest", "lowest"])
 def test_ca2d_is_rded_of_its_pool(end):
-    settings = dataclasses.replace(HALVES, pool=10, pool_difficulty=end)
     task = task_of()
     pool = []
     for label in range(CLASSES):
         rows = np.flatnonzero(task.labels == label)
         rows = sorted(rows, key=lambda row: task.difficulty[row])
         pool += rows[-10:] if end == "highest" else rows[:10]
-    made = ca2d(task, settings)
-    same(made, rded(reordered(task, np.array(pool)), settings))
-    assert made.cost.forward_passes == CLASSES * 10 * settings.crops
-    assert (made.sources != rded(task, settings).sources).any()
+    made = make("ca2d", task, pool=10, pool_difficulty=end)
+    same(made, make("rded", reordered(task, np.array(pool))))
+    assert made.cost.forward_passes == CLASSES * 10 * HALVES.crops
+    assert (made.sources != make("rded", task).sources).any()
 
 
 def test_ca2d_of_no_pool_has_the_images_of_the_coreset():
     task = task_of()
-    made = ca2d(task, dataclasses.replace(HALVES, pool=0))
+    made = make("ca2d", task, pool=0)
     for label in range(CLASSES):
         rows = np.flatnonzero(task.labels == label)
         hardest = rows[np.argsort(task.difficulty[rows])[-4 * IPC :]]
@@ -178,7 +187,7 @@ def test_ca2d_of_no_pool_has_the_images_of_the_coreset():
 
 def test_pca_takes_the_easiest_whole_and_asks_no_teacher():
     task = task_of(teachers=())
-    made = pca(task, Patches())
+    made = make("pca", task, Patches())
     check_balance(task, made, 1)
     expected = []
     for label in range(CLASSES):
@@ -199,7 +208,7 @@ def test_pca_stitches_by_hand():
         images[rows[np.argsort(task.difficulty[rows])], :] = colours[
             :, None, None, None
         ]
-    made = pca(dataclasses.replace(task, images=images), Patches(factor=2))
+    made = make("pca", dataclasses.replace(task, images=images), Patches(factor=2))
     check_balance(task, made, 4)
     for m, image in enumerate(made.images[..., 0]):
         label, i = divmod(m, IPC)
@@ -212,7 +221,7 @@ def test_pca_stitches_by_hand():
 
 def test_equal_difficulties_go_to_the_lower_id():
     task = task_of(difficulty=np.zeros(CLASSES * EACH, np.float32))
-    made = pca(task, Patches())
+    made = make("pca", task, Patches())
     for label in range(CLASSES):
         ids = np.sort(task.ids[task.labels == label])[:IPC]
         np.testing.assert_array_equal(made.sources[made.labels == label, 0], ids)
@@ -220,42 +229,42 @@ def test_equal_difficulties_go_to_the_lower_id():
 
 def test_equal_losses_go_to_the_lower_id():
     task = task_of(images=np.zeros((CLASSES * EACH, SIDE, SIDE, 1), np.uint8))
-    made = rded(task, HALVES)
+    made = make("rded", task)
     for label in range(CLASSES):
         ids = np.sort(task.ids[task.labels == label])[: 4 * IPC].reshape(4, IPC)
         np.testing.assert_array_equal(made.sources[made.labels == label], ids.T)
 
 
-def refuse(method, message, settings=HALVES, **changes):
+def refuse(name, message, patches=HALVES, pool=0, **changes):
     with pytest.raises(InputError, match=message):
-        method(task_of(**changes), settings)
+        make(name, task_of(**changes), patches, pool=pool)
 
 
-def test_what_cannot_be_made_is_refused():
+def test_what_cannot_be_stitched_is_refused():
     few = np.zeros(CLASSES * EACH, np.int32)
     few[:35] = 1 + np.arange(35) % 2  # classes 1 and 2 have 18 and 17 images
-    message = "found 20 patches a class, .* class 1 has 18 images"
-    refuse(rded, message, labels=few, ipc=5)
-    refuse(pca, message, labels=few, ipc=5)
+    message = "patches.factor: found 2, .* at most the 17 images .*, not 20"
+    refuse("rded", message, labels=few, ipc=5)
+    refuse("pca", message, labels=few, ipc=5)
     fewer = dataclasses.replace(HALVES, candidates=7)
-    refuse(rded, "candidates: found 7, allowed is at least 8", fewer)
-    fewer = dataclasses.replace(HALVES, pool=7)
-    refuse(ca2d, "pool: found 7, allowed is 0 or at least 8", fewer)
-    for method in (ca2d, pca):
-        refuse(method, "difficulty: found None", difficulty=None)
-        refuse(method, r"found shape \(5,\)", difficulty=np.zeros(5))
-        refuse(method, "with 90 NaN", difficulty=np.full(90, np.nan))
+    says = "patches.candidates: found 7, allowed is at least the 8 patches"
+    refuse("rded", says, fewer)
+    refuse("ca2d", "ca2d.pool: found 7, allowed is 0 or at least the 8", pool=7)
+    for name in ("ca2d", "pca"):
+        refuse(name, "difficulty: found None", difficulty=None)
+        refuse(name, r"found shape \(5,\)", difficulty=np.zeros(5))
+        refuse(name, "with 90 NaN", difficulty=np.full(90, np.nan))
     tall = np.zeros((CLASSES * EACH, 8, 6, 1), np.uint8)
     smallest = dataclasses.replace(HALVES, factor=9)
-    for method in (rded, ca2d, pca):
-        refuse(method, "images: found 8 x 6 pixels", images=tall)
-        refuse(method, "factor: found 9, allowed is at most 8", smallest)
+    for name in ("rded", "ca2d", "pca"):
+        refuse(name, "data.source: found images of 8 x 6 pixels", images=tall)
+        refuse(name, "patches.factor: found 9, allowed is at most the 8", smallest)
 
 
 def test_a_teacher_without_finite_losses_is_refused():
     broken = jax.tree.map(lambda leaf: leaf * math.nan, TEACHER.variables)
     teacher = dataclasses.replace(TEACHER, variables=broken)
-    refuse(rded, "teachers: 'tiny' gives 90 of 90 images a loss", teachers=(teacher,))
+    refuse("rded", "teachers: 'tiny' gives 90 of 90 images a loss", teachers=(teacher,))
 
 
 @pytest.mark.parametrize(
@@ -269,11 +278,56 @@ def test_a_teacher_without_finite_losses_is_refused():
         ({"area": (0.5, 1.1)}, "p.area: found"),
         ({"area": (0.5,)}, "p.area: found"),
         ({"patch_loss": "best"}, "p.patch_loss: found 'best', .* lowest, highest"),
-        ({"pool": -1}, "p.pool: found -1"),
-        ({"pool_difficulty": "most"}, "p.pool_difficulty: found 'most'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):
     walk.check(Patches(), "p")
     with pytest.raises(InputError, match=message):
         walk.check(Patches(**changes), "p")
+
+
+def test_pools_that_make_no_sense_are_refused():
+    for changes in ({"pool": -1}, {"pool_difficulty": "most"}):
+        (name,) = changes
+        with pytest.raises(InputError, match=f"p.{name}: found"):
+            walk.check(Ca2d(**changes), "p")
+
+
+def test_stitch_hand_worked():
+    # Two images of 2 x 2 cells of one pixel: group k of two patches fills cell k.
+    patches = np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1)
+    first, second = stitch(patches, 2, 2)[..., 0]
+    np.testing.assert_array_equal(first, [[0, 2], [4, 6]])
+    np.testing.assert_array_equal(second, [[1, 3], [5, 7]])
+
+
+def test_stitch_stretches_the_first_cells():
+    # 5 pixels in 2 cells are 3 and 2: pixels 0, 0, 1 of the patch and then 0, 1.
+    patches = np.uint8([[[1, 2], [3, 4]]] * 4)[..., None]
+    image = stitch(patches, 2, 5)[0, :, :, 0]
+    np.testing.assert_array_equal(image[0], [1, 1, 2, 1, 2])
+    np.testing.assert_array_equal(image[:, 0], [1, 1, 3, 1, 3])
+
+
+@pytest.mark.parametrize("factor, side", [(1, 4), (2, 8), (3, 9), (3, 8), (4, 11)])
+def test_stitch_equals_the_loop(factor, side):
+    size, ipc = side // factor, 3
+    rng = np.random.default_rng(side)
+    patches = rng.integers(0, 256, (ipc * factor**2, size, size, 2), dtype=np.uint8)
+    images = stitch(patches, factor, side)
+    assert images.shape == (ipc, side, side, 2) and images.dtype == np.uint8
+    expected = np.zeros_like(images)
+    y = 0
+    for row in range(factor):
+        x, height = 0, size + (row < side % factor)
+        for column in range(factor):
+            width = size + (column < side % factor)
+            for i in range(ipc):
+                patch = patches[(row * factor + column) * ipc + i]
+                for dy in range(height):
+                    for dx in range(width):
+                        at = int(dy * size / height), int(dx * size / width)
+                        expected[i, y + dy, x + dx] = patch[at]
+            x += width
+        y += height
+    np.testing.assert_array_equal(images, expected)

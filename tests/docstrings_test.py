@@ -94,7 +94,7 @@ PUBLIC = {
     f"{package.__name__.split('.')[-1]}.{name}": getattr(package, name)
     for package in (losses, scores, select)
     for name in package.__all__
-} | {f"distill.{name}": method.distill for name, method in distill.METHODS.items()}
+} | {f"distill.{name}": method.function for name, method in distill.METHODS.items()}
 
 
 @pytest.mark.parametrize("name", PUBLIC)

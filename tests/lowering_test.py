@@ -7,9 +7,15 @@ import pathlib
 import jax
 import pytest
 
-from ddjax import distill, needs, plan, presets, programs
+from ddjax import distill, presets
+from ddjax import plan as plans
+from ddjax.distill import crops
+from ddjax.distill.recovery import Recovery
 from ddjax.settings import from_config
-from ddjax.train import programs as train_programs
+from ddjax.stages.requirements import required_teachers, teachers_of_set
+from ddjax.stages.students import planned_program
+from ddjax.stages.synthetic import outline_of
+from ddjax.train import programs
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs" / "methods"
 METHODS = {path.stem for path in FOLDER.glob("*.py")}
@@ -27,27 +33,26 @@ def plan(method, variant):
     spec = importlib.util.spec_from_file_location(method, FOLDER / f"{method}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return estimate.open_plan(from_config(module.get_config(variant)))
+    return plans.open_plan(from_config(module.get_config(variant)))
 
 
-def networks_of(context, entry):
-    names = needs.teachers_of_set(entry)
-    return tuple(programs.teacher_network(context, name) for name in names)
-
-
-def synthesis_of(context):
-    """The descent of a config's image set on its largest batch, or None."""
+def synthesis_of(problem):
+    """The descent of a config's synthetic set on its largest batch, or None."""
     ((entry, ipc),) = zip(
-        context.settings.distill.values(), context.settings.select.ipcs, strict=True
+        problem.settings.distill.values(), problem.settings.select.ipcs, strict=True
     )
-    if distill.METHODS[entry.method].section != "recover":
+    method = distill.METHODS[entry.method]
+    if not isinstance(method, Recovery):
         return None
-    networks = networks_of(context, entry)
-    return programs.synthesis(entry, networks, context.source.num_classes, ipc)
+    (name,) = problem.settings.distill
+    return method.program(outline_of(problem, name), entry, ipc)
 
 
-def crops_of(context, entry):
-    return programs.crop_scoring(networks_of(context, entry)[0], entry.patches, 3)
+def crops_of(problem, entry):
+    (name,) = problem.settings.distill
+    (network,) = outline_of(problem, name).networks(1)
+    size = network.image_shape[0] // entry.patches.factor
+    return crops.program(network, entry.patches.crops, size, 3)
 
 
 def lowers(traceable, *names):
@@ -62,15 +67,15 @@ def test_descent_on_images_lowers(variant):
     traceable = synthesis_of(plan("sre2l", variant))
     lowers(traceable, "convolution", "while")
     state, parts = traceable.shapes()
-    context = plan("sre2l", variant)
-    batch = min(100, context.source.num_classes)
-    assert state.images.shape == (batch, *context.source.shape) and parts.shape == (4,)
+    problem = plan("sre2l", variant)
+    batch = min(100, problem.source.num_classes)
+    assert state.images.shape == (batch, *problem.source.shape) and parts.shape == (4,)
 
 
 @pytest.mark.parametrize("variant", CASES)
 def test_choice_of_crops_lowers(variant):
-    context = plan("rded", variant)
-    traceable = crops_of(context, context.settings.distill["rded"])
+    problem = plan("rded", variant)
+    traceable = crops_of(problem, problem.settings.distill["rded"])
     lowers(traceable, "convolution", "dot_general")
     losses, windows = traceable.shapes()
     assert losses.shape == (3,) and windows.shape == (3, 3)
@@ -79,10 +84,10 @@ def test_choice_of_crops_lowers(variant):
 @pytest.mark.parametrize("variant", CASES)
 @pytest.mark.parametrize("regime", ["hard", "soft_kd"])
 def test_training_step_lowers(variant, regime):
-    context = plan("rded", variant)
-    program = programs.student_program(context, regime)
+    problem = plan("rded", variant)
+    program = planned_program(problem, regime)
     assert len(program.objective.teachers) == (regime == "soft_kd")
-    step = train_programs.training_step(program, context.source.num_classes)
+    step = programs.training_step(program, problem.source.num_classes)
     lowers(step, "convolution", "dot_general")
     state = jax.eval_shape(lambda: step.arguments[0])
     assert step.shapes() == state
@@ -99,13 +104,13 @@ def configs():
 
 @pytest.mark.parametrize("method, variant", list(configs()))
 def test_every_config_has_a_program(method, variant):
-    context = plan(method, variant)
-    (entry,) = context.settings.distill.values()
-    assert set(needs.teachers_of_set(entry)) <= set(needs.asked_teachers(context))
-    traceable = synthesis_of(context)
+    problem = plan(method, variant)
+    (entry,) = problem.settings.distill.values()
+    assert set(teachers_of_set(entry)) <= set(required_teachers(problem))
+    traceable = synthesis_of(problem)
     if traceable is not None:
         state, _ = traceable.shapes()
-        assert state.images.shape[1:] == context.source.shape
-    if traceable is None and networks_of(context, entry):
-        losses, _ = crops_of(context, entry).shapes()
+        assert state.images.shape[1:] == problem.source.shape
+    if traceable is None and teachers_of_set(entry):
+        losses, _ = crops_of(problem, entry).shapes()
         assert losses.shape == (3,)

@@ -7,12 +7,13 @@ import pytest
 import runs
 import tiny
 
-from ddjax import artifacts, data, models, pipeline, plan, settings
+from ddjax import artifacts, data, distill, models, pipeline, plan, settings
 from ddjax.data.augment import Recipe
+from ddjax.distill.cv_dd import CvDd
+from ddjax.distill.recovery import Recover
 from ddjax.errors import InputError
 from ddjax.labels import Objective
 from ddjax.settings import Distill, from_config
-from ddjax.settings.recover import Recover
 from ddjax.stages import report
 from ddjax.stages.stage import Plan, Trainings, Work
 from ddjax.train import programs, student
@@ -28,9 +29,13 @@ def config(source, *entries, **changes):
     made.teacher.network.convnet.norm = "batch"
     for entry in entries:
         settings.add_distillation(made, entry)
-        made.distill[entry].patches.candidates = 6
-        made.distill[entry].patches.pool = 8
-        made.distill[entry].recover.iterations = 2
+        sections = distill.METHODS[entry].sections
+        if "patches" in sections:
+            made.distill[entry].patches.candidates = 6
+        if "ca2d" in sections:
+            made.distill[entry].ca2d.pool = 8
+        if "recover" in sections:
+            made.distill[entry].recover.iterations = 2
     return made
 
 
@@ -162,10 +167,13 @@ def test_operations_are_those_of_native_convolutions():
 def test_an_iteration_counts_once_and_by_image():
     network = programs.native(models.network("convnet_d1", 3, (8, 8, 1), norm="batch"))
 
-    def found(method="sre2l", teachers=1, ipc=1, **changes):
-        recover = Recover(**{"iterations": 2, "drawn": 0} | changes)
-        entry = Distill(method, recover=recover)
-        return programs.synthesis_flops(entry, (network,) * teachers, 3, ipc)
+    def found(method="sre2l", teachers=1, ipc=1, drawn=0, iterations=2):
+        recover = Recover(iterations=iterations, init="noise")
+        entry = Distill(method, recover=recover, cv_dd=CvDd(drawn=drawn))
+        networks = {str(name): network for name in range(teachers)}
+        outline = distill.Outline(3, np.zeros(3, int), (8, 8, 1), networks)
+        work = distill.METHODS[method].work(outline, entry, ipc)
+        return work.flops / iterations
 
     one = found()
     assert found(iterations=500) == one

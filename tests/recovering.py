@@ -1,20 +1,29 @@
 """A task small enough for tests: three classes of 8 x 8 pixels and their teacher."""
 
+import dataclasses
 import functools
 
 import jax
 import numpy as np
 
 from ddjax import models
-from ddjax.distill.task import Task, Teacher
-from ddjax.settings.recover import Recover
+from ddjax.distill import Task, Teacher
+from ddjax.distill.recovery import Recover
+from ddjax.settings import Distill
 
+SECTIONS = {field.name for field in dataclasses.fields(Distill)}
 MEAN, STD = np.array([0.4], np.float32), np.array([0.2], np.float32)
 NETWORK = models.network("convnet_d1", 3, (8, 8, 1), width=4, norm="batch")
 # One shape of a program wherever a test does not ask for another.
-SETTINGS = Recover(
+RECOVER = Recover(
     iterations=48, jitter=1, area=0.5, flip=True, bn_weight=0.02, learning_rate=0.1
 )
+
+
+def entry(method="sre2l", recover=RECOVER, **options):
+    """Returns an entry of `distill`; options are fields of `recover` or sections."""
+    sections = {name: options.pop(name) for name in [*options] if name in SECTIONS}
+    return Distill(method, recover=dataclasses.replace(recover, **options), **sections)
 
 
 def images(seed=0, each=4):
@@ -25,6 +34,12 @@ def images(seed=0, each=4):
     return (rng.integers(0, 170, (len(labels), 8, 8, 1)) + shift).astype(
         np.uint8
     ), labels
+
+
+def noise(seed=0, size=3):
+    """Returns images [size,8,8,1] float32, normalised."""
+    shape = (size, *NETWORK.image_shape)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 @functools.cache

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from ddjax.distill.likeness import TEMPERATURE, likeness
-from ddjax.distill.statistics import mixture
+from ddjax.distill.statistics import TEMPERATURE, likeness, mixture
 from ddjax.losses.softmax import log_softmax
 from ddjax.scores import Trace, step_kl, tdds
 from ddjax.scores.features import prototypes

@@ -52,9 +52,13 @@ def config(source, entries, stream, **changes):
     made.data.image_size, made.data.stream = SIDE, stream
     for entry in entries:
         settings.add_distillation(made, entry)
-        made.distill[entry].patches.candidates = 8
-        made.distill[entry].recover.iterations = 2
-        made.distill[entry].recover.drawn = 0  # all of the teachers, one
+        sections = distill.METHODS[entry].sections
+        if "patches" in sections:
+            made.distill[entry].patches.candidates = 8
+        if "recover" in sections:
+            made.distill[entry].recover.iterations = 2
+        if "cv_dd" in sections:
+            made.distill[entry].cv_dd.drawn = 0  # all of the teachers, one
     made.update_from_flattened_dict(
         {name.replace("__", "."): value for name, value in changes.items()}
     )

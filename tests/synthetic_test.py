@@ -37,8 +37,11 @@ def config(source, *entries, **changes):
     made.regimes = ("hard",)
     for entry in entries:
         settings.add_distillation(made, entry)
-        made.distill[entry].patches.candidates = 6
-        made.distill[entry].recover.iterations = 2
+        sections = distill.METHODS[entry].sections
+        if "patches" in sections:
+            made.distill[entry].patches.candidates = 6
+        if "recover" in sections:
+            made.distill[entry].recover.iterations = 2
     made.update_from_flattened_dict(
         {name.replace("__", "."): value for name, value in changes.items()}
     )
@@ -157,7 +160,11 @@ def test_unequal_classes_are_refused(source, tmp_path):
 @pytest.mark.parametrize(
     "entries, changes, message",
     [
-        (("sre2l",), {"teacher__network__name": "mlp"}, "has no batch norm"),
+        (
+            ("sre2l",),
+            {"teacher__network__name": "mlp"},
+            "distill.sre2l.teachers: found .* with batch norm",
+        ),
         (("rded",), {"distill__rded__method": "ipc"}, "distill.rded.method: found"),
         (
             ("ca2d",),
@@ -177,7 +184,7 @@ def test_unequal_classes_are_refused(source, tmp_path):
         (("rded",), {"distill__rded__sets": -1}, "distill.rded.sets: found -1"),
         (("rded",), {"images": "nowhere"}, "images: nowhere: there is no such file"),
         (("rded",), {"distill__rded__patches__candidates": 1}, "candidates: found 1"),
-        (("ca2d",), {"distill__ca2d__patches__pool": 1}, "patches.pool: found 1"),
+        (("ca2d",), {"distill__ca2d__ca2d__pool": 1}, "ca2d.ca2d.pool: found 1"),
         (("pca",), {"distill__pca__patches__factor": 9}, "pca.patches.factor: found 9"),
         (("pca",), {"distill__pca__patches__factor": 5}, "factor: found 5, .* not 50"),
         (
@@ -186,9 +193,18 @@ def test_unequal_classes_are_refused(source, tmp_path):
             "distill.sre2lpp.patches.candidates: found 1",
         ),
         (
-            ("sre2lpp",),
-            {"distill__sre2lpp__recover__prior": (50.0, 60.0)},
-            "distill.sre2lpp.recover.prior: found .* each of 1 teachers",
+            ("cv_dd",),
+            {
+                "distill__cv_dd__cv_dd__prior": (50.0, 60.0),
+                "distill__cv_dd__cv_dd__drawn": 1,
+            },
+            "distill.cv_dd.cv_dd.prior: found .* each of 1 teachers",
+        ),
+        (("cv_dd",), {}, "distill.cv_dd.cv_dd.drawn: found 2, .* the 1 teachers"),
+        (
+            ("sre2l",),
+            {"distill__sre2l__dwa__rho": 0.1},
+            "sre2l.dwa.rho: found 0.1, allowed is 0.015, .* not read dwa, only dwa do",
         ),
         (
             ("cda",),
@@ -223,10 +239,10 @@ def stage(source, tmp_path_factory):
     """Makes the image sets of a method that only counts and tells what it was given."""
     tasks = []
 
-    def method(task, section, start=None):
-        tasks.append((task, section, start))
+    def method(task, entry, start=None):
+        tasks.append((task, entry, start))
         count = IPC * task.num_classes
-        return distill.Distilled(
+        return distill.SyntheticSet(
             images=np.full((count, 8, 8, 1), len(tasks), np.uint8),
             labels=np.repeat(np.arange(task.num_classes, dtype=np.int32), IPC),
             sources=np.zeros((count, 0), np.int32),
@@ -250,10 +266,10 @@ def stage(source, tmp_path_factory):
         artifact = types.SimpleNamespace(cost=Cost(train_passes=30))
 
     tiny_teacher = Teacher()
-    replaced = dataclasses.replace(distill.METHODS["sre2l"], distill=method)
     folder = tmp_path_factory.mktemp("stage") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(distill.METHODS, "sre2l", replaced)
+        kind = type(distill.METHODS["sre2l"])
+        patch.setattr(kind, "synthesise", lambda self, *given: method(*given))
         with runs.running(folder) as place:
             yield make
 

@@ -63,6 +63,6 @@ def get_config(variant: str = "imagenet"):
         patches = config.distill[name].patches
         patches.factor = 2 if variant == "imagenet" else 1
         patches.candidates = 20 if variant == "smoke" else _CANDIDATES
-        patches.pool = patches.candidates
+    config.distill.ca2d.ca2d.pool = config.distill.ca2d.patches.candidates
     config.name = f"imagenet_ca2d_{variant}"
     return config

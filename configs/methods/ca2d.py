@@ -23,7 +23,7 @@ VARIANTS = tuple(presets.DATASETS)
 def get_config(variant: str = "digits"):
     config = presets.synthesised(variant, "ca2d")
     presets.stitch(config, variant)
-    config.distill.ca2d.patches.pool = config.distill.ca2d.patches.candidates
+    config.distill.ca2d.ca2d.pool = config.distill.ca2d.patches.candidates
     config.select.cad.windows = 2
     if config.data.image_size == 224:
         config.select.cad.span = 6

@@ -49,6 +49,6 @@ def get_config(variant: str = "digits"):
     presets.ensemble(config, variant, large=MEMBERS, small=MEMBERS)
     entry = config.distill.cv_dd
     entry.patches.patch_loss = "medium"
-    entry.recover.drawn = min(2, len(entry.teachers))
-    entry.recover.prior = PRIORS.get(variant, ())
+    entry.cv_dd.drawn = min(2, len(entry.teachers))
+    entry.cv_dd.prior = PRIORS.get(variant, ())
     return config

@@ -22,8 +22,9 @@ VARIANTS = tuple(presets.DATASETS)
 
 COMMON = {"learning_rate": 0.05, "area": 0.5, "jitter": 0}
 SMALL = COMMON | {"bn_weight": 0.01, "batch": 100, "init": "random"}
-LARGE = COMMON | {"patch": 16, "init": "rded"}
-SUBSET = LARGE | {"iterations": 50, "bn_weight": 0.01, "batch": 100, "momentum": 0.0}
+LARGE = COMMON | {"edc.patch": 16, "init": "rded"}
+SUBSET = LARGE | {"iterations": 50, "bn_weight": 0.01, "batch": 100}
+SUBSET |= {"edc.momentum": 0.0}
 CONSTANTS = {
     "cifar100": SMALL | {"iterations": 2000},
     "tiny_imagenet": SMALL | {"iterations": 2000},

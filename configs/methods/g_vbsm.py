@@ -30,9 +30,9 @@ SMALLER = {
     "flip": True,
     "jitter": 32,
     "two_sided": False,
-    "momentum": 0.8,
-    "patch": 4,
-    "drop_rate": 0.4,
+    "g_vbsm.momentum": 0.8,
+    "g_vbsm.patch": 4,
+    "g_vbsm.drop_rate": 0.4,
 }
 CONSTANTS = {
     "cifar100": SMALLER,
@@ -43,9 +43,9 @@ CONSTANTS = {
         "bn_weight": 0.01,
         "batch": 80,
         "two_sided": False,
-        "momentum": 0.4,
-        "patch": 16,
-        "drop_rate": 0.0,
+        "g_vbsm.momentum": 0.4,
+        "g_vbsm.patch": 16,
+        "g_vbsm.drop_rate": 0.0,
     },
 }
 LARGE = ("mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x0_5")

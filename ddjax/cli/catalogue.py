@@ -71,7 +71,7 @@ def _named(names: Collection[str]) -> dict[str, str]:
 KINDS = {
     "configs": Kind(lambda: _named(config_files.names()), config_files.summary),
     "selections": Kind(select.METHODS, _selection),
-    "methods": Kind(distill.METHODS, lambda method: module_line(method.distill)),
+    "methods": Kind(distill.METHODS, lambda method: first_line(method.function)),
     "networks": Kind(models.MODELS, lambda model: first_line(model.options)),
     "datasets": Kind(data.listed, lambda says: says),
     "losses": Kind(

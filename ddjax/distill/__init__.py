@@ -1,13 +1,28 @@
-"""Methods that make new images; each file says where its method comes from.
+"""Distillation methods: they synthesise images, or stitch them of real ones.
 
-All have one signature: `method(task, settings) -> Distilled`. `METHODS` maps the names
-that configs use to them.
+Each is declared in its own file, which says where it comes from; `METHODS` names them.
+
+    METHODS["rded"].synthesise(task, entry) -> SyntheticSet
 """
 
-from ddjax.distill.methods import METHODS, Method
-from ddjax.distill.task import Distilled, Task, Teacher
+from ddjax.distill import cv_dd, dwa, edc, g_vbsm, lpld, rded, sre2l
+from ddjax.distill.task import Method, Outline, SyntheticSet, Task, Teacher
 
-__all__ = ["METHODS", "Distilled", "Method", "Task", "Teacher"]
+METHODS: dict[str, Method] = {
+    "ca2d": rded.CA2D,
+    "cda": sre2l.CDA,
+    "cv_dd": cv_dd.CV_DD,
+    "dwa": dwa.DWA,
+    "edc": edc.EDC,
+    "g_vbsm": g_vbsm.G_VBSM,
+    "lpld": lpld.LPLD,
+    "pca": rded.PCA,
+    "rded": rded.RDED,
+    "sre2l": sre2l.SRE2L,
+    "sre2lpp": sre2l.SRE2LPP,
+}
+
+__all__ = ["METHODS", "Method", "Outline", "SyntheticSet", "Task", "Teacher"]
 
 
 def __dir__() -> list[str]:

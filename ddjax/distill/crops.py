@@ -1,8 +1,8 @@
-"""Random square crops of real images, and what a teacher thinks of them.
+"""Random square crops of real images, and which of them a teacher finds easiest.
 
 A crop is a pure function of a key and an example id, so it is the same in any order and
-at any batch size. Crops travel as windows, three integers each: those that are wanted
-are cut out again, and no others are kept.
+at any batch size. Crops travel as windows, three integers each: only those that are
+kept are cut out again.
 
 Letters: n images, m crops of each, S an image's side, s a patch's side, K channels.
 """
@@ -10,10 +10,12 @@ Letters: n images, m crops of each, S an image's side, s a patch's side, K chann
 import jax
 import jax.numpy as jnp
 
+from ddjax import keys
 from ddjax.data.augment import to_integer
 from ddjax.losses import cross_entropy
 from ddjax.models import Network, Variables
 from ddjax.train.batches import normalise
+from ddjax.train.programs import Traceable, variables_of
 
 
 def random_windows(
@@ -121,15 +123,15 @@ def best_crops(
 ) -> tuple[jax.Array, jax.Array]:
     """Finds each image's best random crop by a teacher's cross-entropy.
 
-    The teacher sees a crop resized to a patch, normalised and in the centre of zeros.
-    Only `batch_size` images at a time have their crops in memory.
+    A crop is resized to a patch, normalised and put in the centre of zeros. Only
+    `batch_size` images at a time have their crops in memory.
 
     Args:
       network: the teacher; static, as the next four.
       crops: m, random crops of each image.
       size: s, a patch's side in pixels.
       keep: "lowest" or "highest", which loss is the best.
-      batch_size: images whose crops the teacher sees at once; best a divisor of n.
+      batch_size: images whose crops are one forward pass; best a divisor of n.
       variables: the teacher's.
       key: a typed PRNG key, of all crops.
       area: [2] float32, see `random_windows`.
@@ -151,8 +153,8 @@ def best_crops(
         image_SSK, label, example_id = one
         windows_m3 = random_windows(key, example_id, crops, side, area)
         patches = jax.vmap(resized, (None, 0, None))(image_SSK, windows_m3, size)
-        shown = centred(normalise(patches, mean, std), side)
-        logits_mC, _ = network.apply(variables, shown)
+        patches = centred(normalise(patches, mean, std), side)
+        logits_mC, _ = network.apply(variables, patches)
         losses_m = cross_entropy(logits_mC, jnp.broadcast_to(label, (crops,)))
         best = best_of(losses_m)
         return losses_m[best], windows_m3[best]
@@ -163,7 +165,7 @@ def best_crops(
 
 
 def cut_out(size: int, images_nSSK: jax.Array, windows_n3: jax.Array) -> jax.Array:
-    """Makes the patch of each image's window, rounded once to whole values.
+    """Cuts out the patch of each image's window, rounded once to whole values.
 
     Args:
       size: s, pixels; static.
@@ -175,3 +177,27 @@ def cut_out(size: int, images_nSSK: jax.Array, windows_n3: jax.Array) -> jax.Arr
     """
     patches = jax.vmap(resized, (0, 0, None))(images_nSSK, windows_n3, size)
     return jnp.clip(jnp.round(patches), 0, 255).astype(jnp.uint8)
+
+
+def program(network: Network, crops: int, size: int, images: int) -> Traceable:
+    """Returns `best_crops` with abstract arguments, to be lowered.
+
+    Args:
+      network: the teacher's.
+      crops: m.
+      size: s.
+      images: n.
+    """
+    array, shape = jax.ShapeDtypeStruct, network.image_shape
+    function = jax.jit(best_crops, static_argnums=tuple(range(5)))
+    pair, channels = array((2,), jnp.float32), array(shape[-1:], jnp.float32)
+    integers = array((images,), jnp.int32)
+    arguments = (
+        *(network, crops, size, "lowest", images),
+        variables_of(network),
+        jax.eval_shape(lambda: keys.key(0)),
+        *(pair, channels, channels),
+        array((images, *shape), jnp.uint8),
+        *(integers, integers),
+    )
+    return Traceable(function, arguments)

@@ -1,35 +1,41 @@
-"""CV-DD: SRe2L++ through a committee of teachers."""
+"""CV-DD: SRe2L++ through an ensemble of teachers."""
+
+import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
 
-from ddjax.distill.batches import across_classes
-from ddjax.distill.synthesis import look_at, synthesise
-from ddjax.distill.task import Distilled, Task
-from ddjax.errors import InputError
-from ddjax.settings.recover import Recover
+from ddjax.declare import setting
+from ddjax.declare.walk import join, require
+from ddjax.distill.recovery import SECTIONS, Recovery
+from ddjax.distill.synthesis import TargetsOf, target_of
+from ddjax.distill.task import Ipcs, Outline, Task
 
-_DRAW = 1  # a stream of random numbers beside those of `synthesise`
+_DRAW = 1  # a stream of random numbers beside those of the descent
 
 
-def cv_dd(task: Task, settings: Recover, start: Distilled | None = None) -> Distilled:
-    """SRe2L++ whose images please several teachers at once.
+@dataclasses.dataclass(frozen=True)
+class CvDd:
+    """Which teachers count, and how much."""
+
+    prior: tuple[float, ...] = setting(
+        (),
+        "For each teacher, the accuracy in percent of students of the images that it "
+        "gave alone; (): all count the same.",
+        "[0, 100]",
+    )
+    drawn: int = setting(
+        2, "Teachers that are drawn for each image index; 0: all.", "[0, 1000]"
+    )
+
+
+def cv_dd(task: Task, entry: Any) -> TargetsOf:
+    """CV-DD: SRe2L++ through an ensemble of teachers at once.
 
     The loss is sum_m w_m (CE_m + bn_weight * distance of the statistics_m) over
     `drawn` of the teachers, others for each image index, w = softmax(prior / 5): a
-    teacher that makes better images alone counts more.
-
-    Args:
-      task: what is distilled.
-      settings: how.
-      start: images to start from, as in `sre2lpp`.
-
-    Returns:
-      The image set.
-
-    Raises:
-      InputError: there are fewer teachers than `drawn`; there are priors, but not one a
-        teacher; or as `sre2lpp`.
+    teacher that gives better images alone counts more.
 
     Source: Cui et al., "Dataset Distillation via Committee Voting", arXiv 2501.07575;
     Jiacheng8/CV-DD, recover/recover.py. Deviations: two of its five teachers are drawn
@@ -38,30 +44,38 @@ def cv_dd(task: Task, settings: Recover, start: Distilled | None = None) -> Dist
     drawn at any number. The priors of its data sets are settings, none by default; and
     the deviations of `sre2l`.
     """
-    teachers = task.teachers
-    if settings.drawn > len(teachers):
-        raise InputError(
-            f"recover.drawn: found {settings.drawn}, allowed is at most the "
-            f"{len(teachers)} teachers, or 0 for all of them"
-        )
-    if len(settings.prior) not in (0, len(teachers)):
-        raise InputError(
-            f"recover.prior: found {settings.prior!r}, allowed is nothing or one "
-            f"accuracy for each of {len(teachers)} teachers"
-        )
-    prior = np.array(settings.prior or [0.0] * len(teachers), np.float32)
-    plain = [look_at(teacher) for teacher in teachers]
+    teachers, options = task.teachers, entry.cv_dd
+    prior = np.array(options.prior or [0.0] * len(teachers), np.float32)
+    plain = [target_of(teacher) for teacher in teachers]
     key = jax.random.fold_in(task.key, _DRAW)
 
-    def looks(batch, views):
+    def targets_of(batch, views):
         index = int(batch.slots[0]) % task.ipc
         order = jax.random.permutation(jax.random.fold_in(key, index), len(teachers))
-        members = sorted(np.asarray(order)[: settings.drawn or None].tolist())
+        members = sorted(np.asarray(order)[: options.drawn or None].tolist())
         weights = np.asarray(jax.nn.softmax(prior[members] / 5))
-        return tuple(teachers[member].network for member in members), tuple(
-            plain[member]._replace(weight=weight)
+        return tuple(
+            (teachers[member].network, plain[member]._replace(weight=weight))
             for member, weight in zip(members, weights, strict=True)
         )
 
-    batches = across_classes(task.num_classes, task.ipc, settings.batch)
-    return synthesise(task, settings, looks, batches, "rded", start)
+    return targets_of
+
+
+def _refuse_other_teachers(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
+    del ipcs
+    count, options = len(outline.teachers), entry.cv_dd
+    allowed = f"() or one accuracy for each of {count} teachers"
+    fits = len(options.prior) in (0, count)
+    require(fits, join(key, "cv_dd.prior"), options.prior, allowed)
+    allowed = f"at most the {count} teachers, or 0 for all of them"
+    require(options.drawn <= count, join(key, "cv_dd.drawn"), options.drawn, allowed)
+
+
+CV_DD = Recovery(
+    cv_dd,
+    SECTIONS | {"cv_dd": CvDd},
+    refuses=_refuse_other_teachers,
+    init="rded",
+    through=lambda entry: entry.cv_dd.drawn or None,
+)

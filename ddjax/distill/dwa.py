@@ -5,72 +5,54 @@ Letters: B images of a batch, H W image, K channels.
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import optax
 
 from ddjax import losses
 from ddjax.artifacts import Cost
-from ddjax.distill.batches import across_classes
-from ddjax.distill.statistics import looking_cost
-from ddjax.distill.synthesis import look_at, synthesise
-from ddjax.distill.task import Distilled, Task
+from ddjax.declare import setting
+from ddjax.distill.recovery import SECTIONS, Recovery
+from ddjax.distill.synthesis import TargetsOf, target_of
+from ddjax.distill.task import Outline, Task
 from ddjax.models import Network, Variables
-from ddjax.settings.recover import Recover
 
 
-def dwa(task: Task, settings: Recover, start: Distilled | None = None) -> Distilled:
-    """SRe2L with directed weight adjustment, for images that differ from each other.
+@dataclasses.dataclass(frozen=True)
+class Dwa:
+    """Directed weight adjustment."""
+
+    var_weight: float = setting(
+        11.0, "Of the variances beside the means; ImageNet: 2.", "[0, 1e6]"
+    )
+    rho: float = setting(0.015, "How far the teacher's weights move.", "[0, 100]")
+    ascent_steps: int = setting(
+        12, "In how many steps they do; ImageNet: 15.", "[1, 1000]"
+    )
+
+
+def dwa(task: Task, entry: Any) -> TargetsOf:
+    """DWA: SRe2L from real images with directed weight adjustment, for diverse images.
 
     A batch starts from one random real image of each of its classes. Before its first
-    iteration the teacher's weights climb the cross-entropy of what the teacher sees of
-    the batch then, see `ascend`, and stay there. In the distance of statistics,
-    variances count `var_weight` times.
-
-    Args:
-      task: what is distilled.
-      settings: how.
-      start: images to start from instead, as in `sre2l`.
-
-    Returns:
-      The image set, with the real images that it started from as sources.
-
-    Raises:
-      InputError: a class has fewer than `ipc` images, or as `sre2l`.
+    iteration the teacher's weights climb the cross-entropy of the augmented batch, see
+    `ascend`, and stay there. In the distance of statistics, variances count
+    `var_weight` times.
 
     Source: Du et al., "Diversity-Driven Synthesis", arXiv 2409.17612;
     AngusDujw/Diversity-Driven-Synthesis. Deviations: every batch climbs from the
     teacher's own weights, where theirs pile up over the batches of an image index; and
     those of `sre2l`.
     """
-    teacher = task.teachers[0]
-    plain = look_at(teacher)
+    network, plain = task.teachers[0].network, target_of(task.teachers[0])
+    rho, steps = entry.dwa.rho, entry.dwa.ascent_steps
 
-    def looks(batch, views):
-        variables = ascend(
-            teacher.network,
-            plain.variables,
-            views(),
-            batch.labels,
-            settings.rho,
-            settings.ascent_steps,
-        )
-        return (teacher.network,), (plain._replace(variables=variables),)
+    def targets_of(batch, views):
+        climbed = ascend(network, plain.variables, views(), batch.labels, rho, steps)
+        return ((network, plain._replace(variables=climbed)),)
 
-    made = synthesise(
-        task,
-        settings,
-        looks,
-        across_classes(task.num_classes, task.ipc, settings.batch),
-        "random",
-        start,
-        var_weight=settings.var_weight,
-    )
-    climbed = settings.ascent_steps * len(made.images)
-    looked = looking_cost(teacher.network, teacher.variables, climbed)
-    # The way back costs twice as much as the way there.
-    climb = Cost(train_passes=climbed, flops=3 * looked.flops)
-    return dataclasses.replace(made, cost=made.cost + climb)
+    return targets_of
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -107,3 +89,18 @@ def ascend(
 
     params = jax.lax.fori_loop(0, steps, step, variables["params"])
     return {**variables, "params": params}
+
+
+def _climb(outline: Outline, entry: Any, ipc: int) -> Cost:
+    images = entry.dwa.ascent_steps * ipc * outline.num_classes
+    # The backward pass costs twice as much as the forward pass.
+    return Cost(train_passes=images, flops=3 * outline.forward(images, 1).flops)
+
+
+DWA = Recovery(
+    dwa,
+    SECTIONS | {"dwa": Dwa},
+    costs=_climb,
+    init="random",
+    numbers=lambda entry: {"var_weight": entry.dwa.var_weight},
+)

@@ -1,38 +1,45 @@
 """EDC: G-VBSM from good images, which matches classes as well as the whole."""
 
 import dataclasses
-import time
+from typing import Any
 
 import numpy as np
 
-from ddjax.artifacts import Cost
-from ddjax.distill.batches import whole_classes
-from ddjax.distill.recover import Batch, Form, form_of
-from ddjax.distill.statistics import looking_cost, mixture, statistics_of
-from ddjax.distill.synthesis import look_at, synthesise
-from ddjax.distill.task import Distilled, Task
-from ddjax.errors import InputError
-from ddjax.settings.recover import Recover
+from ddjax.declare import setting
+from ddjax.distill.recover import Batch, Form
+from ddjax.distill.recovery import (
+    SECTIONS,
+    LayerStatistics,
+    Recovery,
+    check_classes,
+    form_of,
+    whole_classes,
+)
+from ddjax.distill.statistics import mixture, statistics_of
+from ddjax.distill.synthesis import TargetsOf, target_of
+from ddjax.distill.task import Task
 
 
-def edc(task: Task, settings: Recover, start: Distilled | None = None) -> Distilled:
-    """Matches what enters the layers with the pool's and with the classes' statistics.
+@dataclasses.dataclass(frozen=True)
+class Edc(LayerStatistics):
+    """Statistics of convolutions, and a loss that is flat around images."""
+
+    flatness: float = setting(
+        0.0,
+        "Weight of the flatness term, which its paper has and its recipes leave off.",
+        "[0, 1e6]",
+    )
+    flatness_momentum: float = setting(
+        0.99, "Of the images' average; ImageNet: 0.9.", "[0, 1)"
+    )
+
+
+def edc(task: Task, entry: Any) -> TargetsOf:
+    """EDC: G-VBSM from RDED's images, matched with the pool and with its classes.
 
     As G-VBSM without its likeness term, and with half of the distance to the statistics
-    of the classes of the batch. With `flatness`, the teachers should also think of the
-    images what they think of the images' average over iterations.
-
-    Args:
-      task: what is distilled, through all of its teachers in turns.
-      settings: how.
-      start: images to start from, which `init` = "", rded, asks for.
-
-    Returns:
-      The image set.
-
-    Raises:
-      InputError: a class has no image in the pool, there are no images to start from,
-        or as `sre2l`.
+    of the classes of the batch. With `flatness`, the teachers' logits of the images are
+    drawn to those of the images' average over iterations.
 
     Source: "Elucidating the Design Space of Dataset Condensation"; shaoshitong/EDC.
     Deviations: the statistics of classes are those of their images together, where
@@ -41,58 +48,54 @@ def edc(task: Task, settings: Recover, start: Distilled | None = None) -> Distil
     mirrored nor shuffled; and those of `g_vbsm`.
     """
     counts = np.bincount(task.labels, minlength=task.num_classes)
-    if counts.min() < 1:
-        raise InputError(
-            f"images: found none of class {counts.argmin()}, allowed for edc is at "
-            "least one a class, whose statistics are matched"
-        )
-    began = time.perf_counter()
-    plain, every = [look_at(teacher) for teacher in task.teachers], []
-    for teacher, look in zip(task.teachers, plain, strict=True):
+    plain, every = [target_of(teacher) for teacher in task.teachers], []
+    for teacher, target in zip(task.teachers, plain, strict=True):
         of_classes = [
             statistics_of(
                 teacher.network,
-                look.variables,
+                target.variables,
                 task.images[task.labels == label],
                 task.mean,
                 task.std,
-                settings.patch,
+                entry.edc.patch,
             )
             for label in range(task.num_classes)
         ]
-        every.append((of_classes, mixture(of_classes, counts) | look.statistics[0]))
+        every.append((of_classes, mixture(of_classes, counts) | target.statistics[0]))
 
-    spent = Cost(seconds=time.perf_counter() - began)
-
-    def looks(batch, views):
+    def targets_of(batch, views):
         labels, weights = np.unique(batch.labels, return_counts=True)
-        return networks, tuple(
-            look._replace(
-                statistics=(
-                    whole,
-                    mixture([of_classes[label] for label in labels], weights),
-                )
-            )
-            for look, (of_classes, whole) in zip(plain, every, strict=True)
-        )
+        found = []
+        for teacher, target, (classes, whole) in zip(
+            task.teachers, plain, every, strict=True
+        ):
+            part = mixture([classes[label] for label in labels], weights)
+            statistics = (whole, part)
+            found.append((teacher.network, target._replace(statistics=statistics)))
+        return tuple(found)
 
-    networks = tuple(teacher.network for teacher in task.teachers)
-    made = synthesise(
-        task,
-        settings,
-        looks,
-        whole_classes(task.num_classes, task.ipc, settings.batch),
-        "rded",
-        start,
-        lambda batch: form(settings, batch),
-    )
-    for teacher in task.teachers:
-        spent += looking_cost(teacher.network, teacher.variables, len(task.labels))
-    return dataclasses.replace(made, cost=made.cost + spent)
+    return targets_of
 
 
-def form(settings: Recover, batch: Batch) -> Form:
-    """Returns what the synthesis of a batch does, whatever the batch."""
+def _form(entry: Any, batch: Batch) -> Form:
     del batch
-    flat = settings.flatness > 0
-    return form_of(settings, patch=settings.patch, rotate=True, smooth=True, flat=flat)
+    parts = {"patch": entry.edc.patch, "flat": entry.edc.flatness > 0}
+    return form_of(entry.recover, rotate=True, smooth=True, **parts)
+
+
+EDC = Recovery(
+    edc,
+    SECTIONS | {"edc": Edc},
+    refuses=check_classes,
+    costs=lambda outline, entry, ipc: outline.forward(outline.size),
+    init="rded",
+    through=lambda entry: None,
+    batches=whole_classes,
+    form=_form,
+    numbers=lambda entry: {
+        "momentum": entry.edc.momentum,
+        "drop_rate": entry.edc.drop_rate,
+        "flatness": entry.edc.flatness,
+        "flatness_momentum": entry.edc.flatness_momentum,
+    },
+)

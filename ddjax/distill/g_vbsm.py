@@ -1,76 +1,77 @@
 """G-VBSM: statistics of many layers of several teachers that take turns."""
 
 import dataclasses
-import time
+from typing import Any
 
 import numpy as np
 
-from ddjax.artifacts import Cost
-from ddjax.distill.batches import whole_classes
-from ddjax.distill.recover import Batch, Form, form_of
-from ddjax.distill.statistics import looking_cost, statistics_of
-from ddjax.distill.synthesis import look_at, synthesise
-from ddjax.distill.task import Distilled, Task
-from ddjax.settings.recover import Recover
+from ddjax.declare import setting
+from ddjax.distill.recover import Batch, Form
+from ddjax.distill.recovery import (
+    SECTIONS,
+    LayerStatistics,
+    Recovery,
+    form_of,
+    whole_classes,
+)
+from ddjax.distill.statistics import statistics_of
+from ddjax.distill.synthesis import TargetsOf, target_of
+from ddjax.distill.task import Task
 
 
-def g_vbsm(task: Task, settings: Recover, start: Distilled | None = None) -> Distilled:
-    """Matches what enters batch norms and convolutions, one teacher an iteration.
+@dataclasses.dataclass(frozen=True)
+class GVbsm(LayerStatistics):
+    """Statistics of convolutions, and the likeness of a class's images."""
+
+    likeness: float = setting(
+        1.0, "Weight of the likeness of a class's images.", "[0, 1e6]"
+    )
+
+
+def g_vbsm(task: Task, entry: Any) -> TargetsOf:
+    """G-VBSM: statistics of many layers of several teachers, one in each iteration.
 
     A batch holds all images of some classes. Batch norms are matched with their running
     statistics, convolutions with those of the pool, of channels and of patches, see
-    `matching`. What is measured is averaged over iterations, and images of a class
-    are kept from being alike, see `likeness`.
-
-    Args:
-      task: what is distilled, through all of its teachers in turns.
-      settings: how.
-      start: images to start from instead of noise, as in `sre2l`.
-
-    Returns:
-      The image set.
-
-    Raises:
-      InputError: as `sre2l`.
+    `moments_with_patches`. What is measured is averaged over iterations, and images of
+    a class are kept from being alike, see `likeness`.
 
     Source: arXiv 2311.17950; shaoshitong/G_VBSM_Dataset_Condensation. Deviations: the
     average of statistics starts from the first ones of each batch, where theirs starts
     from 0 and goes on from one batch to the next, as do the turns of the teachers; the
-    pool is measured as it is, not in augmented views; a class is in one batch where it
-    fits; on small images theirs are shifted with a border of zeros, mirrored and rolled
-    and not cropped, here `area`, `flip` and `jitter` say; and those of `sre2l`.
+    pool is measured as it is, not augmented; a class is in one batch where it fits; on
+    small images theirs are shifted with a border of zeros, mirrored and rolled and not
+    cropped, here `area`, `flip` and `jitter` say; and those of `sre2l`.
     """
-    began, looks = time.perf_counter(), []
-    for teacher in task.teachers:
-        look = look_at(teacher)
-        measured = statistics_of(
-            teacher.network,
-            look.variables,
-            task.images,
-            task.mean,
-            task.std,
-            settings.patch,
-        )
-        looks.append(look._replace(statistics=(measured | look.statistics[0],)))
-    spent = Cost(seconds=time.perf_counter() - began)
-    networks = tuple(teacher.network for teacher in task.teachers)
-    made = synthesise(
-        task,
-        settings,
-        lambda batch, views: (networks, tuple(looks)),
-        whole_classes(task.num_classes, task.ipc, settings.batch),
-        "noise",
-        start,
-        lambda batch: form(settings, batch),
-    )
-    for teacher in task.teachers:
-        spent += looking_cost(teacher.network, teacher.variables, len(task.labels))
-    return dataclasses.replace(made, cost=made.cost + spent)
+    pool, patch = (task.images, task.mean, task.std), entry.g_vbsm.patch
+
+    def pair_of(teacher):
+        plain = target_of(teacher)
+        measured = statistics_of(teacher.network, plain.variables, *pool, patch)
+        both = measured | plain.statistics[0]
+        return teacher.network, plain._replace(statistics=(both,))
+
+    pairs = tuple(map(pair_of, task.teachers))
+    return lambda batch, views: pairs
 
 
-def form(settings: Recover, batch: Batch) -> Form:
-    """Returns what the synthesis of a batch of whole classes does."""
-    classes = len(np.unique(batch.labels)) if settings.likeness else 0
-    return form_of(
-        settings, patch=settings.patch, rotate=True, smooth=True, classes=classes
-    )
+def _form(entry: Any, batch: Batch) -> Form:
+    options = entry.g_vbsm
+    classes = len(np.unique(batch.labels)) if options.likeness else 0
+    parts = {"patch": options.patch, "classes": classes}
+    return form_of(entry.recover, rotate=True, smooth=True, **parts)
+
+
+G_VBSM = Recovery(
+    g_vbsm,
+    SECTIONS | {"g_vbsm": GVbsm},
+    costs=lambda outline, entry, ipc: outline.forward(outline.size),
+    through=lambda entry: None,
+    batches=whole_classes,
+    form=_form,
+    numbers=lambda entry: {
+        "momentum": entry.g_vbsm.momentum,
+        "drop_rate": entry.g_vbsm.drop_rate,
+        "likeness": entry.g_vbsm.likeness,
+    },
+)

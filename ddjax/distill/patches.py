@@ -1,24 +1,25 @@
-"""What the methods share that make images of patches of real ones.
+"""Synthetic images stitched of patches of real ones.
 
 Rows are places in the task's pool, not example ids.
 
-Letters: N images of the pool, C classes, P patches a class, n rows, S an image's side,
-s a patch's side.
+Letters: N images of the pool, C classes, P patches a class, n rows or images, f patches
+a side of an image, s a patch's side, S an image's side, K channels.
 """
 
 import dataclasses
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 
 from ddjax.artifacts import Cost
+from ddjax.declare import setting
+from ddjax.declare.walk import join, require
 from ddjax.distill.crops import best_crops, cut_out
-from ddjax.distill.statistics import looking_cost
-from ddjax.distill.stitch import stitch
-from ddjax.distill.task import Distilled, Task
+from ddjax.distill.task import Ipcs, Method, Outline, SyntheticSet, Task
 from ddjax.errors import InputError
-from ddjax.settings.patches import Patches
 from ddjax.train.micro_batch import images_in_cache
 
 _BLOCK = 64  # images that are on the device at a time
@@ -28,24 +29,109 @@ _best_crops = jax.jit(best_crops, static_argnums=tuple(range(5)))
 _cut_out = jax.jit(cut_out, static_argnums=0)
 
 
-def patches_needed(task: Task, settings: Patches) -> int:
-    """Returns P, how many patches a class is made of.
+@dataclasses.dataclass(frozen=True)
+class Patches:
+    """How real images are cropped, ranked and stitched: rded, ca2d and pca.
+
+    pca reads only `factor`. Methods that optimise images from RDED's images read it
+    too.
+    """
+
+    factor: int = setting(
+        1,
+        "An image is a grid of factor x factor patches. RDED takes 2 from 128 pixels a "
+        "side on and 1 below, where a half-size patch is too small to be seen.",
+        "[1, 32]",
+    )
+    crops: int = setting(
+        5, "Random crops of a candidate, of which one can become a patch.", "[1, 1000]"
+    )
+    candidates: int = setting(
+        300, "Images a class that are cropped, drawn at random.", "[1, 1000000]"
+    )
+    area: tuple[float, ...] = setting(
+        (0.08, 1.0),
+        "(lowest, highest) fraction of the image that a crop covers.",
+        "(0, 1]",
+        counts="[2, 2]",
+    )
+    patch_loss: str = setting(
+        "lowest",
+        "Which patches are kept by the teacher's cross-entropy. The lowest are RDED's. "
+        'The paper of ca2d is said to keep "the most influential", which it does not '
+        "define; `highest` reads that as the patches with the largest gradient. The "
+        "default is what an independent re-implementation does, and lets ca2d differ "
+        "from rded by its pool alone. `medium`, the images in the middle by the loss "
+        "of their best crop, is how sre2lpp and cv_dd start.",
+        ("lowest", "highest", "medium"),
+    )
+
+    def check(self, key: str) -> None:
+        """Raises InputError where values do not fit each other."""
+        allowed = "(lowest, highest) with lowest <= highest"
+        require(self.area[0] <= self.area[1], f"{key}.area", self.area, allowed)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stitched(Method):
+    """A method that stitches images of patches of the pool's.
+
+    Attributes:
+      candidates: (entry, P) -> images of a class that are cropped, at most; None: none
+        are, patches are whole images.
+    """
+
+    candidates: Callable[[Any, int], int] | None = None
+
+    def check(self, outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
+        cropped = self.candidates is not None
+        check_patches(outline, entry.patches, join(key, "patches"), ipcs, cropped)
+        super().check(outline, entry, key, ipcs)
+
+    def work(self, outline: Outline, entry: Any, ipc: int) -> Cost:
+        if self.candidates is None:
+            return Cost()
+        limit = self.candidates(entry, ipc * entry.patches.factor**2)
+        return crops_cost(outline, entry.patches, limit)
+
+
+def check_patches(
+    outline: Outline, patches: Patches, key: str, ipcs: Ipcs, cropped: bool = True
+) -> None:
+    """Refuses patches that the pool cannot give.
+
+    Args:
+      outline: of the task.
+      patches: the options.
+      key: where they stand.
+      ipcs: the budgets.
+      cropped: whether there are candidates.
 
     Raises:
-      InputError: the images are not square or too small to be divided.
+      InputError: the images are not square or smaller than `factor`, a class has fewer
+        images than patches, or there are fewer candidates than that.
     """
-    _, height, width, _ = task.images.shape
+    height, width, _ = outline.image_shape
     if height != width:
         raise InputError(
-            f"images: found {height} x {width} pixels, allowed is equal height and "
-            "width"
+            f"data.source: found images of {height} x {width} pixels, allowed for "
+            "patches are square ones; --data.image_size=PIXELS makes them so"
         )
-    if settings.factor > height:
-        raise InputError(
-            f"factor: found {settings.factor}, allowed is at most {height}, the "
-            "images' side in pixels"
-        )
-    return task.ipc * settings.factor**2
+    allowed = f"at most the {height} pixels of an image's side"
+    require(patches.factor <= height, f"{key}.factor", patches.factor, allowed)
+    needed, smallest = max(ipcs) * patches.factor**2, int(outline.class_counts.min())
+    allowed = f"what takes at most the {smallest} images of the smallest class, each "
+    allowed += f"for one patch, not {needed}"
+    require(needed <= smallest, f"{key}.factor", patches.factor, allowed)
+    if cropped:
+        found, allowed = patches.candidates, f"at least the {needed} patches of a class"
+        require(found >= needed, f"{key}.candidates", found, allowed)
+
+
+def crops_cost(outline: Outline, patches: Patches, limit: int) -> Cost:
+    """Returns the cost of predicting the crops of at most `limit` images a class."""
+    cropped = int(np.minimum(outline.class_counts, limit).sum())
+    return outline.forward(cropped * patches.crops, 1)
 
 
 def by_class(task: Task) -> list[np.ndarray]:
@@ -65,10 +151,9 @@ def by_difficulty(task: Task, first: str) -> list[np.ndarray]:
     Raises:
       InputError: there is no difficulty, or not one number an image.
     """
-    found = task.difficulty
-    if found is None:
+    if task.difficulty is None:
         raise InputError("difficulty: found None, allowed is a number for every image")
-    found = np.asarray(found)
+    found = np.asarray(task.difficulty)
     if found.shape != task.labels.shape or np.isnan(found).any():
         raise InputError(
             f"difficulty: found shape {found.shape} with {np.isnan(found).sum()} NaN, "
@@ -80,19 +165,8 @@ def by_difficulty(task: Task, first: str) -> list[np.ndarray]:
     ]
 
 
-def require(rows_of_class: list[np.ndarray], needed: int) -> None:
-    """Raises InputError unless every class has an image for each of its patches."""
-    for label, rows in enumerate(rows_of_class):
-        if len(rows) < needed:
-            raise InputError(
-                f"ipc * factor^2: found {needed} patches a class, each of another "
-                f"image, but class {label} has {len(rows)} images to take them from, "
-                "allowed is at most that"
-            )
-
-
-def from_crops(task: Task, settings: Patches, pools: list[np.ndarray]) -> Distilled:
-    """Makes images of the best random crops of real ones.
+def from_crops(task: Task, patches: Patches, pools: list[np.ndarray]) -> SyntheticSet:
+    """Stitches images of the best random crops of real ones.
 
     In each class candidates are drawn from a pool, the best crop of each is found by
     the first teacher's cross-entropy, and the best of these become patches: no two of
@@ -100,60 +174,54 @@ def from_crops(task: Task, settings: Patches, pools: list[np.ndarray]) -> Distil
 
     Args:
       task: what is to be distilled.
-      settings: of the method.
-      pools: for each class the rows that candidates are drawn from.
+      patches: how.
+      pools: for each class the rows that candidates are drawn from, at least P.
+
+    Returns:
+      The set; `info["patch_loss"]` is the mean loss of each class's patches. Its cost
+      has the seconds of compiling only.
 
     Raises:
-      InputError: there are fewer candidates than patches, or the teacher's losses are
-        not finite.
+      InputError: the teacher's losses are not finite.
     """
-    began = time.perf_counter()
-    needed = patches_needed(task, settings)
-    if settings.candidates < needed:
-        raise InputError(
-            f"candidates: found {settings.candidates}, allowed is at least {needed}, "
-            f"the patches of {task.ipc} images of factor {settings.factor}"
-        )
-    require(pools, needed)
-    # Who is drawn and all that follows depends on ids, not on places in the pool.
+    needed = task.ipc * patches.factor**2
+    # Draws and all that follows depend on ids, not on places in the pool.
     lots = np.asarray(_lots(jax.random.fold_in(task.key, _DRAW), task.ids))
     first = [np.lexsort((task.ids[rows], lots[rows])) for rows in pools]
     drawn = [
-        rows[order[: settings.candidates]]
+        rows[order[: patches.candidates]]
         for rows, order in zip(pools, first, strict=True)
     ]
     drawn = [rows[np.argsort(task.ids[rows])] for rows in drawn]
     rows = np.concatenate(drawn)
-    losses, windows, compiling = _scored(task, settings, rows)
+    losses, windows, compiling = _scored(task, patches, rows)
     ends = np.cumsum([len(part) for part in drawn])
     kept = [
-        part[_best(losses[part], settings.patch_loss, needed)]
+        part[_best(losses[part], patches.patch_loss, needed)]
         for part in np.split(np.arange(len(rows)), ends[:-1])
     ]
-    info = {"patch_loss": [float(losses[part].mean()) for part in kept]}
     chosen = np.concatenate(kept)
-    made = from_windows(task, settings, rows[chosen], windows[chosen])
-    spent = time.perf_counter() - began
-    teacher, passes = task.teachers[0], len(rows) * settings.crops
-    looked = looking_cost(teacher.network, teacher.variables, passes)
-    cost = made.cost + looked + Cost(compile_seconds=compiling)
-    cost.seconds = spent - cost.compile_seconds
-    return dataclasses.replace(made, cost=cost, info=info)
+    found = from_windows(task, patches.factor, rows[chosen], windows[chosen])
+    cost = found.cost + Cost(compile_seconds=compiling)
+    info = {"patch_loss": [float(losses[part].mean()) for part in kept]}
+    return dataclasses.replace(found, cost=cost, info=info)
 
 
 def from_windows(
-    task: Task, settings: Patches, rows: np.ndarray, windows: np.ndarray
-) -> Distilled:
-    """Cuts patches out of real images and puts them together.
+    task: Task, factor: int, rows: np.ndarray, windows: np.ndarray
+) -> SyntheticSet:
+    """Cuts patches out of real images and stitches them.
 
     Args:
       task: what is to be distilled.
-      settings: of the method.
+      factor: f.
       rows: [C*P] int, class after class, in the order in which patches fill the cells.
       windows: [C*P,3] int32, see `crops.random_windows`.
+
+    Returns:
+      The set; its cost has the seconds of compiling only.
     """
-    began = time.perf_counter()
-    side, factor, classes = task.images.shape[1], settings.factor, task.num_classes
+    side, classes = task.images.shape[1], task.num_classes
     (patches,), compiling = _in_blocks(
         _cut_out, (side // factor,), (), task, rows, (windows,), _BLOCK
     )
@@ -161,12 +229,41 @@ def from_windows(
     # As the patches: the k-th group of `ipc` is in cell k.
     sources = task.ids[rows].reshape(classes, factor**2, task.ipc)
     sources = sources.swapaxes(1, 2).reshape(-1, factor**2)
-    return Distilled(
+    return SyntheticSet(
         images=np.concatenate(images),
-        labels=np.repeat(np.arange(classes, dtype=np.int32), task.ipc),
+        labels=task.slot_labels,
         sources=sources.astype(np.int32),
-        cost=Cost(time.perf_counter() - began - compiling, compiling),
+        cost=Cost(compile_seconds=compiling),
     )
+
+
+def stitch(patches: np.ndarray, factor: int, side: int) -> np.ndarray:
+    """Puts n * f^2 patches together to n images of f x f cells.
+
+    Cells are counted row by row, and the k-th group of n patches fills cell k of all
+    images: with the best patch first, every image gets an equally good one of each
+    rank. If f does not divide S, the first S % f rows and columns of cells are a pixel
+    larger, and their patches are stretched to the nearest pixel.
+
+    Args:
+      patches: [n*f*f,s,s,K] of any dtype, s = S // f.
+      factor: f, at least 1.
+      side: S, pixels, at least f.
+
+    Returns:
+      [n,S,S,K] of the same dtype.
+
+    Source: `mix_images` of LINs-lab/RDED.
+    """
+    size = side // factor
+    lengths_f = size + (np.arange(factor) < side % factor)
+    # For every row or column of an image: its cell, and its line of the patch.
+    cell_S = np.repeat(np.arange(factor), lengths_f)
+    line_S = np.concatenate([np.arange(n) * size // n for n in lengths_f])
+    patches = np.asarray(patches)
+    grid = patches.reshape(factor, factor, -1, *patches.shape[1:])
+    images_SSnK = grid[cell_S[:, None], cell_S, :, line_S[:, None], line_S]
+    return np.ascontiguousarray(np.moveaxis(images_SSnK, 2, 0))
 
 
 def _best(losses: np.ndarray, keep: str, count: int) -> np.ndarray:
@@ -181,18 +278,18 @@ def _lots(key, ids_N):
     return jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))(ids_N)
 
 
-def _scored(task, settings, rows):
+def _scored(task: Task, patches: Patches, rows: np.ndarray):
     """Each row's best loss [n] and window [n,3], and the seconds of compiling."""
     teacher, side = task.teachers[0], task.images.shape[1]
-    size = side // settings.factor
-    seen = images_in_cache(teacher.network, _BLOCK * settings.crops)
-    batch = max(1, seen // settings.crops)
-    keep = "highest" if settings.patch_loss == "highest" else "lowest"
-    static = (teacher.network, settings.crops, size, keep, batch)
+    size = side // patches.factor
+    fitting = images_in_cache(teacher.network, _BLOCK * patches.crops)
+    batch = max(1, fitting // patches.crops)
+    keep = "highest" if patches.patch_loss == "highest" else "lowest"
+    static = (teacher.network, patches.crops, size, keep, batch)
     shared = (
         teacher.variables,
         jax.random.fold_in(task.key, _CROP),
-        *(np.float32(numbers) for numbers in (settings.area, task.mean, task.std)),
+        *(np.asarray(x, np.float32) for x in (patches.area, task.mean, task.std)),
     )
     columns = (np.int32(task.labels[rows]), np.int32(task.ids[rows]))
     block = _BLOCK // batch * batch
@@ -214,7 +311,7 @@ def _in_blocks(function, static, shared, task, rows, columns, size):
     Args:
       function: jitted; takes `static`, `shared`, images and columns, gives arrays.
       static, shared: its first arguments, the same for all blocks.
-      task: whose images; its progress is told the rows that are done.
+      task: whose images; its progress counts the rows that are done.
       rows: [n] int.
       columns: arrays with a leading axis n, beside the images.
       size: of a block.

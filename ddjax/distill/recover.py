@@ -1,8 +1,8 @@
-"""The kernel of SRe2L's family: descent on a batch of images through teachers.
+"""The kernel of SRe2L's family: gradient descent on images through teachers.
 
 Images are float32, normalised. Everything random about an image is a pure function of
-(seed, iteration, slot), its slot being its place in the image set, so it does not hang
-on the batch that it is in.
+(seed, iteration, slot), its slot being its place in the synthetic set, so it does not
+depend on its batch.
 
 Letters: B images of a batch, H W image, K channels, D channels of a layer, T
 iterations.
@@ -19,33 +19,37 @@ import optax
 from ddjax import losses
 from ddjax.data import augment
 from ddjax.data.augment import Recipe, to_integer, view_key
-from ddjax.distill.likeness import likeness
-from ddjax.distill.matching import Moments, smoothed, statistics_distance
-from ddjax.distill.statistics import measures_of
+from ddjax.distill.statistics import (
+    Moments,
+    likeness,
+    measures_of,
+    smoothed,
+    statistics_distance,
+)
 from ddjax.models import Network, Variables
-from ddjax.settings.recover import Recover
+from ddjax.train.programs import Traceable, variables_of
 from ddjax.train.schedule import schedule_factor
 
 _ROLL, _DROP = 1000, 1001  # streams of random numbers beside ddjax.data.augment's
-# What the loss is made of; an image set's curves have these names.
+# What the loss is the sum of; the curves of a synthetic set have these names.
 PARTS = ("cross_entropy", "statistics", "likeness", "flatness")
 _FLATNESS_TEMPERATURE = 4.0  # EDC's
 
 
 class Form(NamedTuple):
-    """What a synthesis does; static.
+    """What a descent computes; static.
 
     Attributes:
-      recipe: which views images are seen in, but for the roll. It says whether there
-        are crops; their areas are among the `Numbers`, so that other ones do not ask
-        for another program.
-      patch: side of the patches of convolutions' inputs; 0: only what enters batch
-        norms is matched.
-      rotate: whether teachers take turns, one an iteration, or all look at once.
-      smooth: whether statistics are averaged over iterations, see `matching.smoothed`.
+      recipe: the augmentation of images, but for the roll. It says whether there are
+        crops; their areas are among the `Numbers`, so that other areas need no other
+        program.
+      patch: side of the patches of convolutions' inputs; 0: only the inputs of batch
+        norms are matched.
+      rotate: whether teachers take turns, one an iteration, or all count in each.
+      smooth: whether statistics are averaged over iterations, see `smoothed`.
       classes: of the images of a batch, equally many each, whose likeness is part of
         the loss; 0: it is not.
-      flat: whether the loss asks for logits like those of the images' own average.
+      flat: whether logits are drawn to those of the images' average over iterations.
     """
 
     recipe: Recipe
@@ -60,7 +64,7 @@ class Batch(NamedTuple):
     """Images that are optimised together.
 
     Attributes:
-      slots: [B] int32, their places in the image set.
+      slots: [B] int32, their places in the synthetic set.
       labels: [B] int32.
     """
 
@@ -68,13 +72,13 @@ class Batch(NamedTuple):
     labels: np.ndarray
 
 
-class Look(NamedTuple):
-    """How a batch sees one teacher.
+class Target(NamedTuple):
+    """What a batch is matched with, of one teacher.
 
     Attributes:
-      variables: of the teacher, which may differ from its own.
-      statistics: what is to be matched, each layer -> moments; of several the mean
-        distance counts.
+      variables: of the teacher in this batch, which may differ from its own.
+      statistics: to be matched, each layer -> moments; of several the mean distance
+        counts.
       weight: [] of this teacher's loss.
     """
 
@@ -84,7 +88,7 @@ class Look(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """What a synthesis depends on beside its shapes; fields as in `Recover`.
+    """What a descent depends on beside its shapes; named as in the methods' options.
 
     Attributes:
       learning_rate, beta1, beta2, bn_weight, first_bn, var_weight: [] float32.
@@ -114,13 +118,14 @@ class Numbers(NamedTuple):
 
 
 class State(NamedTuple):
-    """An unfinished synthesis of a batch.
+    """An unfinished descent of a batch.
 
     Attributes:
       images: [B,H,W,K] float32.
       adam: Adam's state; its count is the number of iterations done.
       averages: of the statistics, for each teacher; () unless they are smoothed.
-      slow: [B,H,W,K] float32, the images' own average; () unless it is looked at.
+      slow: [B,H,W,K] float32, the images' average over iterations; () unless logits
+        are drawn to its.
     """
 
     images: jax.Array
@@ -135,20 +140,15 @@ class _Areas(NamedTuple):
     resized_crop: tuple[jax.Array, float]
 
 
-def form_of(settings: Recover, **parts: Any) -> Form:
-    """Returns the form of a synthesis: the views of the settings, and other parts."""
-    crop = (1.0, 1.0) if settings.area < 1 else None
-    return Form(Recipe(resized_crop=crop, flip=settings.flip), **parts)
-
-
-def begin(form: Form, images_BHWK: jax.Array, looks: tuple[Look, ...]) -> State:
+def begin(form: Form, images_BHWK: jax.Array, targets: tuple[Target, ...]) -> State:
     """Returns the state before the first iteration."""
     # Copies, since `advance` overwrites them.
     images_BHWK = jnp.array(images_BHWK, jnp.float32)
-    averages = slow = ()
+    averages: Any = ()
+    slow: Any = ()
     if form.smooth:
         averages = tuple(
-            jax.tree.map(jnp.zeros_like, look.statistics[0]) for look in looks
+            jax.tree.map(jnp.zeros_like, target.statistics[0]) for target in targets
         )
     if form.flat:
         slow = jnp.array(images_BHWK)
@@ -176,7 +176,7 @@ def views(
       [B,H,W,K] float32.
 
     Source: SRe2L, which draws once an iteration for the whole batch: then all images
-    lose the same region in it, and batches of another size see something else.
+    lose the same region in it, and batches of another size are cropped otherwise.
     """
     height, width = images_BHWK.shape[1:3]
     lowest, highest = numbers.roll
@@ -196,86 +196,25 @@ def views(
     return jax.vmap(view)(images_BHWK, slots_B)
 
 
-def teacher_loss(
-    form: Form,
-    network: Network,
-    look: Look,
-    numbers: Numbers,
-    images_BHWK: jax.Array,
-    labels_B: jax.Array,
-    iteration: jax.Array,
-    average: Any = (),
-    first: jax.Array | bool = True,
-    slow_BHWK: Any = (),
-) -> tuple[jax.Array, Any]:
-    """What one teacher, in eval mode, says of images.
-
-    Args:
-      form: what the loss is made of.
-      network: the teacher's.
-      look: how it is seen.
-      numbers: the weights in the loss.
-      images_BHWK: [B,H,W,K] float32, what the teacher sees.
-      labels_B: [B] int32.
-      iteration: [] int32.
-      average: of this teacher's statistics, see `State`.
-      first: [] bool, whether there is no average yet.
-      slow_BHWK: [B,H,W,K] float32, the same views of the images' average, see `State`.
-
-    Returns:
-      [4] float32, see `PARTS`: the cross-entropy, averaged over the batch, the distance
-      of statistics, the likeness and the flatness, all before their weights; and the
-      new average.
-
-    Source: SRe2L; G-VBSM for smoothing and likeness; EDC for halves of the distance and
-    flatness, KL(softmax(slow / 4) || softmax(images / 4)) averaged over the batch,
-    which its code divides by the number of classes too.
-    """
-    measures = measures_of(form.patch)
-    logits_BC, measured = network.inspect(look.variables, images_BHWK, measures)
-    entropy = losses.cross_entropy(logits_BC, labels_B).mean()
-    kept_L = 1.0
-    if form.patch:
-        key = view_key(_DROP, numbers.seed, iteration, 0)
-        drawn_L = jax.random.bernoulli(key, 1 - numbers.drop_rate, (len(measured),))
-        convs_L = np.array([len(found) > 2 for found in measured.values()])
-        kept_L = jnp.where(convs_L, drawn_L, True).astype(jnp.float32)
-    if form.smooth:
-        measured, average = smoothed(measured, average, numbers.momentum, first)
-    distances = [
-        statistics_distance(
-            measured, wanted, numbers.first_bn, numbers.var_weight, kept_L
-        )
-        for wanted in look.statistics
-    ]
-    alike = flat = jnp.zeros(())
-    if form.classes:
-        alike = likeness(images_BHWK, form.classes)
-    if form.flat:
-        slow_BC, _ = network.apply(look.variables, slow_BHWK)
-        flat = losses.kl_divergence(
-            logits_BC, slow_BC, _FLATNESS_TEMPERATURE, scale_by_t2=False
-        ).mean()
-    return jnp.stack([entropy, sum(distances) / len(distances), alike, flat]), average
-
-
 def synthesis_loss(
     form: Form,
     networks: tuple[Network, ...],
-    looks: tuple[Look, ...],
+    targets: tuple[Target, ...],
     numbers: Numbers,
     state: State,
     batch: Batch,
     iteration: jax.Array,
 ) -> tuple[jax.Array, tuple[jax.Array, Any]]:
-    """What the teachers say of this iteration's views, all together or one of them.
+    """Returns the loss of this iteration's views through all teachers, or one in turn.
 
-    sum_m w_m (CE_m + bn_weight * distance_m + ...), see `teacher_loss`.
+    sum_m w_m (CE_m + bn_weight * distance_m + likeness weight * likeness + flatness
+    weight * flatness_m), where the cross-entropy is averaged over the batch and the
+    teachers are in eval mode.
 
     Args:
-      form: what the loss is made of.
+      form: the terms of the loss.
       networks: one a teacher.
-      looks: as many.
+      targets: as many.
       numbers: the weights in the loss.
       state: of the images.
       batch: their slots and labels.
@@ -285,41 +224,58 @@ def synthesis_loss(
       The loss [], and its [4] parts before their weights, summed over teachers with
       theirs, with the new averages of the statistics.
 
-    Source: SRe2L; the weighted sum is CV-DD's, taking turns G-VBSM's.
+    Source: SRe2L; the weighted sum is CV-DD's; taking turns, smoothing and likeness are
+    G-VBSM's; halves of the distance and flatness EDC's: KL(softmax(slow / 4) ||
+    softmax(images / 4)) averaged over the batch, which its code divides by the number
+    of classes too.
     """
+    measures = measures_of(form.patch)
 
-    def seen(images_BHWK):
+    def augmented(images_BHWK):
         return views(form.recipe, numbers, images_BHWK, batch.slots, iteration)
 
-    shown_BHWK = seen(state.images)
-    slow_BHWK = jax.lax.stop_gradient(seen(state.slow)) if form.flat else ()
+    views_BHWK = augmented(state.images)
+    slow_BHWK = jax.lax.stop_gradient(augmented(state.slow)) if form.flat else ()
     first = iteration < (len(networks) if form.rotate else 1)
 
-    def ask(teacher, averages):
-        look = looks[teacher]
-        parts, average = teacher_loss(
-            form,
-            networks[teacher],
-            look,
-            numbers,
-            shown_BHWK,
-            batch.labels,
-            iteration,
-            averages[teacher] if averages else (),
-            first,
-            slow_BHWK,
-        )
-        if averages:
+    def through(teacher, averages):
+        network, target = networks[teacher], targets[teacher]
+        logits_BC, measured = network.inspect(target.variables, views_BHWK, measures)
+        entropy = losses.cross_entropy(logits_BC, batch.labels).mean()
+        kept_L = 1.0
+        if form.patch:
+            key = view_key(_DROP, numbers.seed, iteration, 0)
+            drawn_L = jax.random.bernoulli(key, 1 - numbers.drop_rate, (len(measured),))
+            convs_L = np.array([len(found) > 2 for found in measured.values()])
+            kept_L = jnp.where(convs_L, drawn_L, True).astype(jnp.float32)
+        if form.smooth:
+            measured, average = smoothed(
+                measured, averages[teacher], numbers.momentum, first
+            )
             averages = (*averages[:teacher], average, *averages[teacher + 1 :])
-        return look.weight * parts, averages
+        weights = numbers.first_bn, numbers.var_weight, kept_L
+        distances = [
+            statistics_distance(measured, wanted, *weights)
+            for wanted in target.statistics
+        ]
+        alike = flat = jnp.zeros(())
+        if form.classes:
+            alike = likeness(views_BHWK, form.classes)
+        if form.flat:
+            slow_BC, _ = network.apply(target.variables, slow_BHWK)
+            flat = losses.kl_divergence(
+                logits_BC, slow_BC, _FLATNESS_TEMPERATURE, scale_by_t2=False
+            ).mean()
+        parts = jnp.stack([entropy, sum(distances) / len(distances), alike, flat])
+        return target.weight * parts, averages
 
-    asks = [functools.partial(ask, teacher) for teacher in range(len(networks))]
+    each = [functools.partial(through, teacher) for teacher in range(len(networks))]
     if form.rotate:
         turn = iteration % len(networks)
-        parts, averages = jax.lax.switch(turn, asks, state.averages)
+        parts, averages = jax.lax.switch(turn, each, state.averages)
     else:
         parts, averages = jnp.zeros(len(PARTS)), state.averages
-        for one in asks:
+        for one in each:
             found, averages = one(averages)
             parts += found
     weights = (1.0, numbers.bn_weight, numbers.likeness, numbers.flatness)
@@ -332,7 +288,7 @@ def advance(
     form: Form,
     state: State,
     batch: Batch,
-    looks: tuple[Look, ...],
+    targets: tuple[Target, ...],
     numbers: Numbers,
     stop: jax.Array,
 ) -> tuple[State, jax.Array]:
@@ -343,10 +299,10 @@ def advance(
 
     Args:
       networks: one a teacher.
-      form: what the loss is made of.
+      form: the terms of the loss.
       state: of `begin` or of an earlier call; consumed.
       batch: the images' slots and labels.
-      looks: as many as networks.
+      targets: as many as networks.
       numbers: everything else.
       stop: [] int32, at most T.
 
@@ -360,7 +316,7 @@ def advance(
 
     def loss_of(images_BHWK, state, iteration):
         state = state._replace(images=images_BHWK)
-        return synthesis_loss(form, networks, looks, numbers, state, batch, iteration)
+        return synthesis_loss(form, networks, targets, numbers, state, batch, iteration)
 
     def step(iteration, carried):
         state, sums = carried
@@ -381,3 +337,41 @@ def advance(
     start = (state, jnp.zeros(len(PARTS)))
     state, sums = jax.lax.fori_loop(first, stop, step, start)
     return state, sums / jnp.maximum(stop - first, 1)
+
+
+def program(
+    networks: tuple[Network, ...], form: Form, images: int, iterations: int
+) -> Traceable:
+    """Returns `advance` with abstract arguments, to be lowered and counted.
+
+    Args:
+      networks: of the teachers.
+      form: what is computed.
+      images: B.
+      iterations: T; in XLA's count of the operations one counts, with the most
+        expensive of teachers that take turns.
+    """
+    array = jax.ShapeDtypeStruct
+    number, integer = array((), jnp.float32), array((), jnp.int32)
+    shape = networks[0].image_shape
+    images_BHWK = array((images, *shape), jnp.float32)
+    measures, targets = measures_of(form.patch), []
+    for network in networks:
+        variables = variables_of(network)
+        inspect = functools.partial(network.inspect, measures=measures)
+        _, measured = jax.eval_shape(inspect, variables, images_BHWK)
+        targets.append(Target(variables, (measured,), number))
+    numbers = dict.fromkeys(Numbers._fields, number)
+    numbers |= {"roll": array((2,), jnp.int32), "seed": integer}
+    numbers |= {"areas": array((iterations,), jnp.float32)}
+    numbers |= dict.fromkeys(("low", "high"), array(shape[-1:], jnp.float32))
+    state = jax.eval_shape(functools.partial(begin, form), images_BHWK, tuple(targets))
+    places: Any = array((images,), jnp.int32)
+    rest = Batch(places, places), tuple(targets), Numbers(**numbers), integer
+    return Traceable(advance, (networks, form, state, *rest))
+
+
+@functools.cache
+def iteration_flops(networks, form, images, iterations) -> float:
+    """Returns the operations of an iteration; arguments of `program`."""
+    return program(networks, form, images, iterations).flops()

@@ -1,17 +1,16 @@
-"""Runs the kernel of `recover` over all batches of an image set, and survives a stop.
+"""Runs the kernel of `recover` over all batches of a set, and survives a stop.
 
 One batch after the other is optimised, in segments; after each its state is written, so
 that memory does not grow with the number of classes.
 
-Letters: B images of a batch, M made images, N images of the pool, H W image, K
-channels, S sources of an image, T iterations.
+Letters: B images of a batch, M synthetic images, H W image, K channels, S sources of an
+image, T iterations.
 """
 
-import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,13 +21,11 @@ from jax.sharding import PartitionSpec
 from ddjax import mesh
 from ddjax.artifacts import Cost, digest
 from ddjax.distill import recover
-from ddjax.distill.recover import PARTS, Batch, Form, Look, Numbers, State
-from ddjax.distill.starts import start_images
-from ddjax.distill.task import Distilled, Task, Teacher
+from ddjax.distill.recover import PARTS, Batch, Form, Numbers, State, Target
+from ddjax.distill.task import SyntheticSet, Task, Teacher
 from ddjax.errors import InputError
 from ddjax.models import Network, running_moments
 from ddjax.process import ending
-from ddjax.settings.recover import Recover
 from ddjax.train import checkpoint
 from ddjax.train.batches import normalise
 from ddjax.train.checkpoint import Checkpoint
@@ -36,18 +33,18 @@ from ddjax.train.flops import flops_of
 
 SEGMENT = 100  # iterations between two writes
 
-# The networks that look at a batch, and how each does.
-Looks = tuple[tuple[Network, ...], tuple[Look, ...]]
+# (batch, views) -> the networks that a batch is optimised through, each with what is
+# matched. It is called before a batch's first iteration in this process; views() are
+# the augmented start images of iteration 0, [B,H,W,K].
+TargetsOf = Callable[
+    [Batch, Callable[[], jax.Array]], tuple[tuple[Network, Target], ...]
+]
 
 _views = jax.jit(recover.views, static_argnums=0)
 
 
-def look_at(teacher: Teacher, weight: float = 1.0) -> Look:
-    """Returns the plain look at a teacher: its weights and its running statistics.
-
-    Args:
-      teacher: the teacher.
-      weight: of its loss.
+def target_of(teacher: Teacher) -> Target:
+    """Returns the plain target of a teacher: its own weights and running statistics.
 
     Raises:
       InputError: it has no batch norm.
@@ -58,101 +55,74 @@ def look_at(teacher: Teacher, weight: float = 1.0) -> Look:
             f"teachers: {teacher.name!r} has no batch norm, allowed are networks with "
             "batch norm, whose running statistics images are matched with"
         )
-    look = Look(teacher.variables, (statistics,), np.float32(weight))
-    return jax.tree.map(jnp.asarray, look)
+    target = Target(teacher.variables, (statistics,), np.float32(1))
+    return jax.tree.map(jnp.asarray, target)
 
 
-def synthesise(
+def descend(
     task: Task,
-    settings: Recover,
-    looks: Callable[[Batch, Callable[[], jax.Array]], Looks],
     batches: list[Batch],
-    init: str,
-    start: Distilled | None = None,
-    form_of: Callable[[Batch], Form] | None = None,
-    areas_T: np.ndarray | None = None,
-    var_weight: float = 1.0,
-) -> Distilled:
-    """Makes an image set.
+    start: Callable[[np.ndarray], jax.Array],
+    targets_of: TargetsOf,
+    form_of: Callable[[Batch], Form],
+    numbers: Numbers,
+    identity: Any,
+) -> tuple[np.ndarray, dict[str, list[float]], Cost]:
+    """Optimises the images of a synthetic set.
 
     Args:
       task: what is distilled; what was finished before an interruption is taken from
         its folder.
-      settings: how.
-      looks: (batch, views) -> the networks that look at a batch, and as many looks;
-        called before a batch's first iteration in this call. `views()` are what the
-        teachers see of its start images in iteration 0, [B,H,W,K].
-      batches: which images are optimised together, each image once.
-      init: what images start from unless the settings say: noise, random or rded.
-      start: images to start from, which an `init` of rded or a path asks for; they go
-        before any `init`.
-      form_of: batch -> what its synthesis does; None: the settings' views, and the loss
-        of SRe2L.
-      areas_T: [T] the lowest area of a crop at each iteration; None: the settings'.
-      var_weight: of variances beside means.
+      batches: images that are optimised together, each image in one of them.
+      start: slots [B] -> start images [B,H,W,K] float32, normalised.
+      targets_of: see `TargetsOf`.
+      form_of: batch -> what its descent computes.
+      numbers: of the descent.
+      identity: JSON values; with `numbers.seed`, slots and start images it says whether
+        a folder holds this descent (another teacher is not noticed).
 
     Returns:
-      The image set; pixels are rounded to the nearest, where SRe2L cuts off. Its `info`
-      has the curves of the loss's parts, averages over every 100 iterations and all
-      batches. Its cost counts what earlier calls did up to their last segment.
+      Images [M,H,W,K] uint8, pixels rounded to the nearest, where SRe2L cuts off; the
+      curves of the loss's parts, averages over every 100 iterations and all batches;
+      and the cost but for passes, with earlier calls up to their last segment.
 
     Raises:
-      InputError: the start images or real ones are missing or do not fit, the folder
-        holds another synthesis (another teacher is not noticed), or a loss is not
-        finite.
+      InputError: the folder holds another descent, or a loss is not finite.
     """
-    if areas_T is None:
-        areas_T = np.full(settings.iterations, settings.area)
-    areas_T = areas_T.astype(np.float32)
-    seed_key, start_key = jax.random.split(task.key)
-    found, sources = start_images(task, settings.init or init, start, start_key)
-    numbers = _numbers(task, settings, areas_T, var_weight, seed_key)
-    images = np.zeros((len(sources), *task.images.shape[1:]), np.uint8)
-    logs, cost = [], Cost()
+    images = np.zeros((len(task.slot_labels), *task.images.shape[1:]), np.uint8)
+    logs, cost, iterations = [], Cost(), len(numbers.areas)
     for number, batch in enumerate(batches):
-        form = form_of(batch) if form_of else recover.form_of(settings)
-        begun = found(batch.slots)
-        about = [dataclasses.asdict(settings), var_weight, digest(areas_T)]
-        about += [int(numbers.seed), batch.slots.tolist(), digest(np.asarray(begun))]
-        kept = _Kept(task, number, digest(about))
+        form, begun = form_of(batch), start(batch.slots)
+        about = [identity, int(numbers.seed), batch.slots.tolist()]
+        kept = _Kept(task, number, digest([*about, digest(np.asarray(begun))]))
         if kept.images is None:
             clock = time.perf_counter()
             views = functools.partial(
                 _views, form.recipe, numbers, begun, batch.slots, np.int32(0)
             )
-            networks, seen = looks(batch, views)
-            seen = jax.block_until_ready(seen)
+            networks, targets = zip(*targets_of(batch, views), strict=True)
+            targets = jax.block_until_ready(targets)
             spent = time.perf_counter() - clock
             # The first time, nearly all of it is compiling.
             kept.cost += Cost(0.0, spent) if number == 0 else Cost(spent)
-            state = kept.state_like(recover.begin(form, begun, seen))
+            state = kept.state_like(recover.begin(form, begun, targets))
             onto = mesh.grid(len(batch.slots))
-            rows, shared = PartitionSpec(mesh.DATA), mesh.WHOLE
+            rows: Any = PartitionSpec(mesh.DATA)
+            shared = mesh.WHOLE
             adam = optax.ScaleByAdamState(shared, rows, rows)
             specs = State(rows, adam, shared, rows), rows, shared, shared
             place = functools.partial(_place, onto)
-            arguments = place(specs, (state, batch, seen, numbers))
+            arguments = place(specs, (state, batch, targets, numbers))
             clock = time.perf_counter()
-            program = _program(networks, form, arguments)
+            advance, kept.flops = _program(networks, form, arguments)
             kept.cost.compile_seconds += time.perf_counter() - clock
-            _run(program, kept, arguments, functools.partial(place, specs[0]), task)
+            _run(advance, kept, arguments, functools.partial(place, specs[0]), task)
         images[batch.slots] = kept.images
         logs.append(kept.log)
-        passes = settings.iterations * len(batch.slots) * kept.asked
-        flops = settings.iterations * kept.flops
-        cost += kept.cost + Cost(train_passes=passes, flops=flops)
-    curves = np.mean(logs, axis=0)
-    return Distilled(
-        images=images,
-        labels=np.repeat(np.arange(task.num_classes, dtype=np.int32), task.ipc),
-        sources=sources,
-        cost=cost,
-        info={
-            name: curve.tolist()
-            for name, curve in zip(PARTS, curves.T, strict=True)
-            if name in PARTS[:2] or curve.any()
-        },
-    )
+        cost += kept.cost + Cost(flops=iterations * kept.flops)
+    curves = zip(PARTS, np.mean(logs, axis=0).T, strict=True)
+    every = {name: curve for name, curve in curves if name in PARTS[:2] or curve.any()}
+    return images, {name: curve.tolist() for name, curve in every.items()}, cost
 
 
 def _place(onto, specs, tree):
@@ -160,21 +130,8 @@ def _place(onto, specs, tree):
     return jax.tree.map(lambda spec, part: mesh.place(part, onto, spec), specs, tree)
 
 
-class _Program(NamedTuple):
-    """A compiled kernel.
-
-    Attributes:
-      advance: (state, batch, looks, numbers, stop), see `recover.advance`.
-      asked: teachers that an iteration asks.
-      flops: of an iteration.
-    """
-
-    advance: Any
-    asked: int
-    flops: float
-
-
-def _program(networks, form, arguments) -> _Program:
+def _program(networks, form, arguments):
+    """Compiled `recover.advance`, which takes its arrays, and FLOPs an iteration."""
     leaves, structure = jax.tree.flatten(arguments)
     shapes = tuple(
         jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
@@ -183,35 +140,31 @@ def _program(networks, form, arguments) -> _Program:
     return _compiled(networks, form, structure, shapes)
 
 
-@functools.lru_cache(maxsize=8)  # image sets of one run have few shapes
-def _compiled(networks, form, structure, shapes) -> _Program:
+@functools.lru_cache(maxsize=8)  # synthetic sets of one run have few shapes
+def _compiled(networks, form, structure, shapes):
     arguments = jax.tree.unflatten(structure, shapes)
     stop = jax.ShapeDtypeStruct((), np.int32)
     lowered = recover.advance.lower(networks, form, *arguments, stop)
-    asked = 1 if form.rotate else len(networks)
-    return _Program(lowered.compile(), asked, flops_of(lowered))
+    return lowered.compile(), flops_of(lowered)
 
 
-def _run(program, kept, arguments, place, task) -> None:
+def _run(advance, kept, arguments, place, task) -> None:
     """Brings a batch to its end."""
     state, *rest = arguments
-    kept.asked, kept.flops = program.asked, program.flops
     numbers = rest[-1]
     total, done = len(numbers.areas), int(state.adam.count)
     for stop in range(done + SEGMENT, total + SEGMENT, SEGMENT):
         ending.stop_if_requested()
         stop = min(stop, total)
         clock = time.perf_counter()
-        state, parts = jax.block_until_ready(
-            program.advance(state, *rest, np.int32(stop))
-        )
+        state, parts = jax.block_until_ready(advance(state, *rest, np.int32(stop)))
         state, parts = place(state), mesh.fetch(parts)
         row = tuple(np.asarray(parts, np.float64))
         kept.cost.seconds += time.perf_counter() - clock
         if not np.isfinite(row).all():
-            shown = dict(zip(PARTS, row, strict=False))
+            found = dict(zip(PARTS, row, strict=True))
             raise InputError(
-                f"teachers: the parts of their loss are {shown} after {stop} "
+                f"teachers: the parts of their loss are {found} after {stop} "
                 "iterations, allowed are finite numbers"
             )
         pixels = None
@@ -230,7 +183,6 @@ class _Kept:
     Attributes:
       log: [segments, 4] float64, the parts of the loss.
       images: [B,H,W,K] uint8, when they are finished.
-      asked: teachers that an iteration asks.
       flops: of an iteration.
       cost: seconds so far.
     """
@@ -240,7 +192,7 @@ class _Kept:
         self.identity = identity
         self.log = np.zeros((0, len(PARTS)))
         self.images, self._leaves, self.cost = None, None, Cost()
-        self.asked, self.flops = 0, 0.0
+        self.flops = 0.0
         found = self.path and checkpoint.restore(self.path, task.say)
         if not found:
             return
@@ -251,7 +203,7 @@ class _Kept:
             )
         arrays, self.cost = found.arrays, found.cost
         self.log = arrays["log"]
-        self.asked, self.flops = found.info["asked"], found.info["flops"]
+        self.flops = found.info["flops"]
         self.images = arrays.get("pixels")
         if self.images is None:
             self._leaves = [arrays[f"state{place}"] for place in range(len(arrays) - 1)]
@@ -276,29 +228,44 @@ class _Kept:
             arrays |= {f"state{place}": leaf for place, leaf in leaves}
         else:
             arrays |= {"pixels": pixels}
-        info = {"identity": self.identity, "asked": self.asked, "flops": self.flops}
+        info = {"identity": self.identity, "flops": self.flops}
         done = Checkpoint(len(self.log), arrays, info, self.cost)
         checkpoint.save(self.path, done)
 
 
-def _numbers(task, settings, areas_T, var_weight, key) -> Numbers:
-    edges = normalise(np.array([[0.0], [255.0]]), task.mean, task.std)
-    lowest = -settings.jitter if settings.two_sided else 0
-    return Numbers(
-        learning_rate=np.float32(settings.learning_rate),
-        beta1=np.float32(settings.beta1),
-        beta2=np.float32(settings.beta2),
-        bn_weight=np.float32(settings.bn_weight),
-        first_bn=np.float32(settings.first_bn),
-        var_weight=np.float32(var_weight),
-        momentum=np.float32(settings.momentum),
-        drop_rate=np.float32(settings.drop_rate),
-        likeness=np.float32(settings.likeness),
-        flatness=np.float32(settings.flatness),
-        flatness_momentum=np.float32(settings.flatness_momentum),
-        roll=np.array([lowest, settings.jitter], np.int32),
-        areas=areas_T,
-        low=edges[0],
-        high=edges[1],
-        seed=jax.random.randint(key, (), 0, 2**31 - 1),
-    )
+def start_images(
+    task: Task, init: str, start: SyntheticSet | None, key: jax.Array
+) -> tuple[Callable[[np.ndarray], jax.Array], np.ndarray]:
+    """Returns what images start from.
+
+    Args:
+      task: what is distilled.
+      init: without `start`: "noise", or different real images of each class.
+      start: images to start from, which fit the task.
+      key: a typed PRNG key.
+
+    Returns:
+      Slots [B] -> normalised images [B,H,W,K] float32; and the ids of the real images
+      in them, [M,S] int32.
+    """
+    if start is not None:
+        images, sources = start.images, start.sources
+    elif init == "noise":
+        noise = functools.partial(_noise, task.images.shape[1:], key)
+        return noise, np.zeros((len(task.slot_labels), 0), np.int32)
+    else:
+        draws = np.asarray(jax.random.bits(key, (len(task.labels),)))
+        order = np.lexsort((draws, task.labels))
+        counts = np.bincount(task.labels, minlength=task.num_classes)
+        firsts = np.cumsum(counts) - counts
+        places = order[(firsts[:, None] + np.arange(task.ipc)).reshape(-1)]
+        images, sources = task.images[places], task.ids[places, None]
+    return lambda slots: normalise(images[slots], task.mean, task.std), sources
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _noise(shape, key, slots_B):
+    def one(slot):
+        return jax.random.normal(jax.random.fold_in(key, slot), shape)
+
+    return jax.vmap(one)(slots_B)

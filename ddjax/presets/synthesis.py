@@ -65,14 +65,17 @@ def recover(config: ConfigDict, variant: str, constants: dict[str, dict]) -> Non
     Args:
       config: of `synthesised`.
       variant: of `DATASETS`.
-      constants: variant -> fields of `Recover`, see `nearest`.
+      constants: variant -> options of `recover`, or with a dot of another section, see
+        `nearest`.
     """
     (entry,) = config.distill.values()
     found = nearest(variant, constants)
     tiny = variant in ("digits", "smoke")
     entry.recover.jitter = 32 if variant in LARGE else 4
     entry.recover.flip = found.get("area", entry.recover.area) < 1
-    entry.recover.update(found)
+    for key, value in found.items():
+        section, _, name = key.rpartition(".")
+        entry[section or "recover"][name] = value
     if tiny:
         entry.recover.jitter = min(entry.recover.jitter, 1)
         entry.recover.flip = False

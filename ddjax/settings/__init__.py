@@ -26,9 +26,7 @@ from ddjax.settings.labels import Labels
 from ddjax.settings.network import Network, named
 from ddjax.settings.observe import Observe
 from ddjax.settings.optimizer import Optimizer
-from ddjax.settings.patches import Patches
 from ddjax.settings.protocol import Mesh, Protocol, Sweep
-from ddjax.settings.recover import Recover
 from ddjax.settings.select import Imported, Select
 from ddjax.settings.student import Student, Transfer
 from ddjax.settings.teacher import Teacher
@@ -44,9 +42,7 @@ __all__ = [
     "Network",
     "Observe",
     "Optimizer",
-    "Patches",
     "Protocol",
-    "Recover",
     "Select",
     "Settings",
     "Student",

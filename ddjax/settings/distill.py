@@ -1,20 +1,15 @@
-"""Synthetic sets that a run makes, and compares with its selections."""
+"""Synthetic sets that a run compares with its selections."""
 
 import dataclasses
+from typing import Any
 
-from ddjax.declare import Names, setting
+from ddjax.declare import Names, setting, with_sections
 from ddjax.declare.walk import require
-from ddjax.settings.patches import Patches
-from ddjax.settings.recover import Recover
+from ddjax.distill import METHODS
 
 
 @dataclasses.dataclass(frozen=True)
-class Distill:
-    """A synthetic set of IPC images a class, made by a method of ddjax.distill.METHODS.
-
-    A method reads the section that is named after its kind, see there.
-    """
-
+class _Entry:
     method: str = setting("rded", "The distillation method.", Names("methods"))
     teachers: tuple[str, ...] = setting(
         ("teacher",),
@@ -31,30 +26,36 @@ class Distill:
     )
     sets: int = setting(
         0,
-        "How many sets are made a budget: students' seeds take turns. 0: one a seed.",
+        "How many sets a budget has: students' seeds take turns. 0: one a seed.",
         "[0, 1000]",
     )
-    patches: Patches = Patches()
-    recover: Recover = Recover()
+
+
+_SECTIONS = {
+    name: options
+    for method in METHODS.values()
+    for name, options in method.sections.items()
+}
+_WithSections: Any = with_sections(_Entry, _SECTIONS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Distill(_WithSections):
+    """A synthetic set of IPC images a class, by a method of ddjax.distill.METHODS.
+
+    Its sections are the options of methods; only those of its own method may be set.
+    """
 
     def check(self, key: str) -> None:
-        """Raises InputError where values do not fit each other."""
-        count = len(self.teachers)
-        require(
-            len(self.recover.prior) in (0, count),
-            f"{key}.recover.prior",
-            self.recover.prior,
-            f"() or one accuracy for each of {count} teachers",
-        )
-        require(
-            self.method != "cv_dd" or self.recover.drawn <= count,
-            f"{key}.recover.drawn",
-            self.recover.drawn,
-            f"at most the {count} teachers, or 0 for all of them",
-        )
-        require(
-            self.method != "cda" or self.recover.area < 1,
-            f"{key}.recover.area",
-            self.recover.area,
-            "a number below 1, at which the curriculum of cda ends",
-        )
+        """Raises InputError where a section is set that the method does not read."""
+        if self.method not in METHODS:  # which `catalogue.check_names` refuses
+            return
+        read = METHODS[self.method].sections
+        for name in (name for name in _SECTIONS if name not in read):
+            readers = (each for each in METHODS if name in METHODS[each].sections)
+            why = f"{self.method} does not read {name}, only {', '.join(readers)} do"
+            options = getattr(self, name)
+            for field in dataclasses.fields(options):
+                value, usual = getattr(options, field.name), field.default
+                place = f"{key}.{name}.{field.name}"
+                require(value == usual, place, value, f"{usual!r}, the default: {why}")

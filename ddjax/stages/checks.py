@@ -8,13 +8,12 @@ import numpy as np
 
 from ddjax import distill, keys, mesh, models, scores, select
 from ddjax.declare import walk
-from ddjax.declare.walk import require
 from ddjax.errors import InputError, named
 from ddjax.labels import codecs
 from ddjax.models import Network
 from ddjax.problem import Problem, teacher_section
 from ddjax.report.statistics import FULL, RANDOM
-from ddjax.settings import Distill, Settings
+from ddjax.settings import Settings
 from ddjax.stages.imports import imported_features, read_imported
 from ddjax.stages.requirements import (
     required_teachers,
@@ -22,7 +21,7 @@ from ddjax.stages.requirements import (
     scoring_regimes,
     selection_of,
 )
-from ddjax.stages.synthetic import READ, start_of
+from ddjax.stages.synthetic import READ, outline_of, start_of
 from ddjax.stages.teacher import check_teacher
 from ddjax.stages.trace import snapshots_of
 
@@ -97,7 +96,10 @@ def check(problem: Problem) -> None:
     for name, other in settings.transfer.items():
         _check_batch(f"transfer.{name}.batch_size", other.batch_size, least)
     _check_selections(problem, networks, int(counts.min()))
-    _check_image_sets(problem, networks, int(counts.min()))
+    for name, entry in settings.distill.items():
+        outline = outline_of(problem, name, start_of(problem, name))
+        method, key = distill.METHODS[entry.method], f"distill.{name}"
+        method.check(outline, entry, key, settings.select.ipcs)
     for regime in settings.regimes:
         problem.recipe(regime)
         codec = problem.labels(regime).codec
@@ -151,75 +153,16 @@ def _check_batch(key: str, found: int, allowed: int) -> None:
         )
 
 
-def _check_image_sets(
+def _check_selections(
     problem: Problem, networks: dict[str, Network], smallest: int
 ) -> None:
-    """Checks what the entries of `distill` ask for.
+    """Checks what selections require.
 
     Args:
       problem: the problem.
       networks: of the teachers that are required.
       smallest: images of the smallest class.
     """
-    for name, entry in problem.settings.distill.items():
-        method, start = distill.METHODS[entry.method], start_of(problem, name)
-        if start is not None:
-            _check_start(problem, f"distill.{name}.recover.init", entry, start)
-        if "patches" in method.sections(entry):
-            _check_patches(problem, f"distill.{name}.patches", entry, smallest)
-        for teacher in entry.teachers if method.section == "recover" else ():
-            variables = jax.eval_shape(networks[teacher].init, keys.key(0))
-            if "batch_stats" not in variables:
-                raise InputError(
-                    f"distill.{name}.teachers: found {teacher!r}, which has no batch "
-                    "norm, allowed are teachers with it, whose running statistics "
-                    f"{entry.method} matches"
-                )
-
-
-def _check_start(
-    problem: Problem, key: str, entry: Distill, start: distill.Distilled
-) -> None:
-    counts = np.bincount(start.labels)
-    for ipc in problem.settings.select.ipcs:
-        require(
-            (counts == ipc).all(),
-            key,
-            entry.recover.init,
-            f"a set of {ipc} images of every class, as select.ipcs asks for; it has "
-            f"{counts.min()} to {counts.max()}",
-        )
-
-
-def _check_patches(problem: Problem, key: str, entry: Distill, smallest: int) -> None:
-    settings, method = entry.patches, distill.METHODS[entry.method]
-    height, width, _ = problem.source.shape
-    if height != width:
-        raise InputError(
-            f"data.source: found images of {height} x {width} pixels, allowed for "
-            f"{entry.method} are square ones; --data.image_size=PIXELS makes them so"
-        )
-    allowed = f"at most the {height} pixels of an image's side"
-    require(settings.factor <= height, f"{key}.factor", settings.factor, allowed)
-    needed = max(problem.settings.select.ipcs) * settings.factor**2
-    require(
-        needed <= smallest,
-        f"{key}.factor",
-        settings.factor,
-        f"what takes at most the {smallest} images of the smallest class, not {needed}",
-    )
-    if method.asks_teacher:
-        names = ("candidates", "pool") if method.difficulty else ("candidates",)
-        for name in names:
-            found = getattr(settings, name)
-            fits = found >= needed or (name == "pool" and not found)
-            require(fits, f"{key}.{name}", found, f"at least the {needed} patches")
-
-
-def _check_selections(
-    problem: Problem, networks: dict[str, Network], smallest: int
-) -> None:
-    """Checks what selections ask for; arguments as of `_check_image_sets`."""
     settings = problem.settings.select
     for regime in scoring_regimes(problem):
         labels = problem.settings.labels.get(regime)

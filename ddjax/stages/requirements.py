@@ -43,8 +43,7 @@ def requirements(problem: Problem) -> set[str]:
 
 def score_of_set(entry: Distill) -> str:
     """Returns the score by which a synthetic set's method orders the pool; "": none."""
-    own = distill.METHODS[entry.method].difficulty
-    return own and (entry.difficulty or own)
+    return distill.METHODS[entry.method].score(entry)
 
 
 def needs_of_set(entry: Distill) -> tuple[str, ...]:
@@ -55,7 +54,7 @@ def needs_of_set(entry: Distill) -> tuple[str, ...]:
 
 def teachers_of_set(entry: Distill) -> tuple[str, ...]:
     """Returns the teachers that a synthetic set's method uses."""
-    return entry.teachers if distill.METHODS[entry.method].asks_teacher else ()
+    return distill.METHODS[entry.method].teachers(entry)
 
 
 def scoring_regimes(problem: Problem) -> tuple[str, ...]:

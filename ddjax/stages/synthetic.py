@@ -16,12 +16,12 @@ from ddjax.data.source import Examples
 from ddjax.errors import named
 from ddjax.problem import READING, Problem
 from ddjax.run import Run, progress_bar
-from ddjax.settings.recover import INITS
 from ddjax.stages.alignment import check_images
 from ddjax.stages.bundle import Teacher
 from ddjax.stages.inputs import SelectionInputs, subset_key
 from ddjax.stages.requirements import needs_of_set, score_of_set, teachers_of_set
-from ddjax.stages.stage import Plan, Stage, Stored
+from ddjax.stages.stage import Plan, Stage, Stored, Work
+from ddjax.stages.teacher import planned_network
 
 READ = "images"  # the name of the image set that `images` names
 
@@ -82,7 +82,27 @@ def _plan(problem: Problem, name: str, ipc: int) -> Plan:
     row = f"synthetic sets, {name}, IPC {ipc}"
     each = images * math.prod(problem.source.shape)
     stored = Stored(row, f"{{}} x {images} of {shape}", sets, each)
-    return Plan(stored=(stored,))
+    entry, outline = problem.settings.distill[name], outline_of(problem, name)
+    cost = distill.METHODS[entry.method].work(outline, entry, ipc)
+    passes = sets * cost.forward_passes, sets * cost.train_passes
+    return Plan((Work(row, *passes, lambda: sets * cost.flops),), stored=(stored,))
+
+
+def outline_of(
+    problem: Problem, name: str, start: distill.SyntheticSet | None = None
+) -> distill.Outline:
+    """Returns what is known of an entry's task before anything is trained.
+
+    Args:
+      problem: the problem.
+      name: of the entry of `distill`.
+      start: of `start_of`.
+    """
+    names = teachers_of_set(problem.settings.distill[name])
+    counts = np.bincount(problem.pool.labels, minlength=problem.num_classes)
+    networks = {who: planned_network(problem, who) for who in names}
+    shape = problem.source.shape
+    return distill.Outline(problem.num_classes, counts, shape, networks, start)
 
 
 def _synthesise(
@@ -149,7 +169,7 @@ def _synthetic_set(
     inputs: SelectionInputs,
     teachers: dict[str, Teacher],
     row: int,
-    start: distill.Distilled | None,
+    start: distill.SyntheticSet | None,
 ) -> Artifact:
     """Returns the set that the seed in a row of `protocol.seeds` draws."""
     problem, ipc = inputs.problem, inputs.ipc
@@ -163,8 +183,8 @@ def _synthetic_set(
         "ipc": ipc,
         "seed": int(seed),
     }
-    for section in method.sections(entry):
-        settings[section] = dataclasses.asdict(getattr(entry, section))
+    for section, options in method.options(entry).items():
+        settings[section] = dataclasses.asdict(options)
     parents = {"data": problem.data_digest}
     parents |= {who: teacher.address for who, teacher in teachers.items()}
     parents |= {need: inputs.found[need].address for need in needs_of_set(entry)}
@@ -200,24 +220,25 @@ def _synthetic_set(
                 progress=bar.update,
                 say=lambda line: run.say(f"{label}: {line}"),
             )
-            done = method.make(task, entry, start)
+            done = method.synthesise(task, entry, start)
         arrays = {"images": done.images, "labels": done.labels, "sources": done.sources}
         return Draft(arrays, {"name": name, **done.info}, done.cost)
 
     return run.artifact("synthetic", label, settings, parents, make)
 
 
-def start_of(problem: Problem, name: str) -> distill.Distilled | None:
+def start_of(problem: Problem, name: str) -> distill.SyntheticSet | None:
     """Returns the images that an entry of `distill` reads to start from, if it does.
 
     Raises:
       InputError: they cannot be read, see `read_image_set`.
     """
     entry, source = problem.settings.distill[name], problem.source
-    path = entry.recover.init
-    if distill.METHODS[entry.method].section != "recover" or path in INITS:
+    start = distill.METHODS[entry.method].start(entry)
+    if start is None:
         return None
-    with named(f"distill.{name}.recover.init", **dict.fromkeys(READING, "")):
+    key, path = start
+    with named(f"distill.{name}.{key}", **dict.fromkeys(READING, "")):
         found = data.read_image_set(path, source.classes, source.shape, None, None)
     nothing = np.zeros((len(found.labels), 0), np.int32)
-    return distill.Distilled(found.images, found.labels, nothing, Cost())
+    return distill.SyntheticSet(found.images, found.labels, nothing)

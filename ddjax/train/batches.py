@@ -92,7 +92,7 @@ def place_pool(pool: Pool, onto: Mesh) -> Pool:
     )
 
 
-def normalise(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
+def normalise(images: Any, mean: Any, std: Any) -> Any:
     """Returns [...,K] pixels in 0..255 as float32 with the source's mean and deviation.
 
     Args:
