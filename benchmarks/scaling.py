@@ -40,8 +40,6 @@ import jax
 import numpy as np
 import selection  # the benchmark beside this one
 import threadpoolctl
-from ddjax.stations.results import environment
-from ddjax.stations.trace import observe
 
 from ddjax import models, scores
 from ddjax.data.augment import Recipe
@@ -50,6 +48,8 @@ from ddjax.distill.patches import Patches
 from ddjax.distill.recovery import Recover
 from ddjax.labels import LabelStore, Objective, codecs
 from ddjax.settings import Distill
+from ddjax.stages.report import environment
+from ddjax.stages.trace import observe
 from ddjax.train import batches, student, sweep
 from ddjax.train.members import Members
 
