@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import runs
 import tiny
-from runs import sharing_executables
 from safetensors.numpy import load_file, save_file
 
 from ddjax import experiment, models
@@ -20,12 +19,6 @@ from ddjax.stations.teacher import load_teacher, teacher_station
 
 NAMES = ("right", "left", "middle")  # of another source, in its order
 GOOD = {"teacher__epochs": 20, "teacher__learning_rate": 0.02}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def shared_executables():
-    with sharing_executables():
-        yield
 
 
 def rewritten(path, names, change=lambda images: images):

@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-import runs
 import tiny
 from killing import differences, results_of
 from wrong_files import damage
@@ -50,7 +49,7 @@ def world(tmp_path_factory):
     """(settings, a whole run's folder, kind -> a folder where it is unfinished)."""
     folder = tmp_path_factory.mktemp("runs")
     chosen = config(tiny.write(folder / "tiny.npz"))
-    with pytest.MonkeyPatch.context() as patch, runs.sharing_executables():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(artifacts, "sync", lambda path: None)  # disks are slow
         patch.setattr(results, "draw", lambda *everything: [])  # and figures slower
         patch.setattr(labeller, "_WRITE_SECONDS", 0.0)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import runs
 import tiny
 
 from ddjax import losses
@@ -20,7 +21,6 @@ from ddjax.workdir import Workdir
 
 METHODS = ("random", "glister", "herding", "grand_hard", "el2n_sl_easy")
 IPC, RATES = 2, {"hard": 0.01, "soft": 0.01}
-COMPILED = {}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def opened(tmp_path_factory):
         def make(**changes):
             changes = {"select__methods": METHODS} | changes
             context = open_context(from_config(tiny.config(source, **changes)))
-            context.compiled = COMPILED
+            context.compiled = runs.COMPILED
             context.workdir = workdir
             return context
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from runs import created, numbers_of, rows_of, sharing_executables
+from runs import created, numbers_of, rows_of
 
 from ddjax import experiment
 from ddjax.errors import InputError
@@ -21,12 +21,6 @@ METHODS = ("random", "el2n_best_window", "cad_prune", "facility_location")
 REGIMES = ("hard", "soft", "soft_kd")
 IPCS = (2, 4)
 SMALL = {"regimes": ("hard",), "select__methods": ("random",)}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def shared_executables():
-    with sharing_executables():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -330,6 +324,14 @@ def test_added_budget_reuses_the_others(source, reference, tmp_path):
     experiment.run(from_config(more), copy)
     for row in costs_of(copy):
         assert row["reused"] == ("IPC 4" not in row["station"]), row["station"]
+
+
+def test_another_learning_rate_trains_other_students(source, reference, tmp_path):
+    copy = copied(reference, tmp_path)
+    other = tiny.config(source, **SMALL | {"student__learning_rates": (0.02,)})
+    experiment.run(from_config(other), copy)
+    for row in costs_of(copy):
+        assert row["reused"] != row["station"].startswith("students"), row["station"]
 
 
 def test_failed_students_are_told_apart(small, reference, monkeypatch):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import runs
 import tiny
 
 from ddjax import data, experiment
@@ -19,7 +20,6 @@ from ddjax.workdir import Workdir
 
 METHODS = ("random", "el2n_best_window", "cad_prune")
 IPC, RATES = 2, {"hard": 0.01}
-COMPILED = {}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def open_run(source, selections=None, **changes):
     for name, fields in (selections or {}).items():
         add_selection(config, name, **fields)
     context = open_context(from_config(config))
-    context.compiled = COMPILED
+    context.compiled = runs.COMPILED
     return context
 
 

@@ -30,10 +30,7 @@ def bundle(source, tmp_path_factory):
         changes |= {"teacher__epochs": 2, "teacher__snapshots": (1,)}
         return experiment.open_context(from_config(tiny.config(source, **changes)))
 
-    with (
-        runs.sharing_executables(),
-        runs.opening(tmp_path_factory.mktemp("runs") / "run", make) as opened,
-    ):
+    with runs.opening(tmp_path_factory.mktemp("runs") / "run", make) as opened:
         yield teacher_station(opened()).artifact.path
 
 

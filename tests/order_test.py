@@ -11,9 +11,9 @@ IDS = np.array([3, 14, 15, 92, 65, 35, 89], np.int32)
 POSITIONS = np.array([0, 2, 4, 6, 8, 10, 12], np.int32)
 
 
-def made(seed=0, first=0, length=28, rows=slice(None)):
+def made(seed=0, first=0, length=28, rows=slice(None), positions=POSITIONS):
     order = presentations(
-        jnp.int32(seed), POSITIONS[rows], IDS[rows], jnp.int32(first), length
+        jnp.int32(seed), positions[rows], IDS[rows], jnp.int32(first), length
     )
     return jax.tree.map(np.asarray, order)
 
@@ -43,6 +43,12 @@ def test_presentations_keep_the_relative_order_in_a_smaller_subset():
     small = made(rows=slice(0, 4), length=4).positions
     large = made(length=7).positions
     np.testing.assert_array_equal([p for p in large if p in small], small)
+
+
+def test_presentations_follow_ids_wherever_they_lie_in_the_pool():
+    elsewhere = made(positions=POSITIONS[::-1] + 100)
+    np.testing.assert_array_equal(112 - elsewhere.positions, made().positions)
+    np.testing.assert_array_equal(112 - elsewhere.partners, made().partners)
 
 
 def test_partners_are_the_successors_in_the_epoch():

@@ -2,14 +2,12 @@
 
 import contextlib
 import json
+import os
 
 import pytest
 
-from ddjax import experiment
-from ddjax.stations.opening import open_context
-from ddjax.workdir import Workdir
-
 SECONDS = {"train_seconds", "find_seconds"}  # the fields that measure time
+COMPILED = {}  # programs of all runs and contexts of this process
 
 
 def rows_of(folder):
@@ -36,23 +34,37 @@ def created(folder):
 
 
 @contextlib.contextmanager
-def sharing_executables():
-    """Lets all runs of a module share what they compile."""
-    compiled = {}
+def sharing():
+    """Lets all runs of a process share what they compile, and not wait for its disk."""
+    from ddjax import experiment
+    from ddjax.stations.opening import open_context
 
     def opened(settings):
         context = open_context(settings)
-        context.compiled = compiled
+        context.compiled = COMPILED
         return context
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "open_context", opened)
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@contextlib.contextmanager
+def without_figures():
+    """Lets runs draw no figures."""
+    from ddjax.stations import results
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "draw", lambda *everything: [])
         yield
 
 
 @contextlib.contextmanager
 def opening(folder, make):
     """Yields a function that makes a context and gives it the folder, held open."""
+    from ddjax.workdir import Workdir
+
     with Workdir(folder, {"experiment": "test"}) as workdir:
 
         def place(*arguments, **changes):

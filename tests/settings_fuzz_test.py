@@ -11,7 +11,8 @@ import time
 import pytest
 
 from ddjax import catalogue, settings
-from ddjax.declare import Interval, Names, Text, declaration, kind_of, walk
+from ddjax.declare import Names, Text, declaration, kind_of, walk
+from ddjax.declare.field import Interval
 from ddjax.errors import InputError
 
 NONSENSE = [

@@ -30,7 +30,6 @@ from ddjax.stations.trace import trace_station
 
 IPC = 2
 METHODS = ("random", "el2n_best_window", "cad_prune", "facility_location")
-COMPILED = {}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,7 @@ def opened(source, folder):
     def make(**changes):
         changes = {"select__methods": METHODS} | changes
         context = open_context(from_config(tiny.config(source, **changes)))
-        context.compiled = COMPILED
+        context.compiled = runs.COMPILED
         return context
 
     with runs.opening(folder, make) as place:

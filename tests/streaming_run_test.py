@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-import runs
 import tiny
 from PIL import Image
 
@@ -63,7 +62,7 @@ def config(source, entries, stream, **changes):
 
 def both(source, folder, entries, **changes):
     """Folders of a run on a stream and of one in memory with the former's teacher."""
-    with runs.sharing_executables(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         # t-SNE takes seconds; it sees arrays, however they came into memory.
         patch.setattr(embeddings, "_map", lambda features: features[:, :2])
         chosen = config(source, entries, True, **changes)
@@ -145,7 +144,7 @@ def test_a_read_set_is_judged_beside_a_stream(few, source, tmp_path):
         regimes=("soft",),
         select__methods=("random",),
     )
-    with runs.sharing_executables(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embeddings, "_map", lambda features: features[:, :2])
         summary = experiment.run(chosen, tmp_path / "run", tmp_path / "chosen")
     assert {*summary["method"]} == {"random", "images", "full"}

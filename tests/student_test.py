@@ -248,6 +248,28 @@ def test_make_batch_shows_the_views_of_the_example_ids():
         np.testing.assert_allclose(batch.inputs[row], expected, rtol=1e-5)
 
 
+def test_cutmix_pastes_the_partner_s_own_view():
+    pool, recipe = make_pool(), Recipe(pad=1, flip=True, cutmix=1.0)
+    presented, plan = make_order(pool), make_plan(recipe, pool)
+    batch = batches.make_batch(recipe, pool, plan)
+    for row in range(0, len(plan.positions), 5):
+        own, pasted = (
+            augment.view(
+                dataclasses.replace(recipe, cutmix=0.0),
+                jnp.int32(0),
+                presented.epochs[row],
+                jnp.int32(100 + int(positions[row])),
+                pool.images[int(positions[row])],
+            )
+            for positions in (presented.positions, presented.partners)
+        )
+        box = jax.tree.map(lambda a, row=row: a[row], plan.draws.box)
+        expected = augment.cutmix(box, own, pasted)
+        expected = batches.normalise(expected, pool.mean, pool.std)
+        np.testing.assert_allclose(batch.inputs[row], expected, rtol=1e-5)
+        assert batch.keep[row] == box.keep
+
+
 class Dropped(nn.Module):
     """Softmax regression on pixels of which half are dropped."""
 

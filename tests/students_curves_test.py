@@ -16,7 +16,6 @@ from ddjax.train import checkpoint, evaluate
 
 IPC = 2
 STEPS = 20
-COMPILED = {}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def train(source, tmp_path):
     def make(**changes):
         changes = {"regimes": ("hard",), "protocol__curves": 3} | changes
         context = open_context(from_config(tiny.config(source, **changes)))
-        context.compiled = COMPILED
+        context.compiled = runs.COMPILED
         return context
 
     with runs.opening(tmp_path / "run", make) as opened:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import runs
 import tiny
-from runs import created, sharing_executables
+from runs import created
 
 from ddjax import experiment, settings
 from ddjax.errors import InputError
@@ -22,12 +22,6 @@ from ddjax.workdir import Workdir
 STEPS = {1: 8, 2: 16, 3: 24}  # of 96 images in batches of 12
 # At a constant rate the first epochs do not know how many follow.
 CHANGES = {"teacher__optimizer__schedule": "constant", "teacher__snapshots": (1, 2)}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def shared_executables():
-    with sharing_executables():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import runs
 import tiny
 
 from ddjax import scores
@@ -31,7 +32,6 @@ FIELDS = (
     "step_kl",
 )
 IPC, RATE = 2, 0.01
-COMPILED = {}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def trace(tmp_path_factory):
 
     def make(**changes):
         context = open_context(from_config(tiny.config(source, **changes)))
-        context.compiled = COMPILED
+        context.compiled = runs.COMPILED
         folder = tmp_path_factory.mktemp("run")
         with Workdir(folder, {"experiment": "trace"}) as context.workdir:
             students = Students(context, {})
@@ -147,7 +147,7 @@ def test_trace_station_averages_nothing_but_trains_as_many_runs_as_asked(trace):
 def test_soft_trace_measures_the_distance_to_the_teachers_labels(tmp_path):
     source = tiny.write(tmp_path / "tiny.npz")
     context = open_context(from_config(tiny.config(source)))
-    context.compiled = COMPILED
+    context.compiled = runs.COMPILED
     with Workdir(tmp_path / "run", {"experiment": "trace"}) as context.workdir:
         teacher = teacher_station(context)
         labels = labels_station(context, teacher)

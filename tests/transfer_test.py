@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from runs import created, rows_of, sharing_executables
+from runs import created, rows_of
 
 from ddjax import experiment, settings
 from ddjax.data.recipe import Recipe
@@ -24,12 +24,6 @@ CHANGES = {
 }
 NETWORKS = ("mlp", "linear", "patient")
 SAME = ["method", "regime", "ipc", "seed"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def shared_executables():
-    with sharing_executables():
-        yield
 
 
 @pytest.fixture(scope="module")
