@@ -24,16 +24,6 @@ from ddjax.train.order import presentations
 from ddjax.train.supervision import Supervision
 
 ROOT = pathlib.Path(__file__).parents[1]
-CONFIG = """
-import sys
-
-sys.path.insert(0, {tests!r})
-import tiny
-
-
-def get_config():
-    return tiny.config({source!r}, regimes=("hard",), select__ipcs=(2, 3))
-"""
 ASIDE = {
     "JAX_DEFAULT_PRNG_IMPL": "rbg",
     "JAX_ENABLE_X64": "1",
@@ -187,9 +177,8 @@ def test_compiler_options_make_another_run(monkeypatch, tmp_path):
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("config")
     source = tiny.write(folder / "tiny.npz")
-    names = {"tests": str(ROOT / "tests"), "source": str(source)}
-    (folder / "config.py").write_text(CONFIG.format(**names))
-    return folder / "config.py"
+    few = {"regimes": ("hard",), "select__ipcs": (2, 3)}
+    return tiny.write_config(folder / "config.py", source, **few)
 
 
 @pytest.fixture(scope="module")

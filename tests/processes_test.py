@@ -24,30 +24,27 @@ def start(tmp_path_factory):
     """Starts a run: (folder's name, processes, devices of each, *flags) -> process."""
     place = tmp_path_factory.mktemp("processes")
     source = tiny.write(place / "tiny.npz")
-    changes = {
-        "regimes": ("soft_kd",),
-        "augment.flip": True,
-        "augment.cutmix": 1.0,
-        "protocol.seeds": (0, 1),
-        "select.ipcs": (4,),
-        "student.batch_size": 8,
-        "student.network.mlp.hidden": (16,),
-        "student.epochs": 60,
-        "teacher.batch_size": 16,
-        "sweep.checkpoint_seconds": 0.5,
-    }
-    (place / "tiny_config.py").write_text(
-        "import tiny\n\n\ndef get_config():\n"
-        f"    made = tiny.config({str(source)!r})\n"
-        f"    made.update_from_flattened_dict({changes!r})\n    return made\n"
+    config = tiny.write_config(
+        place / "tiny_config.py",
+        source,
+        regimes=("soft_kd",),
+        augment__flip=True,
+        augment__cutmix=1.0,
+        protocol__seeds=(0, 1),
+        select__ipcs=(4,),
+        student__batch_size=8,
+        student__network__mlp__hidden=(16,),
+        student__epochs=60,
+        teacher__batch_size=16,
+        sweep__checkpoint_seconds=0.5,
     )
 
     def begin(name, processes, devices, *flags):
         command = "bash", str(ROOT / "launch/local.sh")
-        config, folder = place / "tiny_config.py", place / name
+        folder = place / name
         variables = {
             "PYTHON": sys.executable,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+            "PYTHONPATH": str(ROOT),
             "NUM_PROCESSES": str(processes),
             "JAX_NUM_CPU_DEVICES": str(devices),
             "PATIENCE": "5",
