@@ -16,8 +16,9 @@ from runs import numbers_of
 # Counts events, and kills the process at the one that it is told, 0: at none.
 EVENTS = """
 import signal
-from matplotlib import figure
-import orbax.checkpoint.v1, pandas, scipy.special, tqdm
+import matplotlib.figure
+from orbax.checkpoint import v1
+import pandas, scipy.special, tqdm
 import matplotlib.backends.backend_agg
 from ddjax import observe
 from ddjax.distill import synthesis
