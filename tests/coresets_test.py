@@ -12,6 +12,8 @@ from runs import rows_of
 from ddjax import experiment
 from ddjax.settings import from_config
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 METHODS = ("random", "el2n_easy", "ccs", "herding", "glister", "grand_hard")
 REGIMES, IPCS, SEEDS = ("hard",), (2, 4), (0, 1)
 

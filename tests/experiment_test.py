@@ -16,6 +16,8 @@ from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 ROOT = pathlib.Path(__file__).parents[1]
 METHODS = ("random", "el2n_best_window", "cad_prune", "facility_location")
 REGIMES = ("hard", "soft", "soft_kd")

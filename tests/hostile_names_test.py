@@ -26,6 +26,8 @@ from ddjax.stations.checks import check_classes
 from ddjax.stations.figures import write_figures
 from ddjax.stations.parts import Parts
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 HOSTILE = (
     "$_$",
     r"$\frac$",

@@ -20,6 +20,8 @@ from ddjax.stations.evidence import Evidence
 from ddjax.stations.opening import open_context
 from ddjax.workdir import Workdir
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 IPC = 2
 
 

@@ -156,6 +156,7 @@ LONG = (  # trains for seconds
 )
 
 
+@pytest.mark.slow
 def test_two_processes_that_are_killed_and_told_to_stop_are_as_one(start):
     assert start("four", 1, 4, *LONG).wait(300) == 0
     folder, log = start.place / "pair", start.place / "pair.log"

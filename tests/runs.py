@@ -8,6 +8,7 @@ import pytest
 
 SECONDS = {"train_seconds", "find_seconds"}  # the fields that measure time
 COMPILED = {}  # programs of all runs and contexts of this process
+_DRAWING = []  # something where figures are drawn
 
 
 def rows_of(folder):
@@ -35,8 +36,13 @@ def created(folder):
 
 @contextlib.contextmanager
 def sharing():
-    """Lets all runs of a process share what they compile, and not wait for its disk."""
-    from ddjax import experiment
+    """Lets all runs of a process share what they compile, and wait for nothing else.
+
+    Figures are made but not drawn, unless a module uses `drawn`, and no disk is waited
+    for.
+    """
+    from ddjax import experiment, report
+    from ddjax.stations import figures
     from ddjax.stations.opening import open_context
 
     def opened(settings):
@@ -44,20 +50,29 @@ def sharing():
         context.compiled = COMPILED
         return context
 
+    class Report:
+        def __getattr__(self, name):
+            return getattr(report, name)
+
+        def save_png(self, figure, path):
+            if _DRAWING:
+                report.save_png(figure, path)
+            else:
+                path.write_bytes(b"\x89PNG")
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "open_context", opened)
+        patch.setattr(figures, "report", Report())
         patch.setattr(os, "fsync", lambda file: None)
         yield
 
 
 @contextlib.contextmanager
-def without_figures():
-    """Lets runs draw no figures."""
-    from ddjax.stations import results
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "draw", lambda *everything: [])
-        yield
+def drawing():
+    """Lets runs draw their figures."""
+    _DRAWING.append(True)
+    yield
+    _DRAWING.pop()
 
 
 @contextlib.contextmanager

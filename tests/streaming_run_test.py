@@ -12,8 +12,10 @@ from ddjax import distill, experiment, settings
 from ddjax.settings import from_config
 from ddjax.stations import embeddings
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 SIDE, IPC = 8, 2
-FEW = ("rded", "ca2d", "pca", "sre2l", "g_vbsm")
+FEW = ("rded", "pca", "sre2l")
 OTHERS = tuple(sorted({*distill.METHODS} - {*FEW}))
 
 
@@ -134,6 +136,7 @@ def test_a_streamed_run_is_reused(few, source, capsys):
     assert "reused, was" in told and ": done in" not in told
 
 
+@pytest.mark.slow
 def test_a_read_set_is_judged_beside_a_stream(few, source, tmp_path):
     (made, *_) = sorted((few[0] / "images").glob(f"rded_ipc{IPC}_seed*"))
     chosen = config(
