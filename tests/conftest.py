@@ -2,6 +2,8 @@
 
 import gc
 import os
+import pathlib
+import resource
 import sys
 from contextlib import nullcontext
 
@@ -23,6 +25,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 # Programs that were traced are many objects, none of them garbage.
 gc.set_threshold(100_000, 20, 50)
+_MORE = 2 * 2**30  # bytes that a process may grow by before it gives up old programs
+_room = [_MORE]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -30,6 +34,18 @@ def runs_share_programs():
     """Runs within a process share what they compile, and wait for nothing else."""
     with runs.sharing() if "ddjax.experiment" in sys.modules else nullcontext():
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_of_old_modules_go():
+    """Gives memory back where what was compiled has filled much of it."""
+    yield
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    if pages * resource.getpagesize() > _room[0]:
+        runs.COMPILED.clear()
+        jax.clear_caches()
+        gc.collect()
+        _room[0] = pages * resource.getpagesize() + _MORE
 
 
 @pytest.fixture(scope="module")
