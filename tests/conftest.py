@@ -48,13 +48,6 @@ def programs_of_old_modules_go():
         _room[0] = pages * resource.getpagesize() + _MORE
 
 
-@pytest.fixture(scope="module")
-def drawn():
-    """Runs of a module draw their figures, which takes most of a small run's time."""
-    with runs.drawing():
-        yield
-
-
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: some tests wait for what they have started."""
     return len(os.sched_getaffinity(0)) + 1

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 import scipy.stats
 import tiny
-from runs import rows_of
+from runs import drawing, rows_of
 
 from ddjax import experiment
 from ddjax.settings import from_config
-
-pytestmark = pytest.mark.usefixtures("drawn")
 
 METHODS = ("random", "el2n_easy", "ccs", "herding", "glister", "grand_hard")
 REGIMES, IPCS, SEEDS = ("hard",), (2, 4), (0, 1)
@@ -25,7 +23,8 @@ def done(tmp_path_factory):
     config = tiny.config(
         source, regimes=REGIMES, select__methods=METHODS, select__ipcs=IPCS
     )
-    experiment.run(from_config(config), folder / "run")
+    with drawing():
+        experiment.run(from_config(config), folder / "run")
     return folder / "run"
 
 

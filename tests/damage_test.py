@@ -21,7 +21,8 @@ from ddjax.stations import results
 from ddjax.train import checkpoint
 
 # Which write of an unfinished state a run stops at, so that all kinds are unfinished.
-STOPS = {"teacher": 2, "trace": 1, "images": 1, "store": 2, "students": 1}
+# In the order in which a run comes to them.
+STOPS = {"teacher": 2, "trace": 1, "images": 1, "students": 1, "store": 2}
 
 
 class Stopped(Exception):
@@ -58,9 +59,10 @@ def world(tmp_path_factory):
         experiment.run(chosen, folder / "whole")
         unfinished = {}
         for kind, count in STOPS.items():
-            unfinished[kind] = folder / kind
+            # Goes on where it stopped before.
             with stopping(kind, count), contextlib.suppress(Stopped):
-                experiment.run(chosen, unfinished[kind])
+                experiment.run(chosen, folder / "parts")
+            unfinished[kind] = copied(folder / "parts", folder / kind)
             assert list(unfinished[kind].glob(f"partial/{kind}-*/*")), kind
         yield chosen, folder / "whole", unfinished
 

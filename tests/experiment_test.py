@@ -9,14 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from runs import created, numbers_of, rows_of
+from runs import created, drawing, numbers_of, rows_of
 
 from ddjax import experiment
 from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
-
-pytestmark = pytest.mark.usefixtures("drawn")
 
 ROOT = pathlib.Path(__file__).parents[1]
 METHODS = ("random", "el2n_best_window", "cad_prune", "facility_location")
@@ -43,7 +41,8 @@ def all_of_it(source, **changes):
 def done(source, tmp_path_factory):
     """The folder of a whole run, and what `run` returned."""
     folder = tmp_path_factory.mktemp("done") / "run"
-    return folder, experiment.run(all_of_it(source), folder)
+    with drawing():
+        return folder, experiment.run(all_of_it(source), folder)
 
 
 def costs_of(folder):

@@ -20,8 +20,6 @@ from ddjax.stations.evidence import Evidence
 from ddjax.stations.opening import open_context
 from ddjax.workdir import Workdir
 
-pytestmark = pytest.mark.usefixtures("drawn")
-
 IPC = 2
 
 
@@ -53,8 +51,9 @@ def run(source, tmp_path_factory):
     """A run with two methods, one of which makes one set for all seeds."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     chosen = config(source, "ca2d", "sre2l", distill__sre2l__sets=1, protocol__curves=2)
-    summary = experiment.run(from_config(chosen), folder)
-    yield folder, chosen, summary
+    with runs.drawing():
+        summary = experiment.run(from_config(chosen), folder)
+    return folder, chosen, summary
 
 
 def test_every_method_is_a_row_beside_the_selections(run):

@@ -268,6 +268,7 @@ def job_number():
     raise AssertionError("no free port")
 
 
+@pytest.mark.slow
 def test_two_processes_run_the_program_under_slurm(stage):
     source = tiny.write(stage.folder / "tiny.npz")
     config = tiny.write_config(

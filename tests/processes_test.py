@@ -1,6 +1,7 @@
 """One run, many processes and devices: the same results, whatever ends them."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -15,8 +16,24 @@ import pytest
 import runs
 import tiny
 
+from ddjax import experiment
+from ddjax.settings import from_config
+
 ROOT = pathlib.Path(__file__).parents[1]
 TOLD = 75  # exit code of a run that was told to stop
+CHANGES = {
+    "regimes": ("soft_kd",),
+    "augment__flip": True,
+    "augment__cutmix": 1.0,
+    "protocol__seeds": (0, 1),
+    "select__ipcs": (4,),
+    "student__batch_size": 8,
+    "student__network__mlp__hidden": (16,),
+    "student__epochs": 60,
+    "teacher__batch_size": 16,
+    "sweep__checkpoint_seconds": 0.5,
+}
+RANKED = ("random", "cad_prune")  # which has scoring runs
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +41,7 @@ def start(tmp_path_factory):
     """Starts a run: (folder's name, processes, devices of each, *flags) -> process."""
     place = tmp_path_factory.mktemp("processes")
     source = tiny.write(place / "tiny.npz")
-    config = tiny.write_config(
-        place / "tiny_config.py",
-        source,
-        regimes=("soft_kd",),
-        augment__flip=True,
-        augment__cutmix=1.0,
-        protocol__seeds=(0, 1),
-        select__ipcs=(4,),
-        student__batch_size=8,
-        student__network__mlp__hidden=(16,),
-        student__epochs=60,
-        teacher__batch_size=16,
-        sweep__checkpoint_seconds=0.5,
-    )
+    config = tiny.write_config(place / "tiny_config.py", source, **CHANGES)
 
     def begin(name, processes, devices, *flags):
         command = "bash", str(ROOT / "launch/local.sh")
@@ -57,15 +61,22 @@ def start(tmp_path_factory):
                 stderr=log,
             )
 
-    begin.place = place
+    begin.place, begin.source = place, source
     return begin
 
 
 @pytest.fixture(scope="module")
 def alone(start):
-    """The folder of a run of one process with one device."""
-    assert start("alone", 1, 1, "--distributed=off").wait(300) == 0
-    return start.place / "alone"
+    """Returns a function: the folder of a run of this process, on one device."""
+
+    @functools.cache
+    def run(methods):
+        folder = start.place / f"alone-{len(methods)}"
+        config = tiny.config(start.source, **CHANGES, select__methods=methods)
+        experiment.run(from_config(config), folder)
+        return folder
+
+    return run
 
 
 def arrays_of(folder):
@@ -97,22 +108,24 @@ def assert_same(folder, other):
 
 
 @pytest.mark.parametrize(
-    "processes, devices, shared, driver",
+    "processes, devices, shared, driver, methods",
     [
-        pytest.param(1, 2, 2, "vmap", marks=pytest.mark.slow),
-        pytest.param(1, 4, 4, "vmap", marks=pytest.mark.slow),
-        pytest.param(1, 8, 8, "vmap", marks=pytest.mark.slow),
-        pytest.param(2, 2, 0, "mesh", marks=pytest.mark.slow),
-        (2, 2, 2, "mesh"),
+        pytest.param(1, 2, 2, "vmap", RANKED, marks=pytest.mark.slow),
+        pytest.param(1, 4, 4, "vmap", RANKED, marks=pytest.mark.slow),
+        pytest.param(1, 8, 8, "vmap", RANKED, marks=pytest.mark.slow),
+        pytest.param(2, 2, 0, "mesh", RANKED, marks=pytest.mark.slow),
+        pytest.param(2, 2, 2, "mesh", RANKED, marks=pytest.mark.slow),
+        (2, 2, 2, "mesh", ("random",)),
     ],
 )
 def test_devices_and_processes_change_nothing(
-    start, alone, processes, devices, shared, driver
+    start, alone, processes, devices, shared, driver, methods
 ):
-    name = f"{processes}x{devices}-{shared}-{driver}"
+    name = f"{processes}x{devices}-{shared}-{driver}-{len(methods)}"
     flags = f"--config.mesh.data={shared}", f"--config.sweep.driver={driver}"
+    flags += (f"--config.select.methods={methods}",)
     assert start(name, processes, devices, *flags).wait(300) == 0
-    assert_same(alone, start.place / name)
+    assert_same(alone(methods), start.place / name)
     log = (start.place / f"{name}.log").read_text()
     assert log.count("report: ") == 1  # only the first process speaks
 

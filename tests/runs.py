@@ -38,8 +38,7 @@ def created(folder):
 def sharing():
     """Lets all runs of a process share what they compile, and wait for nothing else.
 
-    Figures are made but not drawn, unless a module uses `drawn`, and no disk is waited
-    for.
+    Figures are made but not drawn, unless within `drawing`, and no disk is waited for.
     """
     from ddjax import experiment, report
     from ddjax.stations import figures

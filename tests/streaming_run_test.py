@@ -5,14 +5,13 @@ import json
 
 import numpy as np
 import pytest
+import runs
 import tiny
 from PIL import Image
 
 from ddjax import distill, experiment, settings
 from ddjax.settings import from_config
 from ddjax.stations import embeddings
-
-pytestmark = pytest.mark.usefixtures("drawn")
 
 SIDE, IPC = 8, 2
 FEW = ("rded", "pca", "sre2l")
@@ -102,7 +101,8 @@ def assert_same(stream, memory, entries):
 @pytest.fixture(scope="module")
 def few(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("few")
-    return both(source, folder, FEW, regimes=("hard",))
+    with runs.drawing():
+        return both(source, folder, FEW, regimes=("hard",))
 
 
 def test_a_stream_is_distilled_as_memory_is(few):
