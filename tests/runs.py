@@ -41,6 +41,7 @@ def sharing():
     Figures are made but not drawn, unless within `drawing`, and no disk is waited for.
     """
     from ddjax import experiment, report
+    from ddjax.artifacts import write_file
     from ddjax.stations import figures
     from ddjax.stations.opening import open_context
 
@@ -57,7 +58,7 @@ def sharing():
             if _DRAWING:
                 report.save_png(figure, path)
             else:
-                path.write_bytes(b"\x89PNG")
+                write_file(path, b"\x89PNG")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "open_context", opened)
