@@ -51,3 +51,11 @@ def programs_of_old_modules_go():
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: some tests wait for what they have started."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+# The files that take longest begin first; the others fill the time until they end.
+_LONGEST = {"tpu_vm_test", "wheel_test", "models_golden_test", "processes_test"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in _LONGEST)
