@@ -51,12 +51,6 @@ def source(tmp_path_factory):
     return path
 
 
-@pytest.fixture(autouse=True, scope="module")
-def shared_executables():
-    with runs.sharing_executables():
-        yield
-
-
 def run(source, folder, capsys=None, **changes):
     """Runs, and returns the notes of the report and what was printed."""
     if capsys:

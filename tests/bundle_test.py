@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import runs
 import tiny
-from runs import sharing_executables
 from safetensors.numpy import load_file, save_file
 
 from ddjax import models, pipeline
@@ -20,12 +19,6 @@ from ddjax.stages.teacher import load_teacher
 
 NAMES = ("right", "left", "middle")  # of another source, in its order
 GOOD = {"teacher__epochs": 20, "teacher__learning_rate": 0.02}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def shared_executables():
-    with sharing_executables():
-        yield
 
 
 def rewritten(path, names, change=lambda images: images):
@@ -65,7 +58,7 @@ def opened(sources):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    with runs.running(tmp_path_factory.mktemp("runs") / "run", {}) as found:
+    with runs.running(tmp_path_factory.mktemp("runs") / "run") as found:
         yield found
 
 

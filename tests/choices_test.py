@@ -22,7 +22,6 @@ from ddjax.stages.subsets import scores_of, subset_of
 
 IPC = 2
 METHODS = ("random", "el2n_best_window", "cad_prune", "facility_location")
-COMPILED = {}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def opened(source):
 
 @pytest.fixture(scope="module")
 def run(folder):
-    with runs.running(folder, COMPILED) as found:
+    with runs.running(folder) as found:
         yield found
 
 

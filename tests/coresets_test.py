@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import tiny
-from runs import rows_of, sharing_executables
+from runs import drawing, rows_of
 
 from ddjax import pipeline
 from ddjax.settings import from_config
@@ -23,7 +23,7 @@ def done(tmp_path_factory):
     config = tiny.config(
         source, regimes=REGIMES, select__methods=METHODS, select__ipcs=IPCS
     )
-    with sharing_executables():
+    with drawing():
         pipeline.run(from_config(config), folder / "run")
     return folder / "run"
 

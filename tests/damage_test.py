@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-import runs
 import tiny
 from killing import differences, results_of
 from wrong_files import damage
@@ -22,7 +21,8 @@ from ddjax.stages import report
 from ddjax.train import checkpoint
 
 # Which write of an unfinished state a run stops at, so that all kinds are unfinished.
-STOPS = {"teacher": 2, "trace": 1, "synthetic": 1, "store": 2, "students": 1}
+# In the order in which a run comes to them.
+STOPS = {"teacher": 2, "trace": 1, "synthetic": 1, "students": 1, "store": 2}
 
 
 class Stopped(Exception):
@@ -50,7 +50,7 @@ def world(tmp_path_factory):
     """(settings, a whole run's folder, kind -> a folder where it is unfinished)."""
     folder = tmp_path_factory.mktemp("runs")
     chosen = config(tiny.write(folder / "tiny.npz"))
-    with pytest.MonkeyPatch.context() as patch, runs.sharing_executables():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(artifacts, "sync", lambda path: None)  # disks are slow
         patch.setattr(report, "draw", lambda *everything: [])  # and figures slower
         patch.setattr(labeller, "_WRITE_SECONDS", 0.0)
@@ -59,9 +59,10 @@ def world(tmp_path_factory):
         pipeline.run(chosen, folder / "whole")
         unfinished = {}
         for kind, count in STOPS.items():
-            unfinished[kind] = folder / kind
+            # Goes on where it stopped before.
             with stopping(kind, count), contextlib.suppress(Stopped):
-                pipeline.run(chosen, unfinished[kind])
+                pipeline.run(chosen, folder / "parts")
+            unfinished[kind] = copied(folder / "parts", folder / kind)
             assert list(unfinished[kind].glob(f"partial/{kind}-*/*")), kind
         yield chosen, folder / "whole", unfinished
 

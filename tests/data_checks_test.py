@@ -8,7 +8,7 @@ import pytest
 import tiny
 from PIL import Image
 
-from ddjax import data, experiment
+from ddjax import data, pipeline
 from ddjax.data import checks
 from ddjax.data.checks import likeness as remarks
 from ddjax.errors import InputError
@@ -159,7 +159,7 @@ def test_a_run_says_it_on_the_console_and_in_the_report(tmp_path, capsys):
     config = tiny.config(
         tmp_path / "a.npz", select__methods=("random",), regimes=("hard",)
     )
-    experiment.run(from_config(config), tmp_path / "run")
+    pipeline.run(from_config(config), tmp_path / "run")
     said = "4 of 36 test images (11.1%) are also training images"
     assert f"WARNING: npz:{tmp_path / 'a.npz'}: {said}" in capsys.readouterr().out
     assert said in (tmp_path / "run" / "report.html").read_text()

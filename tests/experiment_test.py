@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from runs import created, numbers_of, rows_of, sharing_executables
+from runs import created, drawing, numbers_of, rows_of
 
 from ddjax import pipeline
 from ddjax.errors import InputError
@@ -21,12 +21,6 @@ METHODS = ("random", "el2n_best_window", "cad_prune", "facility_location")
 REGIMES = ("hard", "soft", "soft_kd")
 IPCS = (2, 4)
 SMALL = {"regimes": ("hard",), "select__methods": ("random",)}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def shared_executables():
-    with sharing_executables():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +41,8 @@ def all_of_it(source, **changes):
 def done(source, tmp_path_factory):
     """The folder of a whole run, and what `run` returned."""
     folder = tmp_path_factory.mktemp("done") / "run"
-    return folder, pipeline.run(all_of_it(source), folder)
+    with drawing():
+        return folder, pipeline.run(all_of_it(source), folder)
 
 
 def costs_of(folder):
@@ -330,6 +325,14 @@ def test_added_budget_reuses_the_others(source, reference, tmp_path):
     pipeline.run(from_config(more), copy)
     for row in costs_of(copy):
         assert row["reused"] == ("IPC 4" not in row["stage"]), row["stage"]
+
+
+def test_another_learning_rate_trains_other_students(source, reference, tmp_path):
+    copy = copied(reference, tmp_path)
+    other = tiny.config(source, **SMALL | {"student__learning_rates": (0.02,)})
+    pipeline.run(from_config(other), copy)
+    for row in costs_of(copy):
+        assert row["reused"] != row["stage"].startswith("students"), row["stage"]
 
 
 def test_failed_students_are_told_apart(small, reference, monkeypatch):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from runs import numbers_of
+from runs import drawing, numbers_of
 
 from ddjax import mesh, pipeline, report
 from ddjax.errors import InputError
@@ -168,7 +168,8 @@ def hostile(tmp_path_factory):
 
 def test_a_run_on_such_names_ends_well(hostile):
     folder, settings = hostile
-    summary = pipeline.run(settings, folder / "w", folder / "export")
+    with drawing():
+        summary = pipeline.run(settings, folder / "w", folder / "export")
     assert summary.attrs["missing"] == []
     page = (folder / "w" / "report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page and "&lt;script&gt;alert" in page
@@ -255,5 +256,6 @@ def test_a_second_process_keeps_the_figures_of_the_first(tmp_path, monkeypatch):
     run = types.SimpleNamespace(folder=tmp_path)
     parts = Parts()
     drawn = [("Gap", matplotlib.figure.Figure, "gap")]
-    assert write_figures(run, parts, drawn) == [("Gap", path)]
+    with drawing():
+        assert write_figures(run, parts, drawn) == [("Gap", path)]
     assert path.read_bytes() == b"of the first" and parts.missing == []

@@ -23,7 +23,6 @@ from ddjax.stages.subsets import scores_of, subset_of
 
 METHODS = ("random", "el2n_best_window", "cad_prune")
 IPC, RATE = 2, 0.01
-COMPILED = {}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def inputs_of(run, problem):
 
 
 def subsets_of(problem, folder):
-    with runs.running(folder, COMPILED) as run:
+    with runs.running(folder) as run:
         return runs.subsets_of(run, problem, IPC, inputs_of(run, problem))
 
 

@@ -22,7 +22,6 @@ from ddjax.stages.trace import trace_of, trace_weights
 
 METHODS = ("random", "glister", "herding", "grand_hard", "el2n_sl_easy")
 IPC, RATES = 2, {"hard": 0.01, "soft": 0.01}
-COMPILED = {}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def opened(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    with runs.running(tmp_path_factory.mktemp("run"), COMPILED) as found:
+    with runs.running(tmp_path_factory.mktemp("run")) as found:
         yield found
 
 

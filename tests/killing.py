@@ -7,23 +7,20 @@ of numbers says for ever where runs are killed.
 
 import contextlib
 import json
-import pathlib
 import signal
-import subprocess
-import sys
 
 import pandas as pd
+from forking import forking
 from runs import numbers_of
 
-ROOT = pathlib.Path(__file__).parents[1]
-# Imports the program once. Each line is (event to be killed at, 0: none; arguments;
-# where what the run prints goes); the answer is (exit code, events of the run).
-SERVER = """
-import json, os, signal, sys, traceback
-import matplotlib.figure, pandas, scipy.special, tqdm
+# Counts events, and kills the process at the one that it is told, 0: at none.
+EVENTS = """
+import signal
+import matplotlib.figure
 from orbax.checkpoint import v1
+import pandas, scipy.special, tqdm
 import matplotlib.backends.backend_agg
-from ddjax import artifacts, pipeline, main, observe
+from ddjax import observe
 from ddjax.distill import synthesis
 from ddjax.labels import labeller
 from ddjax.stages import report
@@ -36,6 +33,13 @@ if not {figures}:
     report.draw = lambda *everything: []
 observe.Profiler.at_most = lambda self, count: min(count, {steps})
 events, limit = 0, 0
+
+def begin(event):
+    global events, limit
+    events, limit = 0, event
+
+def told():
+    return events
 
 def counted(function):
     def call(*arguments, **named):
@@ -53,32 +57,6 @@ sweep.Runner._advance = counted(sweep.Runner._advance)
 sweep.Runner.ask = counted(sweep.Runner.ask)
 synthesis._Kept.write = counted(synthesis._Kept.write)
 labeller.LabelStore.write_payload = counted(labeller.LabelStore.write_payload)
-
-for line in sys.stdin:
-    limit, arguments, out = json.loads(line)
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        events = 0
-        for number in (1, 2):
-            os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
-        sys.argv = ["ddjax", *arguments]
-        code = 1
-        try:
-            main.run()
-            code = 0
-        except SystemExit as end:
-            code = end.code
-        except BaseException:
-            traceback.print_exc()
-        sys.stdout.flush()
-        os.write(write, str(events).encode())
-        os._exit(code or 0)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        told = pipe.read()
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    print(json.dumps([code, int(told or 0)]), flush=True)
 """
 
 
@@ -92,18 +70,14 @@ def killer(output, environment, steps=7, figures=True):
       steps: of a call, at most.
       figures: whether the report has those of subsets and students.
     """
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    code = SERVER.replace("{steps}", str(steps)).replace("{figures}", str(figures))
-    command = [sys.executable, "-W", "error::SyntaxWarning", "-c", code]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, **pipes) as server:
+    setup = EVENTS.format(steps=steps, figures=figures)
+    with forking(environment, setup) as server:
 
         def run(event, *arguments):
-            line = json.dumps([int(event), list(map(str, arguments)), str(output)])
-            print(line, file=server.stdin, flush=True)
-            return tuple(json.loads(server.stdout.readline()))
+            code, events = server(arguments, output, output, int(event))
+            return code, int(events or 0)
 
         yield run
-        server.stdin.close()
 
 
 def results_of(folder):

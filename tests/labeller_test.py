@@ -20,6 +20,7 @@ SHAPE = (4, 4, 1)
 NETWORK = network("mlp", CLASSES, SHAPE, hidden=(6,))
 RECIPE = Recipe(flip=True, cutmix=1.0)
 SUBSET = np.array([1, 4, 5, 9, 12, 17, 20, 21, 28, 29], np.int32)
+
 COMPILED = {}
 
 

@@ -268,20 +268,17 @@ def job_number():
     raise AssertionError("no free port")
 
 
+@pytest.mark.slow
 def test_two_processes_run_the_program_under_slurm(stage):
     source = tiny.write(stage.folder / "tiny.npz")
-    config = stage.folder / "con fig.py"
-    changes = {
-        "select.methods": ("random",),
-        "teacher.epochs": 1,
-        "student.epochs": 2,
-        "regimes": ("hard",),
-        "protocol.seeds": (0,),
-    }
-    config.write_text(
-        "import tiny\n\n\ndef get_config():\n"
-        f"    made = tiny.config({str(source)!r})\n"
-        f"    made.update_from_flattened_dict({changes!r})\n    return made\n"
+    config = tiny.write_config(
+        stage.folder / "con fig.py",
+        source,
+        regimes=("hard",),
+        select__methods=("random",),
+        teacher__epochs=1,
+        student__epochs=2,
+        protocol__seeds=(0,),
     )
     (stage.programs / "python").unlink()
     stage.program("srun", FAKE_SRUN)
@@ -289,7 +286,7 @@ def test_two_processes_run_the_program_under_slurm(stage):
         name: value for name, value in os.environ.items() if name.startswith("JAX_")
     } | {
         "PYTHON": sys.executable,
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+        "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
         "JAX_NUM_CPU_DEVICES": "1",
     }

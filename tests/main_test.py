@@ -2,7 +2,6 @@
 
 import gzip
 import itertools
-import json
 import os
 import pathlib
 import struct
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import runs
 import tiny
+from forking import forking
 from PIL import Image
 
 from ddjax.problem import open_problem
@@ -23,42 +23,6 @@ from ddjax.workdir import Workdir
 ROOT = pathlib.Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "ddjax.main"]
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
-# Imports the program once and runs it in a fork for every line of arguments: what each
-# fork does is what a new process does, without the seconds of importing and of taking
-# modules apart at the end.
-SERVER = """
-import json, os, sys, traceback
-from ddjax import pipeline, main
-from ddjax.cli import explain
-for line in sys.stdin:
-    arguments, out, err = json.loads(line)
-    child = os.fork()
-    if not child:
-        for number, path in ((1, out), (2, err)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-        sys.argv = ["ddjax", *arguments]
-        code = 1
-        try:
-            main.run()
-            code = 0
-        except SystemExit as end:
-            code = end.code
-        except BaseException:
-            traceback.print_exc()
-        sys.stdout.flush()
-        os._exit(code or 0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-CONFIG = """
-import sys
-
-sys.path.insert(0, {tests!r})
-import tiny
-
-
-def get_config():
-    return tiny.config({source!r}, regimes=("hard",), select__methods=("random",))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -69,30 +33,23 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def config(source, tmp_path_factory):
     path = tmp_path_factory.mktemp("config") / "config.py"
-    names = {"tests": str(ROOT / "tests"), "source": str(source)}
-    path.write_text(CONFIG.format(**names))
-    return path
+    few = {"regimes": ("hard",), "select__methods": ("random",)}
+    return tiny.write_config(path, source, **few)
 
 
 @pytest.fixture(scope="module")
 def ddjax(tmp_path_factory):
     """Runs the program; returns (exit code, standard output, standard error)."""
     folder, numbers = tmp_path_factory.mktemp("output"), itertools.count()
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    command = [sys.executable, "-c", SERVER]
-
-    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, **pipes) as server:
+    with forking(ENVIRONMENT) as server:
 
         def run(*arguments):
             number = next(numbers)
             paths = [folder / f"{name}{number}" for name in ("out", "err")]
-            line = [list(map(str, arguments)), *map(str, paths)]
-            print(json.dumps(line), file=server.stdin, flush=True)
-            code = int(server.stdout.readline())
+            code, _ = server(arguments, *paths)
             return code, *(path.read_text() for path in paths)
 
         yield run
-        server.stdin.close()
 
 
 @pytest.fixture

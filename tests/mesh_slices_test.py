@@ -247,6 +247,7 @@ def run(code, folder=ROOT, **environment):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_compiled_sweeps_of_two_slices_exchange_nothing_between_them():
     run(PROGRAMS)
 

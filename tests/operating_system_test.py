@@ -24,16 +24,6 @@ from ddjax.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parents[1]
 IDENTITY = {"experiment": "a", "source": "s"}
-CONFIG = """
-import sys
-
-sys.path.insert(0, {tests!r})
-import tiny
-
-
-def get_config():
-    return tiny.config({source!r}, regimes=("hard",), select__methods=("random",))
-"""
 # A package that takes its time, in the place of JAX.
 SLOW = "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
 
@@ -42,9 +32,8 @@ SLOW = "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("config")
     source = tiny.write(folder / "tiny.npz")
-    names = {"tests": str(ROOT / "tests"), "source": str(source)}
-    (folder / "config.py").write_text(CONFIG.format(**names))
-    return folder / "config.py"
+    few = {"regimes": ("hard",), "select__methods": ("random",)}
+    return tiny.write_config(folder / "config.py", source, **few)
 
 
 def start(*arguments, path=(), **options):

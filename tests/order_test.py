@@ -11,9 +11,12 @@ IDS = np.array([3, 14, 15, 92, 65, 35, 89], np.int32)
 POSITIONS = np.array([0, 2, 4, 6, 8, 10, 12], np.int32)
 
 
-def made(seed=0, first=0, length=28, rows=slice(None)):
-    order = presentations(
-        jnp.int32(seed), POSITIONS[rows], IDS[rows], jnp.int32(first), length
+compiled = jax.jit(presentations, static_argnums=4)
+
+
+def made(seed=0, first=0, length=28, rows=slice(None), positions=POSITIONS):
+    order = compiled(
+        jnp.int32(seed), positions[rows], IDS[rows], jnp.int32(first), length
     )
     return jax.tree.map(np.asarray, order)
 
@@ -45,6 +48,12 @@ def test_presentations_keep_the_relative_order_in_a_smaller_subset():
     np.testing.assert_array_equal([p for p in large if p in small], small)
 
 
+def test_presentations_follow_ids_wherever_they_lie_in_the_pool():
+    elsewhere = made(positions=POSITIONS[::-1] + 100)
+    np.testing.assert_array_equal(112 - elsewhere.positions, made().positions)
+    np.testing.assert_array_equal(112 - elsewhere.partners, made().partners)
+
+
 def test_partners_are_the_successors_in_the_epoch():
     order = made(length=7)
     np.testing.assert_array_equal(order.partners, np.roll(order.positions, -1))
@@ -58,6 +67,6 @@ def test_presentations_jit_and_vmap_agree_with_eager():
         jax.vmap(lambda s, p, i: presentations(s, p, i, jnp.int32(9), 12))
     )(seeds, subsets, ids)
     for seed in range(3):
-        one = made(seed=seed, first=9, length=12)
+        one = presentations(jnp.int32(seed), POSITIONS, IDS, jnp.int32(9), 12)
         for a, b in zip(mapped, one, strict=True):
             np.testing.assert_array_equal(a[seed], b)

@@ -33,12 +33,29 @@ HEAVY = {
     "tensorflow_datasets",
     "tensorstore",
 }
+# What importing modules brings: each in a fork of a process that has imported others.
 LISTED = """
-import importlib, json, sys
-before = set(sys.modules)
-importlib.import_module(sys.argv[1])
-found = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(json.dumps(sorted(found)))
+import importlib, json, os, sys
+
+def packages():
+    return {module.partition(".")[0] for module in sys.modules}
+
+def bring(name):
+    importlib.import_module(name)
+    return sorted(packages() - usual)
+
+usual = packages()
+first, *names = sys.argv[1:]
+found = {first: bring(first)}
+for name in names:
+    read, write = os.pipe()
+    if not os.fork():
+        os.write(write, json.dumps(bring(name)).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        found[name] = json.load(pipe)
+print(json.dumps(found))
 """
 
 
@@ -56,31 +73,29 @@ def python(folder, code, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def imported(folder, module):
-    """The top-level packages that importing a module brings."""
-    return set(python(folder, LISTED, module))
-
-
 @pytest.fixture(scope="module")
-def jax_brings(tmp_path_factory):
-    return imported(tmp_path_factory.mktemp("jax"), "jax.numpy")
+def brings(tmp_path_factory):
+    """Module -> the top-level packages that importing it, or JAX before it, brings."""
+    names = ["jax.numpy", *(f"ddjax.{name}" for name in PUBLIC)]
+    found = python(tmp_path_factory.mktemp("brings"), LISTED, *names)
+    return {name: set(packages) for name, packages in found.items()}
 
 
 def test_ddjax_itself_imports_nothing(tmp_path):
-    found = imported(tmp_path, "ddjax")
-    assert found - {"ddjax"} <= set(sys.stdlib_module_names)
+    (found,) = python(tmp_path, LISTED, "ddjax").values()
+    assert set(found) - {"ddjax"} <= set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize("name", ["losses", "scores", "select"])
-def test_functions_of_arrays_cost_jax_alone(name, jax_brings, tmp_path):
-    found = imported(tmp_path, f"ddjax.{name}")
-    assert "jax" in found
-    assert found - jax_brings - {"ddjax"} <= set(sys.stdlib_module_names)
+def test_functions_of_arrays_cost_jax_alone(name, brings):
+    found = brings[f"ddjax.{name}"] - brings["jax.numpy"] - {"ddjax"}
+    assert found <= set(sys.stdlib_module_names)
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_what_few_need_is_imported_where_it_is_used(name, tmp_path):
-    assert not imported(tmp_path, f"ddjax.{name}") & HEAVY
+def test_what_few_need_is_imported_where_it_is_used(brings):
+    assert len(brings) == 1 + len(PUBLIC)
+    for name, found in brings.items():
+        assert "jax" in found and not found & HEAVY, name
 
 
 def test_subpackages_are_imported_when_they_are_named(tmp_path):

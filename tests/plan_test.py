@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import runs
 import tiny
 
 from ddjax import artifacts, data, distill, models, pipeline, plan, settings
@@ -59,7 +58,7 @@ def booked(made, folder):
     def write(findings, *_):
         found.extend(row for row in findings.run.costs if not row["reused"])
 
-    with runs.sharing_executables(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_write", write)
         pipeline.run(from_config(made), folder)
     return {name: sum(row[name] for row in found) for name in PASSES}
@@ -141,8 +140,7 @@ def test_several_codecs_are_made_from_uncompressed_labels(source):
 
 def test_a_teacher_from_a_bundle_costs_nothing(source, tmp_path):
     made = tiny.config(source, regimes=(), teacher__epochs=1)
-    with runs.sharing_executables():
-        pipeline.run(from_config(made), tmp_path / "run")
+    pipeline.run(from_config(made), tmp_path / "run")
     bundle = next((tmp_path / "run" / "artifacts").glob("teacher-*"))
     paid = rows_of(tiny.config(source, regimes=("soft_kd",)))
     made = tiny.config(source, regimes=("soft_kd",), teacher__path=str(bundle))

@@ -25,16 +25,6 @@ from ddjax.train.order import presentations
 from ddjax.train.supervision import Supervision
 
 ROOT = pathlib.Path(__file__).parents[1]
-CONFIG = """
-import sys
-
-sys.path.insert(0, {tests!r})
-import tiny
-
-
-def get_config():
-    return tiny.config({source!r}, regimes=("hard",), select__ipcs=(2, 3))
-"""
 ASIDE = {
     "JAX_DEFAULT_PRNG_IMPL": "rbg",
     "JAX_ENABLE_X64": "1",
@@ -55,8 +45,9 @@ RECORDED = {
     "OMP_NUM_THREADS": "1",
     "LC_ALL": "C",
     "TZ": "Asia/Tokyo",
-    "PYTHONOPTIMIZE": "2",
 }
+# Compiles every module of every package anew, which takes longer than a run.
+OPTIMIZED = {"PYTHONOPTIMIZE": "2"}
 REFUSED = {
     "NVIDIA_TF32_OVERRIDE": "1",
     "CUBLAS_EMULATE_SINGLE_PRECISION": "1",
@@ -196,9 +187,7 @@ def test_compiler_options_make_another_run(monkeypatch, tmp_path):
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("config")
     source = tiny.write(folder / "tiny.npz")
-    names = {"tests": str(ROOT / "tests"), "source": str(source)}
-    (folder / "config.py").write_text(CONFIG.format(**names))
-    return folder / "config.py"
+    return tiny.write_config(folder / "config.py", source, regimes=("hard",))
 
 
 @pytest.fixture(scope="module")
@@ -252,11 +241,15 @@ def test_all_switches_at_once_change_nothing_and_are_recorded(plain, launch, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ASIDE | RECORDED)
+@pytest.mark.parametrize("name", ASIDE | RECORDED | OPTIMIZED)
 def test_a_switch_alone_changes_nothing(plain, launch, tmp_path, name):
-    done = launch(tmp_path / "w", **{name: (ASIDE | RECORDED)[name]})
+    value = (ASIDE | RECORDED | OPTIMIZED)[name]
+    done = launch(tmp_path / "w", **{name: value})
     assert done.returncode == 0, done.stderr
     assert equal(plain, tmp_path / "w")
+    manifest = json.loads((tmp_path / "w" / "manifest.json").read_text())
+    found = manifest["environment"]["switches"]
+    assert (found["aside"] | found["variables"])[name] == value
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """One run, many processes and devices: the same results, whatever ends them."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -15,8 +16,24 @@ import pytest
 import runs
 import tiny
 
+from ddjax import pipeline
+from ddjax.settings import from_config
+
 ROOT = pathlib.Path(__file__).parents[1]
 TOLD = 75  # exit code of a run that was told to stop
+CHANGES = {
+    "regimes": ("soft_kd",),
+    "augment__flip": True,
+    "augment__cutmix": 1.0,
+    "protocol__seeds": (0, 1),
+    "select__ipcs": (4,),
+    "student__batch_size": 8,
+    "student__network__mlp__hidden": (16,),
+    "student__epochs": 60,
+    "teacher__batch_size": 16,
+    "sweep__checkpoint_seconds": 0.5,
+}
+RANKED = ("random", "cad_prune")  # which has scoring runs
 
 
 @pytest.fixture(scope="module")
@@ -24,30 +41,14 @@ def start(tmp_path_factory):
     """Starts a run: (folder's name, processes, devices of each, *flags) -> process."""
     place = tmp_path_factory.mktemp("processes")
     source = tiny.write(place / "tiny.npz")
-    changes = {
-        "regimes": ("soft_kd",),
-        "augment.flip": True,
-        "augment.cutmix": 1.0,
-        "protocol.seeds": (0, 1),
-        "select.ipcs": (4,),
-        "student.batch_size": 8,
-        "student.network.mlp.hidden": (16,),
-        "student.epochs": 60,
-        "teacher.batch_size": 16,
-        "sweep.checkpoint_seconds": 0.5,
-    }
-    (place / "tiny_config.py").write_text(
-        "import tiny\n\n\ndef get_config():\n"
-        f"    made = tiny.config({str(source)!r})\n"
-        f"    made.update_from_flattened_dict({changes!r})\n    return made\n"
-    )
+    config = tiny.write_config(place / "tiny_config.py", source, **CHANGES)
 
     def begin(name, processes, devices, *flags):
         command = "bash", str(ROOT / "launch/local.sh")
-        config, folder = place / "tiny_config.py", place / name
+        folder = place / name
         variables = {
             "PYTHON": sys.executable,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+            "PYTHONPATH": str(ROOT),
             "NUM_PROCESSES": str(processes),
             "JAX_NUM_CPU_DEVICES": str(devices),
             "PATIENCE": "5",
@@ -60,15 +61,22 @@ def start(tmp_path_factory):
                 stderr=log,
             )
 
-    begin.place = place
+    begin.place, begin.source = place, source
     return begin
 
 
 @pytest.fixture(scope="module")
 def alone(start):
-    """The folder of a run of one process with one device."""
-    assert start("alone", 1, 1, "--distributed=off").wait(300) == 0
-    return start.place / "alone"
+    """Returns a function: the folder of a run of this process, on one device."""
+
+    @functools.cache
+    def run(methods):
+        folder = start.place / f"alone-{len(methods)}"
+        config = tiny.config(start.source, **CHANGES, select__methods=methods)
+        pipeline.run(from_config(config), folder)
+        return folder
+
+    return run
 
 
 def arrays_of(folder):
@@ -100,22 +108,24 @@ def assert_same(folder, other):
 
 
 @pytest.mark.parametrize(
-    "processes, devices, shared, driver",
+    "processes, devices, shared, driver, methods",
     [
-        pytest.param(1, 2, 2, "vmap", marks=pytest.mark.slow),
-        pytest.param(1, 4, 4, "vmap", marks=pytest.mark.slow),
-        pytest.param(1, 8, 8, "vmap", marks=pytest.mark.slow),
-        pytest.param(2, 2, 0, "mesh", marks=pytest.mark.slow),
-        (2, 2, 2, "mesh"),
+        pytest.param(1, 2, 2, "vmap", RANKED, marks=pytest.mark.slow),
+        pytest.param(1, 4, 4, "vmap", RANKED, marks=pytest.mark.slow),
+        pytest.param(1, 8, 8, "vmap", RANKED, marks=pytest.mark.slow),
+        pytest.param(2, 2, 0, "mesh", RANKED, marks=pytest.mark.slow),
+        pytest.param(2, 2, 2, "mesh", RANKED, marks=pytest.mark.slow),
+        (2, 2, 2, "mesh", ("random",)),
     ],
 )
 def test_devices_and_processes_change_nothing(
-    start, alone, processes, devices, shared, driver
+    start, alone, processes, devices, shared, driver, methods
 ):
-    name = f"{processes}x{devices}-{shared}-{driver}"
+    name = f"{processes}x{devices}-{shared}-{driver}-{len(methods)}"
     flags = f"--config.mesh.data={shared}", f"--config.sweep.driver={driver}"
+    flags += (f"--config.select.methods={methods}",)
     assert start(name, processes, devices, *flags).wait(300) == 0
-    assert_same(alone, start.place / name)
+    assert_same(alone(methods), start.place / name)
     log = (start.place / f"{name}.log").read_text()
     assert log.count("report: ") == 1  # only the first process speaks
 
@@ -159,6 +169,7 @@ LONG = (  # trains for seconds
 )
 
 
+@pytest.mark.slow
 def test_two_processes_that_are_killed_and_told_to_stop_are_as_one(start):
     assert start("four", 1, 4, *LONG).wait(300) == 0
     folder, log = start.place / "pair", start.place / "pair.log"

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tiny
-from runs import created, rows_of, sharing_executables
+from runs import created, rows_of
 
 from ddjax import pipeline
 from ddjax.errors import InputError
@@ -17,12 +17,6 @@ FORMATS = {
     "fp16": {"codec": "fp16"},
     "hald": {"codec": "fp16", "slc": 4, "schedule": "hald"},
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def shared_executables():
-    with sharing_executables():
-        yield
 
 
 @pytest.fixture(scope="module")

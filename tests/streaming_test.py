@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+import runs
 import sweep_test
 from PIL import Image
 
@@ -33,7 +34,7 @@ def pools(tmp_path_factory):
 
 
 def streaming(pool, shared_by=0):
-    return Streaming(sweep_test.PROGRAM, pool, sweep_test.COMPILED, shared_by, 1)
+    return Streaming(sweep_test.PROGRAM, pool, runs.COMPILED, shared_by, 1)
 
 
 def trained(runner, **arguments):
@@ -45,7 +46,7 @@ def trained(runner, **arguments):
 
 @pytest.fixture(scope="module")
 def in_memory(pools):
-    runner = Runner(sweep_test.PROGRAM, pools[0], "loop", sweep_test.COMPILED)
+    runner = Runner(sweep_test.PROGRAM, pools[0], "loop", runs.COMPILED)
     return trained(runner)
 
 

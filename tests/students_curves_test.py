@@ -15,7 +15,6 @@ from ddjax.train import checkpoint, evaluate
 
 IPC = 2
 STEPS = 20
-COMPILED = {}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def train(source, tmp_path):
         changes = {"regimes": ("hard",), "protocol__curves": 3} | changes
         return open_problem(from_config(tiny.config(source, **changes)))
 
-    with runs.running(tmp_path / "run", COMPILED) as run:
+    with runs.running(tmp_path / "run") as run:
 
         def trained(read_test=True, group=0, **changes):
             problem = make(**changes)

@@ -13,6 +13,9 @@ from ddjax.train.supervision import Supervision
 EPOCHS = jnp.arange(10)
 
 
+view_epochs = jax.jit(Supervision.view_epochs, static_argnums=0)
+
+
 def stages(**fields):
     soft, hard = Supervision(epochs=10, **fields).weights(EPOCHS)
     return soft.tolist(), hard.tolist()
@@ -44,24 +47,24 @@ def test_weights_of_mix():
 
 
 def test_view_epochs_without_pool_are_the_epochs():
-    found = Supervision("hald", 10, 5).view_epochs(jnp.int32(0), EPOCHS)
+    found = view_epochs(Supervision("hald", 10, 5), jnp.int32(0), EPOCHS)
     np.testing.assert_array_equal(found, EPOCHS)
 
 
 def test_view_epochs_of_a_pool_are_drawn_with_replacement():
     epochs = jnp.arange(3000)
-    drawn = Supervision(epochs=3000, pool=3).view_epochs(jnp.int32(7), epochs)
+    drawn = view_epochs(Supervision(epochs=3000, pool=3), jnp.int32(7), epochs)
     counts = np.bincount(drawn, minlength=3)
     assert len(counts) == 3 and abs(counts - 1000).max() < 120
-    other = Supervision(epochs=3000, pool=3).view_epochs(jnp.int32(8), epochs)
+    other = view_epochs(Supervision(epochs=3000, pool=3), jnp.int32(8), epochs)
     assert (drawn != other).mean() > 0.5
-    again = Supervision(epochs=3000, pool=3).view_epochs(jnp.int32(7), epochs[5:9])
+    again = view_epochs(Supervision(epochs=3000, pool=3), jnp.int32(7), epochs[5:9])
     np.testing.assert_array_equal(again, drawn[5:9])
 
 
 def test_hard_epochs_have_fresh_views():
     supervision = Supervision("hald", 10, 4, pool=2)
-    found = np.asarray(supervision.view_epochs(jnp.int32(0), EPOCHS))
+    found = np.asarray(view_epochs(supervision, jnp.int32(0), EPOCHS))
     soft = np.asarray(supervision.is_soft(EPOCHS))
     assert (found[soft] < 2).all()
     np.testing.assert_array_equal(found[~soft], 2 + np.flatnonzero(~soft))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import runs
 
 from ddjax.artifacts import Cost
 from ddjax.data.augment import Recipe
@@ -26,7 +27,6 @@ PROGRAM = student.Program(
     recipe=Recipe(pad=1, flip=True, cutmix=1.0),
     batch_size=4,
 )
-COMPILED = {}
 
 
 def make_runner(driver="vmap", program=PROGRAM):
@@ -38,7 +38,7 @@ def make_runner(driver="vmap", program=PROGRAM):
         jnp.full(1, 0.4, jnp.float32),
         jnp.full(1, 0.3, jnp.float32),
     )
-    return sweep.Runner(program, pool, driver, COMPILED)
+    return sweep.Runner(program, pool, driver, runs.COMPILED)
 
 
 def make_members(rows=(0, 1, 2)):

@@ -53,9 +53,9 @@ def run(source, tmp_path_factory):
     """A run with two methods, one of which makes one set for all seeds."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     chosen = config(source, "ca2d", "sre2l", distill__sre2l__sets=1, protocol__curves=2)
-    with runs.sharing_executables():
+    with runs.drawing():
         summary = pipeline.run(from_config(chosen), folder)
-        yield folder, chosen, summary
+    return folder, chosen, summary
 
 
 def test_every_method_is_a_row_beside_the_selections(run):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import runs
 import tiny
-from runs import created, running, sharing_executables
+from runs import created, running
 
 from ddjax import pipeline, settings
 from ddjax.errors import InputError
@@ -20,12 +20,6 @@ from ddjax.train import checkpoint
 STEPS = {1: 8, 2: 16, 3: 24}  # of 96 images in batches of 12
 # At a constant rate the first epochs do not know how many follow.
 CHANGES = {"teacher__optimizer__schedule": "constant", "teacher__snapshots": (1, 2)}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def shared_executables():
-    with sharing_executables():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +45,7 @@ def opened(source):
 
 @pytest.fixture(scope="module")
 def run(folder):
-    with running(folder, {}) as found:
+    with running(folder) as found:
         yield found
 
 
@@ -188,9 +182,9 @@ def test_a_teacher_that_is_killed_again_and_again_is_the_same(
         saved.append(found.step)
 
     monkeypatch.setattr(checkpoint, "save", save_once)
-    resumed, seen, compiled = None, [], {}
+    resumed, seen = None, []
     while resumed is None:
-        with running(tmp_path / "run", compiled) as run:
+        with running(tmp_path / "run") as run:
             problem = open_run(source, sweep__checkpoint_seconds=1e-9)
             try:
                 resumed = runs.teacher_of(run, problem)

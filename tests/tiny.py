@@ -1,5 +1,7 @@
 """A run small enough for tests: three classes of noisy blobs, 8 x 8 pixels."""
 
+import pathlib
+
 import numpy as np
 
 from ddjax import settings
@@ -57,3 +59,22 @@ def config(source, **changes):
         {name.replace("__", "."): value for name, value in changes.items()}
     )
     return made
+
+
+CONFIG = """
+import sys
+
+sys.path.insert(0, {tests!r})
+import tiny
+
+
+def get_config():
+    return tiny.config({source!r}, **{changes!r})
+"""
+
+
+def write_config(path, source, **changes):
+    """Writes a config of the source to a file; changes as of `config`."""
+    names = {"tests": str(pathlib.Path(__file__).parent), "source": str(source)}
+    path.write_text(CONFIG.format(**names, changes=changes))
+    return path

@@ -29,7 +29,6 @@ FIELDS = (
     "step_kl",
 )
 IPC, RATE = 2, 0.01
-COMPILED = {}
 
 
 def trace_of_regime(run, problem, regime):
@@ -45,7 +44,7 @@ def trace(tmp_path_factory):
 
     def make(**changes):
         problem = open_problem(from_config(tiny.config(source, **changes)))
-        with runs.running(tmp_path_factory.mktemp("run"), COMPILED) as run:
+        with runs.running(tmp_path_factory.mktemp("run")) as run:
             return problem, trace_of_regime(run, problem, "hard")
 
     return make
@@ -148,7 +147,7 @@ def test_trace_averages_nothing_but_trains_as_many_runs_as_asked(trace):
 def test_soft_trace_measures_the_distance_to_the_teachers_labels(tmp_path):
     source = tiny.write(tmp_path / "tiny.npz")
     problem = open_problem(from_config(tiny.config(source)))
-    with runs.running(tmp_path / "run", COMPILED) as run:
+    with runs.running(tmp_path / "run") as run:
         labels = runs.labels_of(run, problem, runs.teacher_of(run, problem))
         artifact = trace_of_regime(run, problem, "soft")
         weights = trace_weights(problem, artifact, 1)

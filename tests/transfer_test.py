@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from runs import created, rows_of, sharing_executables
+from runs import created, rows_of
 
 from ddjax import pipeline, settings
 from ddjax.data.augment import Recipe
@@ -25,12 +25,6 @@ CHANGES = {
 }
 NETWORKS = ("mlp", "linear", "patient")
 SAME = ["method", "regime", "ipc", "seed"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def shared_executables():
-    with sharing_executables():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import textwrap
 
 import pytest
 import tiny
@@ -111,22 +110,9 @@ def clean(environment, tmp_path):
 
 def config_file(folder, source, **changes):
     """Writes an experiment of seconds on a source."""
-    path = folder / "own.py"
-    changes = {"data__source": source, **changes}
-    text = f"""
-        import sys
-
-        sys.path.insert(0, {str(TESTS)!r})
-        import tiny
-
-
-        def get_config():
-            changes = {changes!r}
-            few = {{"regimes": ("hard",), "select__methods": ("random",)}}
-            return tiny.config("", **few, **changes)
-        """
-    path.write_text(textwrap.dedent(text))
-    return path
+    few = {"regimes": ("hard",), "select__methods": ("random",)}
+    changes |= few | {"data__source": source}
+    return tiny.write_config(folder / "own.py", "", **changes)
 
 
 def image_folder(root):

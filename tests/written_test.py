@@ -5,7 +5,6 @@ import os
 import shutil
 
 import pytest
-import runs
 import tiny
 
 from ddjax import artifacts, pipeline, settings
@@ -22,9 +21,8 @@ def source(tmp_path_factory):
 def first(source, tmp_path_factory):
     """The folder of a run with selections, curves and an image set."""
     folder = tmp_path_factory.mktemp("first") / "run"
-    with runs.sharing_executables():
-        pipeline.run(config(source, True), folder)
-        yield folder
+    pipeline.run(config(source, True), folder)
+    yield folder
 
 
 @pytest.fixture

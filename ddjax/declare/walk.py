@@ -129,8 +129,9 @@ def check_names(settings: Any, known: Mapping[str, Collection[str]]) -> None:
             continue
         names = (*known[allowed.kind], *declaration(field).also)
         for name in value if isinstance(value, tuple) else (value,):
-            words = f"one of {', '.join(filter(None, names))}"
-            require(name in names, key, name, words + suggestion(name, names))
+            if name not in names:
+                words = f"one of {', '.join(filter(None, names))}"
+                require(False, key, name, words + suggestion(name, names))
 
 
 def convert(key: str, field: dataclasses.Field, value: Any) -> Any:
@@ -172,8 +173,9 @@ def _one(key: str, field: dataclasses.Field, kind: Any, value: Any) -> Any:
         )
     if value == REQUIRED:
         raise InputError(f"{key}: is missing, --{key}=... gives it")
-    near = declared.allowed if isinstance(declared.allowed, tuple) else ()
-    require(declared.holds(value), key, value, words + suggestion(str(value), near))
+    if not declared.holds(value):
+        near = declared.allowed if isinstance(declared.allowed, tuple) else ()
+        require(False, key, value, words + suggestion(str(value), near))
     if isinstance(declared.allowed, Text) and declared.allowed.path:
         return os.path.expanduser(value)
     return value
