@@ -176,7 +176,9 @@ def snapshot(members=MEMBERS, images=IMAGES, classes=CLASSES):
     runner = runner_of(pool, labels, classes)
     group = members_of(members, 1, np.arange(BATCH, dtype=np.int32))
     states, _ = runner.train(group, 0)
-    return lambda: runner.ask(observe, states, members, pool, labels), PROGRAMS.bytes
+    return lambda: runner.evaluate(
+        observe, states, members, pool, labels
+    ), PROGRAMS.bytes
 
 
 def score(name, images=IMAGES):

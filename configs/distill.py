@@ -44,7 +44,7 @@ OWN = {
     "g_vbsm": {"learning_rate": 0.05},
     "edc": {"learning_rate": 0.05, "area": 0.5, "jitter": 0},
 }
-COMMITTEE = {"convnet_d2": ("convnet", 32), "resnet18": ("resnet", 8)}
+ENSEMBLE = {"convnet_d2": ("convnet", 32), "resnet18": ("resnet", 8)}
 
 
 def get_config(variant: str = "digits"):
@@ -89,13 +89,13 @@ def get_config(variant: str = "digits"):
             entry.recover.update(OWN.get(name, {}))
     config.distill.ca2d.ca2d.pool = candidates
     if variant != "smoke":
-        for name, (kind, width) in COMMITTEE.items():
+        for name, (kind, width) in ENSEMBLE.items():
             settings.add_teacher(config, name)
-            member = config.committee[name]
+            member = config.ensemble[name]
             member.update({k: v for k, v in config.teacher.items() if k != "network"})
             member.network.name = name
             member.network[kind].width = width
             member.network.convnet.norm = "batch"
         for name in ("g_vbsm", "edc"):
-            config.distill[name].teachers = ("teacher", *COMMITTEE)
+            config.distill[name].teachers = ("teacher", *ENSEMBLE)
     return config

@@ -46,12 +46,12 @@ def get_config(variant: str = "digits"):
         config.data.validation = 1 / 12
         config.augment.pad = 2
         settings.add_teacher(config, "resnet18")
-        config.committee.resnet18.network.name = "resnet18"
-        config.committee.resnet18.network.resnet.width = 16
+        config.ensemble.resnet18.network.name = "resnet18"
+        config.ensemble.resnet18.network.resnet.width = 16
         config.teacher.network.convnet.width = 64
         config.teacher.epochs = 8
-        config.committee.resnet18.epochs = 6
-        for teacher in (config.teacher, config.committee.resnet18):
+        config.ensemble.resnet18.epochs = 6
+        for teacher in (config.teacher, config.ensemble.resnet18):
             teacher.snapshots = (1, 3)
             teacher.batch_size = 128
             teacher.learning_rate = 3e-3

@@ -33,7 +33,7 @@ from ddjax.problem import Problem, open_problem, outline_problem
 from ddjax.settings import Settings
 from ddjax.stages.checks import check, check_names
 from ddjax.stages.stage import Plan, Stored, Trainings, Work
-from ddjax.train import plans
+from ddjax.train.members import STRETCH
 from ddjax.train.programs import activation_bytes, state_bytes, variable_bytes
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def per_device(problem: Problem, trained: Trainings, chips: int) -> Memory:
     if program.objective.regime == "soft":
         labels = 4 * trained.held * classes / shared
     elif trained.stored:
-        labels = 4 * plans.STRETCH * batch * classes * at_once
+        labels = 4 * STRETCH * batch * classes * at_once
     teachers = sum(map(variable_bytes, program.objective.teachers))
     weights = held * state_bytes(program) + teachers
     weights += at_once * variable_bytes(program.network)

@@ -110,7 +110,7 @@ class Problem:
         """Returns the settings of `teacher` or of a member of the ensemble."""
         if name == "teacher":
             return self.settings.teacher
-        return self.settings.committee[name]
+        return self.settings.ensemble[name]
 
     def teacher_network(self, name: str) -> Network:
         settings = self.teacher_settings(name).network
@@ -204,7 +204,7 @@ class Problem:
         labels = self.labels(regime)
         if labels.regime == "hard":
             return ()
-        return labels.committee or ("teacher",)
+        return labels.ensemble or ("teacher",)
 
     def supervision(self, regime: str, ipc: int) -> Supervision | None:
         """Returns the label schedule and the pool of views of a subset's students."""
@@ -285,7 +285,7 @@ class Problem:
 
 def teacher_section(name: str) -> str:
     """Returns the settings' section of `teacher` or of a member of the ensemble."""
-    return name if name == "teacher" else f"committee.{name}"
+    return name if name == "teacher" else f"ensemble.{name}"
 
 
 def hparams(

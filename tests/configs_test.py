@@ -74,7 +74,7 @@ def test_smoke_is_there_and_small(get_config):
         recipe = settings.student
         passes = recipe.passes or recipe.epochs * max(settings.select.ipcs) * 10
         assert not students or passes / recipe.batch_size <= SMOKE_STEPS, path
-        assert settings.teacher.epochs <= SMOKE_EPOCHS and not settings.committee, path
+        assert settings.teacher.epochs <= SMOKE_EPOCHS and not settings.ensemble, path
 
 
 def test_docstrings_and_refusals_name_the_variants_that_exist():
@@ -187,7 +187,7 @@ def test_methods_of_many_teachers_have_their_own_constants(name, variant):
         assert (found.jitter, found.two_sided) == (32, False)
 
 
-def test_committee_has_the_priors_of_its_data_set():
+def test_ensemble_has_the_priors_of_its_data_set():
     get_config = load(FOLDER / "methods" / "cv_dd.py").get_config
     found = {
         variant: from_config(get_config(variant)).distill["cv_dd"]

@@ -86,7 +86,7 @@ def slow_loss(images):
     return entropy, distance
 
 
-def test_loss_of_a_committee_equals_numpy():
+def test_loss_of_an_ensemble_equals_numpy():
     total, (parts, _) = loss(STILL, recovering.noise())
     entropy, distance = slow_loss(recovering.noise())
     np.testing.assert_allclose(parts, [entropy, distance, 0, 0], rtol=1e-4)

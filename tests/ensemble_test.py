@@ -46,9 +46,9 @@ def test_frobenius_of_zeros_is_finite():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("median",), "committee_mean: found 'median', allowed is one of plain, "),
-        (("weighted", (1.0, 2.0)), r"committee_weights: found \(1.0, 2.0\) for 3 "),
-        (("plain", (1.0, 2.0, 3.0)), "committee_weights: found"),
+        (("median",), "ensemble_mean: found 'median', allowed is one of plain, "),
+        (("weighted", (1.0, 2.0)), r"ensemble_weights: found \(1.0, 2.0\) for 3 "),
+        (("plain", (1.0, 2.0, 3.0)), "ensemble_weights: found"),
     ],
 )
 def test_bad_input(arguments, message):

@@ -54,7 +54,7 @@ os.fsync = lambda file: None  # what a killed process wrote is not lost
 for name in ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir"):
     setattr(os, name, counted(getattr(os, name)))
 sweep.Runner._advance = counted(sweep.Runner._advance)
-sweep.Runner.ask = counted(sweep.Runner.ask)
+sweep.Runner.evaluate = counted(sweep.Runner.evaluate)
 synthesis._Kept.write = counted(synthesis._Kept.write)
 labeller.LabelStore.write_payload = counted(labeller.LabelStore.write_payload)
 """

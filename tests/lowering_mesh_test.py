@@ -14,7 +14,7 @@ from ddjax.labels import Ensemble, Objective, codecs, labeller
 from ddjax.models import network
 from ddjax.train import batches, evaluate, student
 from ddjax.train.drivers import lift
-from ddjax.train.sweep import Bound, _ask
+from ddjax.train.sweep import Bound, _evaluate
 
 CLASSES, SHAPE, POOL, LENGTH = 1000, (224, 224, 3), 50_000, 4
 PLATFORMS = ("tpu", "cuda")
@@ -124,7 +124,7 @@ def test_questions_to_members_and_to_a_network(layout, net):
     channels = put(array((3,), np.float32), layout, mesh.WHOLE)
     members = layout.shape[mesh.MEMBER]
     states = put(variables, layout, MEMBERS, (members,))
-    bound = Bound(_ask, (evaluate.judge, net))
+    bound = Bound(_evaluate, (evaluate.correct_and_loss, net))
     lifted = lift(bound, "mesh", (True, False, False, False, False), layout)
     assert lower(lifted, layout, states, images, labels, channels, channels)
 

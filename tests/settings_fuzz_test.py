@@ -52,7 +52,7 @@ NONSENSE = [
 ]
 TEXTS = ["", " ", "nan", "1e999", "9" * 5000, "1,", ",", "(", "()", "(1", "'", "\x00"]
 # Sections by name are entered through one entry each.
-ENTRIES = ("labels.mine", "committee.other", "transfer.thin", "distill.rded")
+ENTRIES = ("labels.mine", "ensemble.other", "transfer.thin", "distill.rded")
 ENTRIES += ("select.imported.theirs",)
 REASONS = {
     Interval: "its range holds it",

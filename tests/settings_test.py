@@ -236,12 +236,12 @@ def test_labels_pool(slc, pool, expected):
         ({"loss": "crld", "codec": "fp16"}, "labels.mine.codec: found 'fp16'"),
         ({"regime": "soft", "schedule": "hald"}, "labels.mine.schedule: found 'hald'"),
         (
-            {"committee": ("me",)},
-            "labels.mine.committee: found 'me', allowed is one of",
+            {"ensemble": ("me",)},
+            "labels.mine.ensemble: found 'me', allowed is one of",
         ),
         (
-            {"committee_mean": "weighted", "committee": ("teacher",)},
-            "labels.mine.committee_weights",
+            {"ensemble_mean": "weighted", "ensemble": ("teacher",)},
+            "labels.mine.ensemble_weights",
         ),
         ({"hard_smoothing": 1.5}, "labels.mine.hard_smoothing: found 1.5"),
         ({"mse_gt": MseGt(-0.1)}, "labels.mine.mse_gt.gt_weight: found -0.1, allowed"),
@@ -265,22 +265,22 @@ def test_labels_bad_input(changes, message):
     assert str(error.value).startswith(message)
 
 
-def test_a_committee_s_teacher_is_named_in_what_is_refused():
+def test_an_ensemble_s_teacher_is_named_in_what_is_refused():
     config = settings.defaults()
     settings.add_teacher(config, "small")
-    config.committee.small.optimizer.momentum = 2.0
-    message = "^committee.small.optimizer.momentum: found 2.0"
+    config.ensemble.small.optimizer.momentum = 2.0
+    message = "^ensemble.small.optimizer.momentum: found 2.0"
     with pytest.raises(InputError, match=message):
         settings.from_config(config)
 
 
-def test_add_teacher_makes_a_committee():
+def test_add_teacher_makes_a_ensemble():
     config = settings.defaults()
     settings.add_teacher(config, "small")
-    config.committee.small.network.name = "mlp"
-    settings.add_labels(config, "both", committee=("teacher", "small"))
+    config.ensemble.small.network.name = "mlp"
+    settings.add_labels(config, "both", ensemble=("teacher", "small"))
     built = settings.from_config(config)
-    assert built.committee["small"].network.name == "mlp"
+    assert built.ensemble["small"].network.name == "mlp"
 
 
 def test_a_layer_of_a_file_is_refused():

@@ -158,14 +158,14 @@ def test_interrupted_writing_is_completed(source, done, tmp_path, monkeypatch):
     assert list((tmp_path / "run" / "partial").glob("store-*/store")) == []
 
 
-def test_committee_asks_several_teachers(source, tmp_path):
+def test_ensemble_labels_by_several_teachers(source, tmp_path):
     made = config(source, (), {})
     add_teacher(made, "linear")
-    made.committee.linear.network.name = "mlp"
-    made.committee.linear.network.mlp.hidden = ()
-    made.committee.linear.epochs = 2
-    made.committee.linear.batch_size = 12
-    both = {"committee": ("teacher", "linear"), "committee_mean": "frobenius"}
+    made.ensemble.linear.network.name = "mlp"
+    made.ensemble.linear.network.mlp.hidden = ()
+    made.ensemble.linear.epochs = 2
+    made.ensemble.linear.batch_size = 12
+    both = {"ensemble": ("teacher", "linear"), "ensemble_mean": "frobenius"}
     add_labels(made, "asked", **both)
     add_labels(made, "stored", **both, codec="fp32")
     made.protocol.seeds = (0,)

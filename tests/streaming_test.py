@@ -8,10 +8,11 @@ import sweep_test
 from PIL import Image
 
 from ddjax import data
-from ddjax.train import batches, plans
+from ddjax.train import batches
+from ddjax.train import members as groups
+from ddjax.train.members import Watch
 from ddjax.train.streaming import Streaming
 from ddjax.train.sweep import Runner
-from ddjax.train.watch import Watch
 
 STEPS = sweep_test.STEPS
 
@@ -61,7 +62,7 @@ def test_a_stream_trains_as_memory_does(pools, in_memory, shared_by):
 
 
 def test_stretches_change_nothing(pools, in_memory, monkeypatch):
-    monkeypatch.setattr(plans, "STRETCH", 2)
+    monkeypatch.setattr(groups, "STRETCH", 2)
     sweep_test.assert_close(trained(streaming(pools[1])), in_memory)
 
 
@@ -85,14 +86,14 @@ def test_a_resumed_stream_goes_on_with_the_next_image(
     assert kept.name == str(stop)
 
     shown = []
-    steps_of = plans.steps_of
+    steps_of = groups.steps_of
 
     def noted(plan, first, last, size):
         part = steps_of(plan, first, last, size)
         shown.append(part.positions[0])
         return part
 
-    monkeypatch.setattr(plans, "steps_of", noted)
+    monkeypatch.setattr(groups, "steps_of", noted)
     sweep_test.assert_close(trained(streaming(pools[1]), **keep), in_memory)
     assert len(shown) == 3 * (STEPS - stop)
 

@@ -15,9 +15,9 @@ from ddjax.artifacts import Cost
 from ddjax.data.augment import Recipe
 from ddjax.labels import Objective
 from ddjax.models import network
-from ddjax.train import batches, checkpoint, plans, student, sweep
-from ddjax.train.members import Members
-from ddjax.train.watch import Watch
+from ddjax.train import batches, checkpoint, student, sweep
+from ddjax.train import members as groups
+from ddjax.train.members import Members, Watch
 
 N, CLASSES, STEPS = 20, 4, 9
 SHAPE = (4, 4, 1)
@@ -103,7 +103,7 @@ def test_a_failing_member_fails_alone(reference):
 
 
 def test_stretches_change_nothing(reference, monkeypatch):
-    monkeypatch.setattr(plans, "STRETCH", 2)
+    monkeypatch.setattr(groups, "STRETCH", 2)
     state, _ = make_runner().train(make_members(), STEPS)
     for row in range(3):
         assert_close(params_of(state, row), params_of(reference, row))
@@ -200,21 +200,23 @@ def resumed(folder):
     return params_of(states, 0), seen, runner.take_cost(), watch.lines
 
 
-def asked(states, before):
-    """As `measure`, and asks the members about images, which costs passes."""
-    ASKING[0].ask(ask_mean, states, 3, np.zeros((8, *SHAPE), np.uint8), np.arange(8))
+def evaluated(states, before):
+    """As `measure`, and evaluates the members, which costs passes."""
+    EVALUATING[0].evaluate(
+        mean_of, states, 3, np.zeros((8, *SHAPE), np.uint8), np.arange(8)
+    )
     return measure(states, before)
 
 
-ASKING = []
+EVALUATING = []
 
 
 @pytest.mark.parametrize("stop", [1, 4, 5, 8])
 def test_resumed_costs_what_an_uninterrupted_one_does(tmp_path, stop):
     def train(watch, folder=None):
         runner = make_runner()
-        ASKING[:] = [runner]
-        arguments = SHOWN | {"measure": asked}
+        EVALUATING[:] = [runner]
+        arguments = SHOWN | {"measure": evaluated}
         runner.train(make_members(), STEPS, folder=folder, watch=watch, **arguments)
         return runner.take_cost()
 
@@ -311,7 +313,7 @@ def test_width_is_one_member_a_device_under_loop_and_mesh(count):
     assert make_runner("mesh").width(count) == jax.local_device_count() == 4
 
 
-def ask_mean(network, variables, images, labels):
+def mean_of(network, variables, images, labels):
     logits, _ = network.apply(variables, images)
     return {"mean": images.mean((1, 2, 3)), "label": labels, "logits": logits}
 
@@ -324,7 +326,7 @@ def test_ask_answers_for_every_member_and_image(driver, count):
     labels = np.arange(count, dtype=np.int32)
     runner = make_runner(driver)
     states, _ = runner.train(make_members(), 1)
-    seen = runner.ask(ask_mean, states, 3, images, labels)
+    seen = runner.evaluate(mean_of, states, 3, images, labels)
     expected = ((images / 255.0 - 0.4) / 0.3).mean((1, 2, 3))
     assert seen["logits"].shape == (3, count, CLASSES)
     for row in range(3):

@@ -221,7 +221,7 @@ def only_teachers(source, **changes):
     changes = CHANGES | {"regimes": (), "teacher__snapshots": (1, 3)} | changes
     config = tiny.config(source, **changes)
     settings.add_teacher(config, "small")
-    small = config.committee.small
+    small = config.ensemble.small
     small.network.name, small.network.mlp.hidden = "mlp", (4,)
     small.epochs, small.batch_size = 3, 12
     small.optimizer.schedule = "constant"

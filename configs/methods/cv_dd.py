@@ -1,13 +1,13 @@
-"""CV-DD under RD3's protocol: SRe2L++ through a committee of teachers.
+"""CV-DD under RD3's protocol: SRe2L++ through an ensemble of teachers.
 
 Claim (CV-DD): teachers that count by how good the images are that each of them makes
 alone give better images than any of them.
 
-Source: Jiacheng8/CV-DD. Its committee is ResNet-18, ResNet-50, ShuffleNetV2,
+Source: Jiacheng8/CV-DD. Its ensemble is ResNet-18, ResNet-50, ShuffleNetV2,
 MobileNetV2 and DenseNet-121; the last is not in `ddjax.models`, and ShuffleNetV2 is its
 half-width. The priors are its accuracies on each data set, for ImageWoof those on
 ImageNette; the second teacher of `digits` and `fashion_mnist`, a ConvNet-D1, counts as
-the first. `smoke` has no committee. Images roll one way only. Two teachers are drawn
+the first. `smoke` has no ensemble. Images roll one way only. Two teachers are drawn
 for each image index, as CV-DD does at 50 images a class; at 10, as here, it takes
 another one of the ten pairs for each index.
 

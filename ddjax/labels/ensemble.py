@@ -74,12 +74,12 @@ def ensemble_logits(
     """
     if mean not in MEANS:
         raise InputError(
-            f"committee_mean: found {mean!r}, allowed is one of {', '.join(MEANS)}"
+            f"ensemble_mean: found {mean!r}, allowed is one of {', '.join(MEANS)}"
         )
     count = logits_KBC.shape[0]
     if len(weights) != (count if mean == "weighted" else 0):
         raise InputError(
-            f"committee_weights: found {weights!r} for {count} teachers and the mean "
+            f"ensemble_weights: found {weights!r} for {count} teachers and the mean "
             f"{mean!r}, allowed is one weight a teacher for 'weighted', else none"
         )
     logits_KBC = logits_KBC.astype(jnp.float32)

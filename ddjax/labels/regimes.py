@@ -77,7 +77,7 @@ class Objective:
         """
         return cls(
             labels.regime,
-            Ensemble(networks, labels.committee_mean, labels.committee_weights),
+            Ensemble(networks, labels.ensemble_mean, labels.ensemble_weights),
             labels.loss,
             getattr(labels, labels.loss, None),
             scale_by_t2,

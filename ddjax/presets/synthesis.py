@@ -114,7 +114,7 @@ def ensemble(config: ConfigDict, variant: str, large: tuple, small: tuple) -> No
         names = ("convnet_w32_d1",)
     for name in names:
         settings.add_teacher(config, name)
-        teacher = config.committee[name]
+        teacher = config.ensemble[name]
         teacher.update({k: v for k, v in config.teacher.items() if k != "network"})
         teacher.network.name, width = _CONVNETS.get(name, (name, None))
         if width is not None:

@@ -2,8 +2,8 @@
 
 Its weight of the hard label is 0.1 for ImageNet-1K and Tiny-ImageNet, 0.15 for CIFAR
 and, here, for smaller images. Teachers beside the first are added with
-`settings.add_teacher` and `labels.soft_kd.committee`; G-VBSM divides their logits by
-their Frobenius norm (`committee_mean`).
+`settings.add_teacher` and `labels.soft_kd.ensemble`; G-VBSM divides their logits by
+their Frobenius norm (`ensemble_mean`).
 """
 
 from ddjax.protocols.protocol import Protocol

@@ -52,9 +52,9 @@ def add_labels(config: ml_collections.ConfigDict, name: str, **changes: Any) -> 
 
 
 def add_teacher(config: ml_collections.ConfigDict, name: str) -> None:
-    """Adds a teacher with default settings to `committee`."""
+    """Adds a teacher with default settings to `ensemble`."""
     with config.unlocked():
-        config.committee[name] = _plain(Teacher())
+        config.ensemble[name] = _plain(Teacher())
 
 
 def add_transfer(

@@ -13,8 +13,8 @@ class _Entry:
     method: str = setting("rded", "The distillation method.", Names("methods"))
     teachers: tuple[str, ...] = setting(
         ("teacher",),
-        "`teacher`, or names of `committee`.",
-        Names("teachers", "`teacher` or a name in `committee`"),
+        "`teacher`, or names of `ensemble`.",
+        Names("teachers", "`teacher` or a name in `ensemble`"),
         counts="[1, 1000]",
         each="once",
     )

@@ -45,7 +45,7 @@ class Settings:
     data: Data = Data()
     augment: Augment = Augment()
     teacher: Teacher = Teacher()
-    committee: dict[str, Teacher] = entries("More teachers, by name.")
+    ensemble: dict[str, Teacher] = entries("More teachers, by name.")
     student: Student = Student(epochs=100)
     transfer: dict[str, Transfer] = entries(
         "More networks that evaluate every subset, by name."
@@ -130,5 +130,5 @@ class Settings:
                     labels.slc,
                     f"at least the {ipc} images a class of select.ipcs",
                 )
-        known = {"teachers": ("teacher", *self.committee), "losses": LOSSES}
+        known = {"teachers": ("teacher", *self.ensemble), "losses": LOSSES}
         walk.check_names(self, known)

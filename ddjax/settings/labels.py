@@ -59,13 +59,13 @@ class _Labels:
         "Of the labelling teacher; batch: statistics of a batch.",
         BATCH_NORMS,
     )
-    committee: tuple[str, ...] = setting(
+    ensemble: tuple[str, ...] = setting(
         (),
-        "Teachers of `committee` whose logits are averaged; (): `teacher` alone.",
-        Names("teachers", "`teacher` or a name in `committee`"),
+        "Teachers of `ensemble` whose logits are averaged; (): `teacher` alone.",
+        Names("teachers", "`teacher` or a name in `ensemble`"),
     )
-    committee_mean: str = setting("plain", "How their logits are averaged.", MEANS)
-    committee_weights: tuple[float, ...] = setting(
+    ensemble_mean: str = setting("plain", "How their logits are averaged.", MEANS)
+    ensemble_weights: tuple[float, ...] = setting(
         (), "Of a weighted mean, one a teacher.", "(0, 1e6]"
     )
 
@@ -90,11 +90,11 @@ class _Labels:
             self.batch_norm,
             "eval unless labels are stored (codec), which fixes the batches",
         )
-        weights = len(self.committee) if self.committee_mean == "weighted" else 0
+        weights = len(self.ensemble) if self.ensemble_mean == "weighted" else 0
         require(
-            len(self.committee_weights) == weights,
-            f"{key}.committee_weights",
-            self.committee_weights,
+            len(self.ensemble_weights) == weights,
+            f"{key}.ensemble_weights",
+            self.ensemble_weights,
             f"{weights} numbers",
         )
         require(

@@ -215,9 +215,9 @@ class Stores:
             "seed": int(seed),
             "precision": "highest",
             "batch_norm": labels.batch_norm,
-            "committee": [labels.committee_mean, list(labels.committee_weights)],
+            "ensemble": [labels.ensemble_mean, list(labels.ensemble_weights)],
         }
-        if labels.batch_norm == "batch" or labels.committee_mean == "frobenius":
+        if labels.batch_norm == "batch" or labels.ensemble_mean == "frobenius":
             views["block"] = problem.settings.student.batch_size
         return views
 
@@ -301,8 +301,8 @@ class Stores:
         return labeller.Labeller(
             Ensemble(
                 tuple(teacher.network for teacher in teachers),
-                labels.committee_mean,
-                labels.committee_weights,
+                labels.ensemble_mean,
+                labels.ensemble_weights,
             ),
             tuple(teacher.variables for teacher in teachers),
             pool,

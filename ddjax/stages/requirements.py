@@ -80,7 +80,7 @@ def required_teachers(problem: Problem) -> tuple[str, ...]:
     """Returns the teachers that anything uses; all of them without students."""
     settings, found = problem.settings, requirements(problem)
     if not settings.regimes:
-        return ("teacher", *settings.committee)
+        return ("teacher", *settings.ensemble)
     names = [name for regime in settings.regimes for name in problem.teachers(regime)]
     by_teacher = "features" in found and settings.select.features == "teacher"
     names += ["teacher"] * ("soft_traces" in found or by_teacher)

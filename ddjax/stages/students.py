@@ -23,7 +23,8 @@ from ddjax.stages.bundle import Teacher
 from ddjax.stages.labels import Stores
 from ddjax.stages.stage import Plan, Stage, Stored, Trainings, Work
 from ddjax.stages.teacher import planned_network
-from ddjax.train import evaluate, student, sweep
+from ddjax.train import student, sweep
+from ddjax.train.evaluate import correct_and_loss
 from ddjax.train.members import Members
 from ddjax.train.programs import forward_flops, native, step_flops
 
@@ -387,15 +388,17 @@ class Students:
         pool, test, count = self.problem.pool, self.problem.test, len(members)
         own = [_spaced(np.sort(member.positions)) for member in members]
         shown = np.unique(np.concatenate(own))
-        seen = runner.ask(
-            evaluate.judge, states, count, pool.images[shown], pool.labels[shown]
+        seen = runner.evaluate(
+            correct_and_loss, states, count, pool.images[shown], pool.labels[shown]
         )
         places = [np.searchsorted(shown, positions) for positions in own]
         train = [
             _accuracy({name: found[row, at] for name, found in seen.items()})
             for row, at in enumerate(places)
         ]
-        seen = runner.ask(evaluate.judge, states, count, test.images, test.labels)
+        seen = runner.evaluate(
+            correct_and_loss, states, count, test.images, test.labels
+        )
         return {
             "train_curve": np.array(train, np.float32),
             "test_curve": _accuracy(seen).astype(np.float32),
@@ -412,7 +415,9 @@ class Students:
         if read_test:
             splits["test"] = problem.test
         for name, split in splits.items():
-            seen = runner.ask(evaluate.judge, states, count, split.images, split.labels)
+            seen = runner.evaluate(
+                correct_and_loss, states, count, split.images, split.labels
+            )
             arrays[f"{name}_accuracy"] = 100.0 * seen["correct"].mean(axis=-1)
             arrays[f"{name}_loss"] = seen["loss"].mean(axis=-1, dtype=np.float64)
             failed |= ~np.isfinite(arrays[f"{name}_loss"])

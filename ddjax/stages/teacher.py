@@ -223,8 +223,8 @@ def _trained(run: Run, problem: Problem, name: str) -> Artifact:
 
         def measure(states: list[Any], carried: dict) -> tuple[dict, dict]:
             examples = problem.validation
-            seen = runner.ask(
-                evaluate.judge, states, 1, examples.images, examples.labels
+            seen = runner.evaluate(
+                evaluate.correct_and_loss, states, 1, examples.images, examples.labels
             )
             epoch = epochs.get(int(mesh.fetch(states[0]["step"])[0]))
             kept.update(carried)

@@ -190,7 +190,9 @@ def _trace(
 
         def measure(states, before):
             pool = problem.pool
-            seen = runner.ask(observe, states, len(seeds), pool.images, pool.labels)
+            seen = runner.evaluate(
+                observe, states, len(seeds), pool.images, pool.labels
+            )
             now = seen.pop("log_probs")
             if labels is not None:
                 seen["el2n_sl"] = label_distance(now, labels)

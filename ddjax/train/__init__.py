@@ -5,7 +5,7 @@ from ddjax.train.checkpoint import load_tree, save_tree
 from ddjax.train.drivers import lift
 from ddjax.train.evaluate import accuracy, represent
 from ddjax.train.flops import flops
-from ddjax.train.members import Members
+from ddjax.train.members import Members, Watch
 from ddjax.train.micro_batch import micro_batch_size
 from ddjax.train.order import Order, presentations
 from ddjax.train.schedule import Steps, schedule_factor
@@ -13,7 +13,6 @@ from ddjax.train.streaming import Streaming
 from ddjax.train.student import HParams, Program, init_student, train_step
 from ddjax.train.supervision import Supervision
 from ddjax.train.sweep import Bound, Runner, grid_of
-from ddjax.train.watch import Watch
 
 __all__ = [
     "Batch",

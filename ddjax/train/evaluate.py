@@ -1,4 +1,4 @@
-"""What a network says about many images, in constant memory.
+"""Networks evaluated on many images, in constant memory.
 
 Letters: N images, B batch, C classes.
 """
@@ -20,7 +20,7 @@ from ddjax.process import ending
 from ddjax.train.batches import normalise
 
 BATCH = 128
-_ON_A_DEVICE = 1024  # images, at most, that a device is asked about in one call
+_ON_A_DEVICE = 1024  # images, at most, of a device in one call
 
 
 def represent(
@@ -43,12 +43,12 @@ def represent(
       mean, std: [K] float32.
       layer: see `Network.features`; None: no features.
     """
-    return over_blocks(_Answers(network, layer), images, variables, mean, std)
+    return over_blocks(_Representation(network, layer), images, variables, mean, std)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Answers:
-    """What a network says of a batch; equal ones share an executable."""
+class _Representation:
+    """Logits and features of a batch; equal ones share an executable."""
 
     network: Network
     layer: str | None
@@ -82,8 +82,8 @@ def over_blocks(function: Callable, images: Any, *shared: Any) -> Any:
         ending.stop_if_requested()
         placed = [mesh.place_own(a, onto, mesh.EVERYWHERE) for a in block]
         with jax.default_matmul_precision("highest"):
-            answers = mesh.fetch(_spread(function, onto, *placed, *shared))
-        found.append(jax.tree.map(lambda a, n=total - first: a[:n], answers))
+            results = mesh.fetch(_spread(function, onto, *placed, *shared))
+        found.append(jax.tree.map(lambda a, n=total - first: a[:n], results))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
 
 
@@ -147,7 +147,7 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.where(jnp.isfinite(logits).all(), 100.0 * correct, jnp.nan)
 
 
-def judge(
+def correct_and_loss(
     network: Network, variables: Any, images: jax.Array, labels: jax.Array
 ) -> dict[str, jax.Array]:
     """Returns the cross-entropy of images and whether they are right, [B] each.

@@ -17,7 +17,8 @@ from jax.sharding import PartitionSpec
 
 from ddjax import mesh
 from ddjax.data import feed
-from ddjax.train import batches, plans, student
+from ddjax.train import batches, student
+from ddjax.train import members as groups
 from ddjax.train.members import Members
 from ddjax.train.sweep import Bound, Runner
 
@@ -66,7 +67,7 @@ class Streaming(Runner):
             yield [self._fed(opened, part, step) for part in parts]
 
     def _fed(self, opened: contextlib.ExitStack, part: Members, step: int) -> _Fed:
-        plan = plans.make_plan(self._run, self.program, self._ids, part, step)
+        plan = groups.make_plan(self._run, self.program, self._ids, part, step)
         plan = mesh.fetch(plan)
         images = feed.Feed(
             self._stream,
@@ -84,7 +85,7 @@ class Streaming(Runner):
         first, stop = bounds
         compiling, start = self.cost.compile_seconds, time.perf_counter()
         for step in range(first, stop):
-            plan = plans.steps_of(fed.plan, step, step + 1, self.program.batch_size)
+            plan = groups.steps_of(fed.plan, step, step + 1, self.program.batch_size)
             images = next(fed.images)
             args = state, self.pool, self._placed(plan, *images), hparams
             jax.block_until_ready(state)

@@ -231,7 +231,7 @@ def advance(
 
 
 def evaluated_variables(program: Program, state: dict[str, Any]) -> Any:
-    """Returns the variables a student is judged by: averaged ones when there are."""
+    """Returns the variables of a student's evaluation: averaged ones when there are."""
     if program.ema:
         return state["variables"] | {"params": state["average"]}
     return state["variables"]

@@ -19,16 +19,16 @@ from ddjax import keys, mesh
 from ddjax.artifacts import Cost
 from ddjax.data.augment import Recipe
 from ddjax.process import ending
-from ddjax.train import batches, checkpoint, evaluate, plans, student
+from ddjax.train import batches, checkpoint, evaluate, student
+from ddjax.train import members as groups
 from ddjax.train.checkpoint import Checkpoint
 from ddjax.train.drivers import lift
 from ddjax.train.flops import flops
-from ddjax.train.members import Members
-from ddjax.train.watch import Watch
+from ddjax.train.members import Members, Watch
 
 # A call to the device lasts about this long, so that progress moves and Ctrl-C works.
 CALL_SECONDS = 1.0
-# Images that members are asked about at once by a device of a batch; all splits share
+# Images on which members are evaluated at once by a device of a batch; all splits share
 # one executable.
 BLOCK = 256
 _NOBODY = Watch()
@@ -37,7 +37,7 @@ _Arrays = dict[str, np.ndarray]
 
 
 class Runner:
-    """Trains and judges groups of members of one program with one driver.
+    """Trains and evaluates groups of members of one program with one driver.
 
     A group is run in parts of equal width, all of them by one executable: one member
     under "loop", one for each device under "mesh" on CPU, else as many as a power of
@@ -125,7 +125,7 @@ class Runner:
           members: the group.
           total_steps: steps of every member.
           stops: step counts in 1..total_steps after which `measure` is called.
-          measure: (states, carried) -> (name -> array [M,...], such as `ask` gives,
+          measure: (states, carried) -> (name -> array [M,...], as of `evaluate`,
             and what the next call is handed, name -> array, {} at first).
           folder: where checkpoints of the unfinished group are kept; None: nowhere.
           checkpoint_seconds: time between checkpoints.
@@ -150,7 +150,7 @@ class Runner:
         targets = sorted({*stops, total_steps})
         while step < total_steps:
             with self._stretch(parts, step) as stretch:
-                base, limit = step, min(step + plans.STRETCH, total_steps)
+                base, limit = step, min(step + groups.STRETCH, total_steps)
                 while step < limit:
                     target = next(t for t in targets if t > step)
                     count = min(limit, target, step + self._per_call) - step
@@ -184,7 +184,7 @@ class Runner:
             return states, {}
         return states, {n: np.stack([r[n] for r in records]) for n in records[0]}
 
-    def ask(
+    def evaluate(
         self,
         function: Callable[..., dict[str, jax.Array]],
         states: list[Any],
@@ -192,7 +192,7 @@ class Runner:
         images: np.ndarray,
         labels: np.ndarray,
     ) -> dict[str, np.ndarray]:
-        """Asks every member about images, at the highest matrix precision.
+        """Evaluates every member on images, at the highest matrix precision.
 
         Args:
           function: (network, variables, images [B,H,W,K] float32 normalised,
@@ -205,25 +205,25 @@ class Runner:
         Returns:
           name -> [M,N,...].
         """
-        bound = Bound(_ask, (function, self.program.network))
+        bound = Bound(_evaluate, (function, self.program.network))
         batched = (True, False, False, False, False)
         size, spread = BLOCK * self._shared_by, PartitionSpec(mesh.DATA)
         own = mesh.own_rows(size, self.mesh, spread)
         channels = self.pool.mean, self.pool.std
         rows = [[] for _ in states]
-        judged = [student.evaluated_variables(self.program, state) for state in states]
+        trained = [student.evaluated_variables(self.program, state) for state in states]
         for first, block in evaluate.blocks(size, own, images, labels):
             block = tuple(mesh.place_own(a, self.mesh, spread) for a in block)
-            for row, variables in zip(rows, judged, strict=True):
+            for row, variables in zip(rows, trained, strict=True):
                 with jax.default_matmul_precision("highest"):
-                    answers = self.call(bound, batched, variables, *block, *channels)
-                answers = mesh.fetch(answers)
-                row.append({n: a[:, : len(images) - first] for n, a in answers.items()})
+                    found = self.call(bound, batched, variables, *block, *channels)
+                found = mesh.fetch(found)
+                row.append({n: a[:, : len(images) - first] for n, a in found.items()})
         self.cost.forward_passes += count * len(images)
-        answers = [
+        whole = [
             {n: np.concatenate([b[n] for b in row], 1) for n in row[0]} for row in rows
         ]
-        return {n: np.concatenate([a[n] for a in answers])[:count] for n in answers[0]}
+        return {n: np.concatenate([a[n] for a in whole])[:count] for n in whole[0]}
 
     def time_step(self, members: Members, steps: int = 3, repeats: int = 2) -> float:
         """Returns the seconds of one member-step, the best of a few calls."""
@@ -298,7 +298,7 @@ class Runner:
     def _stretch(self, parts: list[Members], step: int) -> Iterator[list[Any]]:
         """Lays out what the parts are shown in the next steps, on the devices."""
         laid = [
-            plans.make_plan(self._run, self.program, self._ids, part, step)
+            groups.make_plan(self._run, self.program, self._ids, part, step)
             for part in parts
         ]
         yield [self._place(plan) for plan in laid]
@@ -377,7 +377,7 @@ class Bound:
         return self.function(self.static, *args)
 
 
-def _ask(static, variables, images, labels, mean, std):
+def _evaluate(static, variables, images, labels, mean, std):
     function, network = static
     return function(network, variables, batches.normalise(images, mean, std), labels)
 
