@@ -29,7 +29,7 @@ import numpy as np
 
 from ddjax.errors import DAMAGED, InputError
 
-SCHEMA = 3
+SCHEMA = 4
 _CHECKSUM = "digest"  # the key of a sealed JSON object
 _followers: list[Callable[[pathlib.Path, bytes], None]] = []  # see `following`
 _PACKAGES = ("ddjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")

@@ -113,21 +113,12 @@ def test_pages_have_every_name_that_the_program_lists(capsys):
             assert found, f"{page} does not name {name}"
 
 
-# Keys of settings that pages name before the settings have them.
-LATER = re.compile(
-    r"select\.(cad|forgetting|aum|ccs|d2|beta|windows)\.\w+"
-    r"|distill\.NAME\.dwa\.rho|labels\.NAME\.(mse_gt|dkd|nkd)\.\w+|ensemble\.NAME"
-)
-
-
 def test_settings_that_pages_name_exist():
     sections = "|".join(Settings.__dataclass_fields__) + "|ensemble"
     key = re.compile(rf"`((?:{sections})(?:\.[\w]+)+)[=`]")
     found = {name for path in PAGES for name in key.findall(path.read_text())}
     assert len(found) > 20
     for name in sorted(found):
-        if LATER.fullmatch(name):
-            continue
         try:
             walk.find(Settings, name)
         except InputError as error:
@@ -143,18 +134,14 @@ def columns(path):
     return list(dict.fromkeys(key for line in lines for key in json.loads(line)))
 
 
-# What runs of an earlier version called otherwise.
-RENAMED = {"station": "stage", "stations.csv": "stages.csv"}
-
-
 def undescribed(workdir):
     """What a run left that docs/outputs.md does not name."""
     text = (DOCS / "outputs.md").read_text()
     tables = [*workdir.glob("*.csv"), *workdir.glob("*.jsonl")]
     tables += workdir.glob("subsets/*.csv")
     names = {name for path in tables for name in columns(path)}
-    names |= {RENAMED.get(p.name, p.name) for p in workdir.iterdir()}
-    for name in sorted(RENAMED.get(name, name) for name in names):
+    names |= {path.name for path in workdir.iterdir()}
+    for name in sorted(names):
         if not re.search(rf"`{re.escape(name)}[/`]", text):
             yield name
 
