@@ -116,7 +116,9 @@ def test_pages_have_every_name_that_the_program_lists(capsys):
 def test_settings_that_pages_name_exist():
     sections = "|".join(Settings.__dataclass_fields__) + "|ensemble"
     key = re.compile(rf"`((?:{sections})(?:\.[\w]+)+)[=`]")
-    found = {name for path in PAGES for name in key.findall(path.read_text())}
+    # The options of docs/extending.md are those of its examples.
+    pages = [path for path in PAGES if path.stem != "extending"]
+    found = {name for path in pages for name in key.findall(path.read_text())}
     assert len(found) > 20
     for name in sorted(found):
         try:

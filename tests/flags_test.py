@@ -16,7 +16,9 @@ SOURCES = [
     *sorted((ROOT / "ddjax").rglob("*.py")),
     *sorted(ROOT.glob("configs/**/*.py")),
 ]
-DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+# Without docs/extending.md, whose options are those of its examples.
+PAGES = {*(ROOT / "docs").rglob("*.md")} - {ROOT / "docs" / "extending.md"}
+DOCUMENTS = [ROOT / "README.md", *sorted(PAGES)]
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_]+)*)")
 # Of other programs: python -m ddjax.models and ddjax.cli.explain, benchmarks, XLA, the
 # shell, and what starts several machines.

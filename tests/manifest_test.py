@@ -35,8 +35,8 @@ def bundle(source, tmp_path_factory):
 GONE = object()
 # Where in the manifest, what stands there then, what the refusal says.
 SAYS = [
-    ("schema", 4, "schema is 4, expected 3; teacher.path must be"),
-    ("schema", GONE, "schema is None, expected 3"),
+    ("schema", 5, "schema is 5, expected 4; teacher.path must be"),
+    ("schema", GONE, "schema is None, expected 4"),
     ("kind", "labels", "kind is 'labels', expected 'teacher'"),
     ("address", 7, "address is 7, expected a value of type str"),
     ("info", [], r"info is \[\], expected a mapping of type dict"),
