@@ -22,10 +22,10 @@ def make(folder):
 
 def made(tmp_path):
     with Workdir(tmp_path / "w", IDENTITY) as workdir:
-        return workdir.station("kind", {"a": 1}, {"p": "q"}, make)
+        return workdir.artifact("kind", {"a": 1}, {"p": "q"}, make)
 
 
-def test_station_writes_arrays_info_cost_and_manifest(tmp_path):
+def test_artifact_writes_arrays_info_cost_and_manifest(tmp_path):
     artifact = made(tmp_path)
     np.testing.assert_array_equal(artifact.arrays["x"], np.arange(5.0))
     assert artifact.info == {"note": 1}
@@ -37,29 +37,29 @@ def test_station_writes_arrays_info_cost_and_manifest(tmp_path):
     assert set(manifest["files"]) == {"arrays.npz", "extra.bin"}
 
 
-def test_station_reuses_what_is_there_and_only_that(tmp_path):
+def test_artifact_reuses_what_is_there_and_only_that(tmp_path):
     made(tmp_path)
 
     def fail(folder):
         raise AssertionError("made again")
 
     with Workdir(tmp_path / "w", IDENTITY) as workdir:
-        assert workdir.station("kind", {"a": 1}, {"p": "q"}, fail).reused
+        assert workdir.artifact("kind", {"a": 1}, {"p": "q"}, fail).reused
         for settings, parents in (({"a": 2}, {"p": "q"}), ({"a": 1}, {"p": "r"})):
-            assert not workdir.station("kind", settings, parents, make).reused
+            assert not workdir.artifact("kind", settings, parents, make).reused
 
 
-def test_station_that_fails_leaves_nothing(tmp_path):
+def test_artifact_that_fails_leaves_nothing(tmp_path):
     def fail(folder):
         (folder / "half").write_text("half")
         raise RuntimeError("stopped")
 
     with Workdir(tmp_path / "w", IDENTITY) as workdir:
         with pytest.raises(RuntimeError):
-            workdir.station("kind", {}, {}, fail)
+            workdir.artifact("kind", {}, {}, fail)
     with Workdir(tmp_path / "w", IDENTITY) as workdir:
         assert list(workdir.artifacts.iterdir()) == []
-        assert not workdir.station("kind", {}, {}, make).reused
+        assert not workdir.artifact("kind", {}, {}, make).reused
 
 
 @pytest.mark.parametrize("name", ["arrays.npz", "extra.bin"])
@@ -160,7 +160,7 @@ def test_what_a_killed_run_left_of_a_finished_artifact_goes(tmp_path):
     path = made(tmp_path).path
     with Workdir(tmp_path / "w", IDENTITY) as workdir:
         (workdir.partial / path.name).mkdir()
-        workdir.station("kind", {"a": 1}, {"p": "q"}, make)
+        workdir.artifact("kind", {"a": 1}, {"p": "q"}, make)
         assert list(workdir.partial.iterdir()) == []
 
 

@@ -75,7 +75,7 @@ def test_a_codec_is_named_by_its_entry(source):
     def add(config):
         settings.add_labels(config, "mine", codec="topk:k=99")
 
-    assert refused(source, add).startswith("labels.mine.codec: found k=99 of topk")
+    assert refused(source, add).startswith("labels.mine.codec: topk.k: found 99")
 
 
 def test_an_image_set_of_another_size_names_the_flag(source, tmp_path):

@@ -97,7 +97,7 @@ def test_dry_run_tells_the_cost_and_writes_nothing(ddjax, config, tmp_path):
         ("--config.student.temperature=nan", "student.temperature: found nan"),
         ("--config.student.optimizer.zeta=0.0", "student.optimizer.zeta: found 0.0"),
         ("--config.teacher.optimizer.zeta=-1.0", "teacher.optimizer.zeta: found -1.0"),
-        ("--config.data.source=mnist", "one of digits, fashion_mnist, tfds:NAME, fold"),
+        ("--config.data.source=mnist", "one of digits, fashion_mnist, tfds:NAME, c"),
         ("--config.data.source=npz", "data.source: found 'npz', allowed is one of"),
         ("--config.regimes=('hard','harder')", "one of hard, soft, soft_kd"),
         ("--config.select.methods=('random','best')", "one of random, el2n_easy"),

@@ -55,9 +55,9 @@ class Ca2d:
     )
     pool_difficulty: str = setting(
         "highest",
-        "Which end of the difficulty is kept, as `select.cad_keep` for CAD-Prune: the "
-        "highest CAD, those that still fluctuate when a run of the student's length "
-        "ends.",
+        "Which end of the difficulty is kept, as `select.cad_prune.keep` for CAD-Prune: "
+        "the highest CAD, those that still fluctuate when a run of the student's "
+        "length ends.",
         ("lowest", "highest"),
     )
 
