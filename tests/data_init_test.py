@@ -1,19 +1,15 @@
 """Named sources: found, declared, looked at and loaded."""
 
-import pathlib
-import re
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ddjax import catalogue, data, plan, settings
+from ddjax import data
 from ddjax.data import folder
 from ddjax.errors import InputError
-from ddjax.settings import from_config
 
 
 @pytest.fixture
@@ -155,25 +151,3 @@ def test_something_else_is_refused(tmp_path, name):
     (tmp_path / "file.txt").write_text("")
     with pytest.raises(InputError, match=f"--data: found '.*{name}', allowed is"):
         data.scan(str(tmp_path / name))
-
-
-def test_a_source_of_the_reader_s_own_is_one_file_and_one_line(tmp_path, monkeypatch):
-    page = pathlib.Path(__file__).parents[1] / "docs" / "_parts" / "extending_source.md"
-    declared, tested = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    stripes = types.ModuleType("stripes")
-    exec(declared, stripes.__dict__)
-    monkeypatch.setitem(data.SOURCES, "stripes", stripes.KIND)
-    names = {"data": data}
-    exec(tested, names)
-    names["test_stripes_are_the_same_each_time"]()
-    loaded = data.load("stripes", image_size=4)
-    assert loaded.shape == (4, 4, 1) and loaded.remarks == ()
-    stand_in = data.facts("stripes").stand_in("stripes", 4)
-    assert len(stand_in.train) == len(loaded.train) and stand_in.shape == loaded.shape
-    assert catalogue.datasets()["stripes"] == stripes.KIND.summary
-    with pytest.raises(InputError, match="found 'stripe', .*npz:PATH, stripes$"):
-        data.check_name("stripe")
-    config = settings.defaults()
-    config.data.source, config.data.image_size = "stripes", 4
-    context = plan.open_plan(from_config(config))
-    assert len(context.pool) + len(context.validation) == len(loaded.train)

@@ -145,7 +145,7 @@ def test_smoke_runs_without_data():
     "arguments, message",
     [
         ((), "--data: missing, e.g. ddjax run own --data=PATH"),
-        (("full", "/nowhere"), "--data: found '/nowhere', allowed is a folder"),
+        (("full", "/nowhere"), "--data: found '/nowhere', allowed is the path"),
         (("tiny",), "variant: found 'tiny', allowed is one of full, smoke"),
     ],
 )

@@ -48,7 +48,9 @@ def test_what_varies_follows_the_data():
     assert applied(TRIAL, grey=True).augment.pad == 1
     assert applied(TRIAL, classes=5).augment.pad == 5
     weights = {
-        classes: applied(PROTOCOLS["g_vbsm"], classes).labels["soft_kd"].gt_weight
+        classes: applied(PROTOCOLS["g_vbsm"], classes)
+        .labels["soft_kd"]
+        .mse_gt.gt_weight
         for classes in (10, 100, 200, 1000)
     }
     assert weights == {10: 0.15, 100: 0.15, 200: 0.1, 1000: 0.1}

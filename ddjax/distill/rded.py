@@ -55,7 +55,7 @@ class Ca2d:
     )
     pool_difficulty: str = setting(
         "highest",
-        "Which end of the difficulty is kept, as `select.cad_prune.keep` for CAD-Prune: "
+        "Which end of the difficulty is kept, as select.cad_prune.keep for CAD-Prune: "
         "the highest CAD, those that still fluctuate when a run of the student's "
         "length ends.",
         ("lowest", "highest"),

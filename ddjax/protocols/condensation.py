@@ -12,8 +12,14 @@ with soft labels has the squared temperature was not found.
 from ddjax.data.augment import DSA_OPERATIONS
 from ddjax.protocols.protocol import Protocol
 
-_HARD = {
+# DSA takes the place of all other views.
+_DSA = {
     "augment.dsa": DSA_OPERATIONS,
+    "augment.pad": 0,
+    "augment.resized_crop": (),
+    "augment.flip": False,
+}
+_HARD = _DSA | {
     "student.batch_size": 256,
     "student.learning_rates": (1e-2,),
     "student.optimizer.name": "sgd",
@@ -39,8 +45,8 @@ HARD_TRUTHS_SOFT = Protocol(
     meaning='"Hard Truths" at small scale: a soft label an image, DSA, KL, 300 epochs',
     source="arXiv 2604.18811",
     notes=__doc__,
-    settings={
-        "augment.dsa": DSA_OPERATIONS,
+    settings=_DSA
+    | {
         "student.epochs": 300,
         "student.batch_size": 256,
         "student.learning_rates": (1e-3,),
