@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import sys
 import time
 
 _DAYS = 14  # that a program is kept
@@ -28,10 +29,12 @@ def keep() -> None:
     place = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     folder = place / "ddjax-tests" / f"jax-{versions[0]}-{digest}"
     folder.mkdir(parents=True, exist_ok=True)
-    _tidy(folder)
+    # JAX reads these once, when it is imported.
+    assert "jax" not in sys.modules
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    _tidy(folder)
 
 
 def write_whole() -> None:
