@@ -1,4 +1,4 @@
-"""SRe2L's family: images recovered from what teachers know of the training set.
+"""SRe2L's family: images recovered from teachers that learned the training set.
 
 Letters: C classes, B images of a batch, M synthetic images, T iterations.
 """
@@ -145,7 +145,7 @@ class Recovery(Method):
     from RDED's images.
 
     Attributes:
-      init: what images start from unless `recover.init` says: noise, random or rded.
+      init: what images start from unless `recover.init` is set: noise, random or rded.
       through: entry -> how many teachers a batch is optimised through; None: all.
       batches: (C, IPC, size) -> the batches.
       form: (entry, batch) -> what the descent of a batch computes.

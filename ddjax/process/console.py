@@ -90,7 +90,7 @@ def _console(stream: Any) -> Any:
 
 
 def shown_path(path: str | os.PathLike) -> str:
-    """Returns a path as seen from the current folder, while that is there."""
+    """Returns a path relative to the current folder, while that is there."""
     try:
         return os.path.relpath(path)
     except OSError:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ddjax.stages.report import Findings
 
-_FEWEST = 5  # selections; the ranks of fewer say next to nothing
+_FEWEST = 5  # selections; the ranks of fewer mean next to nothing
 
 
 def dcs_tables(found: Findings) -> dict[tuple[str, int], pd.DataFrame]:

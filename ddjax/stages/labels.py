@@ -157,7 +157,7 @@ class Stores:
         images, names = ipc * classes, problem.teachers(regime)
         count = stores * problem.label_epochs(regime, ipc, images) * images
         networks = [planned_network(problem, name) for name in names]
-        # The stores of other codecs with the same labels are made from the first one's.
+        # The stores of other codecs with the same labels are encoded from the first.
         same = [
             name
             for name in problem.settings.regimes
@@ -180,11 +180,11 @@ class Stores:
         return Plan((work,), stored=tuple(found))
 
     def open(self, regime: str, ipc: int, seed: int, positions: np.ndarray) -> Labelled:
-        """Returns the labels of a subset's views, made now or earlier.
+        """Returns the labels of a subset's views, computed now or earlier.
 
         Args:
           regime: whose labels; its codec is not empty.
-          ipc: the budget, which says how many epochs there are.
+          ipc: the budget, which determines the number of epochs.
           seed: of the views.
           positions: [n] int32, the subset as positions in the pool.
         """

@@ -206,14 +206,14 @@ class Students:
         """Returns a new runner of a driver; see `runner`."""
         problem, labels = self.problem, self.problem.labels(regime)
         settings = problem.settings.student
-        told: dict[str, Any] = {}
+        labelled: dict[str, Any] = {}
         networks: tuple[Any, ...] = ()
         if labels.regime == "soft":
-            told["teacher_logits"] = self.fixed_labels.arrays["logits"]
+            labelled["teacher_logits"] = self.fixed_labels.arrays["logits"]
         if labels.regime == "soft_kd" and not labels.codec:
             teachers = [self.teachers[name] for name in problem.teachers(regime)]
             networks = tuple(teacher.network for teacher in teachers)
-            told["teachers"] = tuple(teacher.variables for teacher in teachers)
+            labelled["teachers"] = tuple(teacher.variables for teacher in teachers)
         program = problem.program(
             problem.student_network,
             settings.optimizer,
@@ -221,7 +221,7 @@ class Students:
             regime,
             networks,
         )
-        return self.run.runner(problem, program, driver, positions, **told)
+        return self.run.runner(problem, program, driver, positions, **labelled)
 
     def hparams(self, regime: str, steps: int, rates: np.ndarray) -> student.HParams:
         """Returns the hyperparameters of a regime's students, arrays [M] float32."""
@@ -473,7 +473,7 @@ def training_plan(
       regime: their labels.
       ipc: the budget.
       count: of them.
-      row: of the plan, that their work is told in.
+      row: the row of the plan that their work is added to.
       images: that each is evaluated on.
       stores: subsets and seeds whose labels are stored for them first.
       whole: how many of them are trained on the whole pool.

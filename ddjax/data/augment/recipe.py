@@ -175,7 +175,7 @@ class Recipe:
     def used(self) -> dict[str, Any]:
         """Returns the fields as a dict, those that came later only where they are on.
 
-        Addresses of artifacts are made of it: the old ones stay what they were.
+        Artifacts' addresses are digests of it, so that earlier addresses stay valid.
         """
         fields = dataclasses.asdict(self)
         for name in ("patch_shuffle", "dsa", "color_jitter", "lighting"):
