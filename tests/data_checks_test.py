@@ -186,7 +186,7 @@ def test_images_of_the_source_call_for_no_remark(seed):
 
 def test_exchanged_channels_are_remarked_on():
     (note,) = remarks(images()[..., ::-1], MEAN, STD)
-    assert note.startswith("red and blue look exchanged")
+    assert note.startswith("red and blue seem exchanged")
     assert remarks(images(4)[..., ::-1], MEAN, STD) == ()  # too few to say
     grey = (0.47, 0.47, 0.47)
     assert remarks(images(mean=grey)[..., ::-1], grey, STD) == ()

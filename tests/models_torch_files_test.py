@@ -193,7 +193,7 @@ def test_a_checkpoint_says_its_network(key):
         return {"state_dict": mlp(), "epoch": 1} | said
 
     models.from_torch("mlp", held("mlp"))
-    with pytest.raises(InputError, match=f"{key}.* says that the weights are of 'vgg'"):
+    with pytest.raises(InputError, match=f"{key}.* names the network 'vgg'"):
         models.from_torch("mlp", held("vgg"))
 
 
@@ -232,6 +232,6 @@ def test_names_of_libraries_are_known(name, says, fits):
     if fits:
         check()
         return
-    with pytest.raises(InputError, match=f"w.pth: arch says .*{says!r}, not of {name}"):
+    with pytest.raises(InputError, match=f"w.pth: arch names .*{says!r}, not {name}"):
         check()
     check(says)
