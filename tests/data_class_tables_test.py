@@ -172,7 +172,10 @@ def test_kaggles_imagenet_is_found_from_above_and_from_its_images(tmp_path, belo
 
 MISFITS = {
     "another image": ("other.JPEG {}", "has 1 rows on images that are not there"),
-    "no such class": ("{} n00000001", "ILSVRC2012_val_00000001.JPEG the class 'n00000001'"),
+    "no such class": (
+        "{} n00000001",
+        "ILSVRC2012_val_00000001.JPEG the class 'n00000001'",
+    ),
     "no class": ("{}", "the row on 'ILSVRC2012_val_00000001.JPEG' has no class"),
     "two classes": (
         "{0} n01440764\n{0} n02119789",
