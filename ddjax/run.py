@@ -114,7 +114,7 @@ class Run:
         positions: np.ndarray | None = None,
         **teacher: Any,
     ) -> sweep.Runner:
-        """Returns what trains on a problem's pool, or on some of it.
+        """Returns a runner that trains on a problem's pool, or on a part of it.
 
         Args:
           problem: whose pool.

@@ -76,7 +76,7 @@ _MISSING = {
 
 @dataclasses.dataclass
 class Command:
-    """What a command line stands for.
+    """A parsed command line.
 
     Attributes:
       verb: of VERBS, or "help" or "version".
@@ -92,7 +92,7 @@ class Command:
 
 
 def parse(arguments: list[str]) -> Command:
-    """Returns the command that arguments stand for.
+    """Parses the arguments of a command line.
 
     Args:
       arguments: without the program's name.

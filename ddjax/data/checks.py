@@ -186,7 +186,7 @@ def _in_train(source: Source, train: np.ndarray, by: str) -> tuple[str, ...]:
 
 
 def _of_files(*paths: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """What identifies the files of both splits; None if that are too many to read."""
+    """What identifies the files of both splits; None if there are too many to read."""
     sizes = [np.array([os.stat(path).st_size for path in each]) for each in paths]
     _, inverse, counts = np.unique(
         np.concatenate(sizes), return_inverse=True, return_counts=True

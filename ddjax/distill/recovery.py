@@ -138,7 +138,7 @@ def _batch(slots: np.ndarray, ipc: int) -> Batch:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recovery(Method):
-    """A method that optimises images until teachers find the training set in them.
+    """A method that optimises images until their statistics match the training set's.
 
     Its function is called once a set, (task, entry) -> `synthesis.TargetsOf`: what each
     batch is matched with. All entries have `recover`, and `patches` for what starts

@@ -151,7 +151,7 @@ class Students:
         return driver
 
     def parents(self, regime: str) -> dict[str, str]:
-        """Returns what a regime's students hang on."""
+        """Returns what a regime's students depend on."""
         parents = {"data": self.problem.data_digest}
         if self.problem.labels(regime).regime == "soft":
             return parents | {"labels": self.fixed_labels.address}
@@ -353,10 +353,10 @@ class Students:
         ]
 
     def _held(self, members: list[Member]) -> tuple[np.ndarray | None, list]:
-        """Returns what of a stream is read for some members, and where theirs lie.
+        """Returns the part of a stream that some members train on.
 
         Returns:
-          (positions in the pool, None for all of it; the members' places in these)
+          (its positions in the pool, None for all of it; each member's positions in it)
         """
         subsets = [member.positions for member in members]
         if not self.problem.streams or len(subsets[0]) == len(self.problem.pool):
@@ -380,7 +380,7 @@ class Students:
         return size * len(member.positions), np.nan
 
     def _measure(self, runner, states, members: list[Member]) -> dict[str, np.ndarray]:
-        """Returns the accuracies of a moment, [M] float32, NaN of those that diverged.
+        """Returns the accuracies after a step, [M] float32, NaN of those that diverged.
 
         All members predict the images of all subsets at once, at most _TRAIN_IMAGES of
         each and evenly spaced, and each is evaluated on its own.

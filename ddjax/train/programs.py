@@ -123,7 +123,7 @@ def step_flops(program, classes, supervision=None, stored=False) -> float:
 
 @functools.cache
 def activation_bytes(network: Network) -> int:
-    """Bytes that the backward pass of one image waits for.
+    """Returns the bytes of one image that its backward pass reads.
 
     What the linearised network keeps of two images minus what it keeps of one, so that
     weights do not count.

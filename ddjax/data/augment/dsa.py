@@ -106,10 +106,10 @@ def draw_dsa(
 def apply_dsa(dsa: Dsa, drawn: DsaDraw, image_HWC: jax.Array) -> jax.Array:
     """Applies the drawn operation.
 
-    Images are normalised where DSA is applied by those who use it, so brightness is in
-    standard deviations, saturation and contrast are about the means of normalised
-    pixels, and what lies outside the image or is cut out has the mean colour. All that
-    is done here to pixels that are not.
+    The literature applies DSA to normalised images: brightness is in standard
+    deviations, saturation and contrast are about the means of normalised pixels, and
+    what lies outside the image or is cut out has the mean colour. Here pixels are not
+    normalised, and the numbers are scaled so that the result is the same.
 
     Args:
       dsa: the operations, and what pixels are normalised by.

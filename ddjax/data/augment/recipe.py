@@ -118,14 +118,14 @@ class Dsa:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What is done to an image; static and hashable, all off by default.
+    """The augmentation of images; static and hashable, all of it off by default.
 
-    Fields and their ranges are those of `Options`; what is off is None in the place of
-    (), and DSA has the numbers that pixels are normalised by.
+    Fields and their ranges are those of `Options`, with two differences: a field that is
+    off is None instead of (), and `dsa` has the mean and deviation of the pixels.
 
     Raises:
       InputError: a value out of its range, both kinds of crop at once, or DSA beside
-        what it is in place of.
+        an operation that it replaces.
     """
 
     pad: int = 0
