@@ -163,22 +163,22 @@ bounded() { # CODE WHY: so often may the run start again
 # Takes a step towards machines that are ACTIVE; which it does not create without a `key`.
 prepare() {
   if ! look; then
-    if [[ ! $seen$requested ]]; then die 1 "no reply about $NAME"; fi
+    if [[ ! $known$requested ]]; then die 1 "no reply about $NAME"; fi
     say "no reply about $NAME, trying again" && pause $((lost++)) && return
   fi
   case $state in
     ACTIVE) ;;
     FAILED | SUSPENDED | PREEMPTED)
       if [[ ! $key ]]; then die 75 "$NAME is $state, '$0 run' starts it again"; fi
-      if [[ $state == FAILED && $requested && ! $seen ]]; then
+      if [[ $state == FAILED && $requested && ! $known ]]; then
         call "${tpu[@]}" describe "$NAME" "${at[@]}" --format="value(state)" >&2 || true
         remove && die 1 "$NAME could not be created; what was left of it is deleted"
       fi
-      bounded 75 "$NAME is $state" && seen='' requested=''
+      bounded 75 "$NAME is $state" && known='' requested=''
       remove || { say "$NAME could not be deleted yet" && pause "$again"; }
       ;;
     ABSENT)
-      if [[ ! $key || $seen ]]; then die 1 "there is no $NAME"; fi
+      if [[ ! $key || $known ]]; then die 1 "there is no $NAME"; fi
       if create; then requested=1 && return; fi
       if ((again == 0)); then exit 1; fi # else the run is to go on
       bounded 75 "$NAME is missing" && pause "$again"
@@ -192,14 +192,14 @@ prepare() {
 
 # Brings the run to its end, whatever is there of it; without a `key` it only follows.
 drive() {
-  local seen='' requested='' again=0 lost=0 tries=0 whole kind id code
+  local known='' requested='' again=0 lost=0 tries=0 whole kind id code
   while :; do
     if [[ $state != ACTIVE ]]; then prepare; fi
     if [[ $state != ACTIVE ]]; then continue; fi
     if survey; then whole=1; else whole=''; fi
     read -r kind id code < <(verdict)
     if [[ ! $whole ]] && ! final "$kind" "$code"; then
-      if [[ ! $seen$id ]] && ((lost >= 10)); then die 1 "$NAME does not reply"; fi
+      if [[ ! $known$id ]] && ((lost >= 10)); then die 1 "$NAME does not reply"; fi
       say "not all machines reply; what runs there goes on, trying again"
       state='' && pause $((lost++)) && continue
     fi
@@ -210,21 +210,21 @@ drive() {
       :bare | :ready | :busy) die 1 "$NAME runs nothing" ;;
       own:bare | own:ready | own:partial)
         if ((++tries > 10)); then die 1 "$NAME cannot be set up; it is kept"; fi
-        if [[ $kind != bare ]]; then seen=1; fi
+        if [[ $kind != bare ]]; then known=1; fi
         if ! set_up "$kind" "$id"; then say "$NAME is not set up" && pause "$tries"; fi
         continue
         ;;
       own:failing) on "$worker end ${PATIENCE:-60}" "${all[@]}" || true ;;
       *:ended | :failed | :stopped) finish "$code" ;;
       own:failed | own:stopped)
-        if final "$kind" "$code" || [[ $kind == stopped && $seen ]]; then
+        if final "$kind" "$code" || [[ $kind == stopped && $known ]]; then
           finish "$code"
         fi
         bounded "$code" "the run ended with exit code $code"
         set_up ready || true
         ;;
     esac
-    if [[ $id ]]; then seen=1 tries=0; fi
+    if [[ $id ]]; then known=1 tries=0; fi
     pause 0
   done
 }

@@ -65,7 +65,7 @@ status() {
   echo "ddjax: $state $(content ready -) ${id:-- -} $end $HOSTNAME"
 }
 
-log() { # one line, to tell a whole reply from parts and repetitions
+log() { # one line, so that a part or a repetition is no whole reply
   if [[ $(content id -) != *" $1" ]]; then return; fi
   echo "ddjax: log $2 $(tail -c "+$(($2 + 1))" log | head -c 1000000 | base64 -w 0) end"
 }

@@ -231,7 +231,7 @@ def advance(
 
 
 def evaluated_variables(program: Program, state: dict[str, Any]) -> Any:
-    """Returns the variables that are evaluated: the averaged ones where there are any."""
+    """Returns the variables that are evaluated: averaged ones where there are any."""
     if program.ema:
         return state["variables"] | {"params": state["average"]}
     return state["variables"]

@@ -120,8 +120,8 @@ class Dsa:
 class Recipe:
     """The augmentation of images; static and hashable, all of it off by default.
 
-    Fields and their ranges are those of `Options`, with two differences: a field that is
-    off is None instead of (), and `dsa` has the mean and deviation of the pixels.
+    Fields and their ranges are those of `Options`, but a field that is off is None
+    instead of (), and `dsa` has the mean and deviation of the pixels too.
 
     Raises:
       InputError: a value out of its range, both kinds of crop at once, or DSA beside
