@@ -2,9 +2,9 @@
 # Runs ddjax.main in several processes on this machine, whose devices are its cores:
 #   NUM_PROCESSES=2 launch/local.sh --config=configs/cad_prune.py --workdir=runs/digits
 # Variables: NUM_PROCESSES; PYTHON (python); JAX_NUM_CPU_DEVICES, of each process (its
-# share of the cores); RESTARTS (0), how often to start again when a process received
-# SIGTERM (exit code 75) or died; PATIENCE (20), seconds between SIGTERM to the others
-# and killing them. DRY_RUN=1 prints every command and runs none.
+# share of the cores); RESTARTS (0), how often to start again when a process got
+# SIGTERM (exit code 75) or died; PATIENCE (20), seconds from SIGTERM to the others
+# to killing them. DRY_RUN=1 prints every command and runs none.
 set -euo pipefail
 : "${NUM_PROCESSES:?set NUM_PROCESSES to how many processes to start, such as 2}"
 if [[ ! $NUM_PROCESSES =~ ^[1-9][0-9]*$ ]]; then
@@ -15,7 +15,7 @@ share=$((NUM_PROCESSES < $(nproc) ? $(nproc) / NUM_PROCESSES : 1))
 # A process that outlives this script, because it was killed, gets SIGTERM.
 bound=(setpriv --pdeathsig TERM)
 if ! command -v "${bound[0]}" >/dev/null; then bound=(); fi
-pids=() signal="" # of the processes that run, by number; the signal that this script got
+pids=() signal="" # of the processes that run, by number; what this script received
 
 # Prints a free port. It lies below those that Linux gives to outgoing connections.
 free_port() {

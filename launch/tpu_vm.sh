@@ -79,7 +79,7 @@ copy() { # what is committed
  tar -xzf ddjax.tar.gz -C ddjax && $worker install $commit" "${all[@]}"
 }
 
-# Polls all machines for the state of the run; sets `replies`. Fails where one is missing.
+# Polls all machines for the state of the run; sets `replies`. Fails without one.
 survey() {
   local within=300 code=0 count
   replies=$(on "if [ -x $worker ]; then $worker status; else\
@@ -160,7 +160,7 @@ bounded() { # CODE WHY: so often may the run start again
   say "starting again, $again of ${RESTARTS:-10}"
 }
 
-# Takes a step towards machines that are ACTIVE; which it does not create without a `key`.
+# Takes a step towards machines that are ACTIVE; it creates none without a `key`.
 prepare() {
   if ! look; then
     if [[ ! $known$requested ]]; then die 1 "no reply about $NAME"; fi
@@ -279,6 +279,6 @@ case ${1:-} in
   run | copy) commit=$(git -C "${0%/*}/.." rev-parse --short=12 HEAD) ;;&
   run | attach | fetch) call mkdir -p "$results" ;;&
   run | attach | status | fetch | copy | delete) "$@" ;;
-  stop) on "$worker stop" "${all[@]}" && say "the run will save and end; see '$0 attach'" ;;
+  stop) on "$worker stop" "${all[@]}" && say "it will save and end; see '$0 attach'" ;;
   *) die 2 "'${1:-}' is none of run, attach, status, stop, fetch, copy, delete" ;;
 esac

@@ -37,7 +37,7 @@ start() {
 
 note() { echo "$1 $(date +%s.%N)" >code.new && mv code.new code; }
 
-# Receives SIGTERM with the program when the machine stops; stays to write its code down.
+# Gets SIGTERM with the program when the machine stops; stays to write its code down.
 keep() {
   trap : TERM INT
   local code=0

@@ -520,7 +520,7 @@ def test_another_order_is_refused(tmp_path, source, kind, column):
     with pytest.raises(InputError) as error:
         read(path, source, kind)
     assert f"has the {column} '{wrong}" in str(error.value).replace("' ", "'")
-    assert f"wrong of 2 of {12 if kind == 'scores' else 6} ids" in str(error.value)
+    assert f"wrong for 2 of {12 if kind == 'scores' else 6} ids" in str(error.value)
     if column == "digest":
         assert "under other ids: it is in another order" in str(error.value)
 

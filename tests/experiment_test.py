@@ -18,6 +18,7 @@ from ddjax import pipeline, plan
 from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
+from ddjax.stages import tuning
 
 ROOT = pathlib.Path(__file__).parents[1]
 METHODS = ("random", "el2n_best_window", "cad_prune", "facility_location")
@@ -356,7 +357,7 @@ def test_failed_students_are_told_apart(small, reference, monkeypatch):
     # Rates are tuned so that this happens by bad luck only; here it is arranged.
     rates = {RANDOM: 0.01, FULL: 1e30}  # beyond what settings allow
     healthy = rows_of(reference)
-    monkeypatch.setattr(pipeline, "tune", lambda *arguments: rates)
+    monkeypatch.setattr(tuning, "_tune", lambda *arguments: rates)
     folder = small()
     for row, expected in zip(rows_of(folder), healthy, strict=True):
         if row["method"] == FULL:

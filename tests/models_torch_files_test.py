@@ -176,11 +176,11 @@ def test_weights_that_say_another_network_are_refused(tmp_path, how):
     path = tmp_path / "w.safetensors"
     SAID[how](path, "mlp_mixer")
     with pytest.raises(
-        InputError, match="of 'mlp_mixer', not of mlp, .*architecture=N"
+        InputError, match="the network 'mlp_mixer', not mlp, .*architecture=N"
     ):
         models.from_torch("mlp", path)
     models.from_torch("mlp", path, architecture="mlp_mixer")
-    with pytest.raises(InputError, match="of 'mlp_mixer'"):
+    with pytest.raises(InputError, match="network 'mlp_mixer'"):
         models.from_torch("mlp", path, architecture="other")
     SAID[how](path, "MLP")
     models.from_torch("mlp", path)

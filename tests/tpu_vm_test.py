@@ -261,7 +261,7 @@ def test_a_request_that_is_refused(cloud):
 
 def test_a_request_that_fails_later_is_deleted(cloud):
     found = call(cloud, *START, BORN="FAILED")
-    assert found.returncode == 1 and "could not be made" in found.stderr
+    assert found.returncode == 1 and "could not be created" in found.stderr
     assert cloud.verbs()[-1] == "delete" and not (cloud.cloud / "state").exists()
 
 
