@@ -1,4 +1,4 @@
-"""Making images: ddjax against a plain PyTorch loop of the same algorithm, in one run.
+"""Distillation: ddjax against a plain PyTorch loop of the same algorithm, in one run.
 
     python benchmarks/distill.py [--only sre2l rded memory] [--rounds 3] [--csv FILE]
 

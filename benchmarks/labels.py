@@ -2,14 +2,15 @@
 
     python benchmarks/labels.py [--size 14] [--width 32] [--rounds 3]
 
-Three questions, answered in one run, each with the best of several rounds that take
+Three measurements in one run, each with the best of several rounds that take
 turns:
 
-- writing: labels a second of augmenting, asking the teacher, encoding and writing,
+- writing: labels a second of augmenting, the teacher's forward pass, encoding and
+  writing,
   against the teacher's forward pass alone on inputs that lie ready, both spread over
   the devices;
 - replay: seconds of a student's training from the store, under `soft` labels (one
-  vector an image) and with the teacher asked on the fly, for a teacher of twice and of
+  vector an image) and with labels on the fly, for a teacher of twice and of
   four times the student's width.
 """
 

@@ -7,7 +7,7 @@ second: from 4 sizes up to 6. Seconds are the processor's, on one core, of the f
 warm call in four rounds over the sizes, so that other work on the machine and waiting
 for the disk count little. Bytes of students and snapshots are XLA's: arguments, results
 and temporaries of their largest program. Bytes of all else are by how much the process
-grew at its peak, inputs there before; what is too small to tell is left empty. An
+grew at its peak, inputs there before; what is too small to measure is left empty. An
 exponent is the slope of the logarithms over the larger half of the sizes, with its
 standard error. One above 1.1 is marked, with its reason from `REASONS`.
 
@@ -60,14 +60,14 @@ LIMIT = 1.1
 PIXELS, BATCH, DIMS, SNAPSHOTS = 8, 20, 32, 30
 MEMBERS, IMAGES, IPC, CLASSES, CLASS_SIZE = 2, 4000, 10, 10, 200
 # Why a work costs more than in proportion along an axis, where that is known. Where it
-# is the cache, cost was seen to be linear beyond: of snapshots from 16 to 64 members,
+# is the cache, cost is linear beyond: of snapshots from 16 to 64 members,
 # of the two selections from 80 to 640 classes.
 REASONS = {
     **dict.fromkeys(
         [(name, "images") for name in ("facility_location", "craig", "d2")],
         "all pairs of a class: the square of its size",
     ),
-    ("facility_location, stochastic", "images"): "a choice looks at n / IPC examples, "
+    ("facility_location, stochastic", "images"): "a choice reads n / IPC examples, "
     "each against all n of the class",
     ("gradmatch", "ipc"): "after each choice the weights of all are solved for anew",
     ("bws", "ipc"): "solves for as many unknowns as there are chosen, up to one a "
@@ -171,7 +171,7 @@ def students(members=MEMBERS, images=IMAGES, ipc=IPC, classes=CLASSES):
 
 
 def snapshot(members=MEMBERS, images=IMAGES, classes=CLASSES):
-    """What a trace asks of all members about all images."""
+    """A snapshot of a trace: all members predict all images."""
     pool, labels = pool_of(images, classes)
     runner = runner_of(pool, labels, classes)
     group = members_of(members, 1, np.arange(BATCH, dtype=np.int32))

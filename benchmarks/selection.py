@@ -11,7 +11,7 @@ Four tables in Markdown:
 
 Times are the best of two calls, of `scores` and `large` those of one call. Their peaks
 are the resident set of a process that does nothing else: the interpreter, the input and
-the work. `--shrink` divides the numbers of examples, for a quick look.
+the work. `--shrink` divides the numbers of examples, for a quick estimate.
 """
 
 import argparse
@@ -169,7 +169,7 @@ def selections(examples, dims, classes, per_class):
     """Returns name -> a function that selects, inputs ready."""
     features, labels = make_features(examples, dims, classes)
     gradients, _ = make_gradients(examples, dims, classes)
-    # Never seen in training, of the same classes.
+    # Held out from training, of the same classes.
     held_out, held_out_labels = make_gradients(examples // 5, dims, classes)
     values, probs = np.random.default_rng(2).random((2, examples), np.float32)
 

@@ -17,7 +17,7 @@ Variants, on 2 CPU cores without an accelerator:
 - `fashion_mnist`: 14 px, 6,000 training images, ConvNet-D3 width 32, ten selections at
   IPC 10 and 50, which are 1.7 % and 8.3 % of the training set as they are on CIFAR-100;
   about 40 minutes. Its result is in `results/fashion_mnist`.
-- `smoke`: the same road with a small MLP in 13 to 20 seconds, hard and soft_kd labels
+- `smoke`: the same stages with a small MLP in 13 to 20 seconds, hard and soft_kd labels
   only; its numbers mean nothing.
 
 Readings of the paper where it is ambiguous, each a setting:

@@ -1,8 +1,8 @@
 """Every selection of the literature, from one scoring run, under three label regimes.
 
 Question: under which labels does it matter which images are kept, does anything beat
-CAD-Prune, and at what cost of selection? All selections of `ddjax.select.METHODS` look
-at the same compute-aligned scoring run of their seed, and their students are trained
+CAD-Prune, and at what cost of selection? All selections of `ddjax.select.METHODS` read
+the same compute-aligned scoring run of their seed, and their students are trained
 under equal terms; `el2n_sl_*` alone needs a second run, on the teacher's labels.
 
     python -m ddjax.main --config=configs/coresets.py
@@ -20,7 +20,7 @@ Variants, on 2 CPU cores without an accelerator:
 
 Selections from files, such as others' published scores, are added with
 `settings.add_selection(config, NAME, scores=PATH)` or `subset=PATH`, and features that
-were made elsewhere with `config.select.features = PATH`.
+were computed elsewhere with `config.select.features = PATH`.
 """
 
 from ddjax import presets

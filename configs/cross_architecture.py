@@ -15,7 +15,7 @@ under each network with those under the first; `figures/architectures.png` shows
 Variants, on 2 CPU cores without an accelerator:
 
 - `digits` (default): ConvNet-D2 chooses; ConvNet-D2 with batch norm, an MLP, a
-  ResNet-18 of width 8 and a WRN-16-2 judge; hard and soft_kd labels, IPC 10; half an
+  ResNet-18 of width 8 and a WRN-16-2 evaluate; hard and soft_kd labels, IPC 10; half an
   hour. Its result is in `results/cross_architecture_digits`.
 - `imagenet`: RD3's seven networks at 224 px under its protocol (ResNet-18: batch 50,
   zeta 1; others: batch 100, zeta 2; 400 epochs), IPC 10 and 50, the learning rates of

@@ -11,13 +11,13 @@ protocol, as here.
     python -m ddjax.main --config=configs/distill.py:fashion_mnist
 
 Every image set is written to `images/` in the run's folder, as PNG. The methods need a
-teacher with batch norm; g_vbsm and edc ask two more, a ConvNet-D2 and a ResNet-18 of
+teacher with batch norm; g_vbsm and edc use two more, a ConvNet-D2 and a ResNet-18 of
 width 8.
 
 The students' protocol is that of configs/protocols/rd3_resnet18.py, smaller: ConvNets
 of width 32 with batch norm in place of the ResNet-18, and fewer epochs. Every method
 that descends does so for as many iterations, on 500 images at most at once; one set is
-made a budget, and judged by students of three seeds.
+synthesised a budget, and evaluated by students of three seeds.
 
 Variants, on 2 CPU cores without an accelerator:
 

@@ -1,4 +1,4 @@
-"""Judges an image set that somebody else distilled, under our protocol.
+"""Evaluates an image set from another source, under our protocol.
 
     python -m ddjax.main --config=configs/evaluate_images.py --config.images=PATH
     python -m ddjax.main --config=configs/evaluate_images.py:fashion_mnist \\
@@ -9,7 +9,7 @@ labels, with one teacher's label an image, and with a teacher's label of every v
 
 PATH is a folder with a folder of PNG or JPEG images a class (SRe2L, RDED, DWA, EDC,
 Minimax and D4M write such), a dataset in ArrayRecord format, an .npz, or the .pt files
-of DC, DM, MTT and DD-Ranking; for floats that were normalised say with which numbers:
+of DC, DM, MTT and DD-Ranking; for floats that were normalised, give the numbers:
 `--config.images_mean="(0.28,)" --config.images_std="(0.35,)"`. Numbers that do not fit
 are refused with what makes them fit (`images_scale`, `images_clip`), and labels that
 the teacher does not see are warned of at the start. Soft labels in the file

@@ -2,9 +2,9 @@
 
 Claim tested ("Hard Labels In!", arXiv 2512.15647): where few soft labels are stored,
 soft - hard - soft training beats soft labels alone. Beside it stand what its reviewers
-asked for: the static mix L_soft + 0.1 L_hard, and hard labels alone. Soft labels are
+requested: the static mix L_soft + 0.1 L_hard, and hard labels alone. Soft labels are
 those of SLC // IPC epochs of views, stored in float16 and drawn again with replacement;
-the hard stage sees fresh CutMix views with labels smoothed by 0.8. That constant is for
+hard epochs have fresh CutMix views with labels smoothed by 0.8. That constant is for
 1,000 classes; of ten it leaves the class 0.28 against 0.08 for any other, so
 `hald_sharp` smooths by 0.1.
 

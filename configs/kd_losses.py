@@ -1,9 +1,9 @@
 """Distillation losses side by side on the same subsets and seeds.
 
-Question: RD3 asks whether DKD, NKD, LSKD and CRLD gain over plain KL divergence once
-the protocol is fair. Here KL, MSE-GT, DKD, NKD, LSKD, DIST and CRLD, each with its
-authors' temperature where they state one, else as said below; the learning rate is
-tuned for each. All take the same number of steps; CRLD shows each image twice in a
+Question (RD3's): do DKD, NKD, LSKD and CRLD gain over plain KL divergence once the
+protocol is fair? Here KL, MSE-GT, DKD, NKD, LSKD, DIST and CRLD, each with its
+authors' temperature where they state one, else as stated below; the learning rate is
+tuned for each. All take the same number of steps; CRLD has two views of each image in a
 step, so it spends twice the image passes.
 
     python -m ddjax.main --config=configs/kd_losses.py

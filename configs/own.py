@@ -8,10 +8,10 @@ The run begins with what was derived, from what, and the flag that changes it.
     ddjax run own --data=PATH
     ddjax run own --data=PATH --export=DIR
 
-The answer is the file `subset.csv` in the run's folder, with id, class and path of the
+The result is the file `subset.csv` in the run's folder, with id, class and path of the
 images of the selection that does best on a validation split, at the largest budget.
 `--export` writes these images as class folders, which any other tool can train on. The
-report says how sure the answer is, and whether it is told apart from random images.
+report states how certain that is, and whether a difference from random images is shown.
 
 Variants:
 

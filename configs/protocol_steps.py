@@ -1,19 +1,20 @@
 """How much of an accuracy is its protocol? RD3's incremental table.
 
 Claim tested (RD3, "Rectified Decoupled Dataset Distillation", Table 12): when the same
-image sets are judged under one protocol that is improved step by step, every method
+image sets are evaluated under one protocol that is improved step by step, every method
 gains more from the steps than the methods differ by.
 
-Four judges of the same sets, each with one more of RD3's settings; soft_kd labels:
+Four protocols evaluate the same sets, each with one more setting of RD3's; soft_kd
+labels:
 
 1. "simplified": batch 1024 (at most the set), crops of 0.08 of the area on, flip,
-   CutMix, cosine with zeta 2. It is `student`, shown under its network's name.
+   CutMix, cosine with zeta 2. It is `student`, listed under its network's name.
 2. `step2_batch_size`: batch 50.
 3. `step3_augmentation`: patch shuffle, and crops of half of the area on.
 4. `step4_schedule`: zeta 1. This is `configs/protocols/rd3_resnet18.py`.
 
-RD3 does not say what "simplified" is; this is our reading. The settings that its Table
-10 lists for other protocols end where RD3 begins: the crops that it says it narrowed,
+RD3 does not define "simplified"; this is our reading. The settings that its Table
+10 lists for other protocols end where RD3 begins: the crops that it narrowed,
 no patch shuffle, the batch of SRe2L, G-VBSM and D4M, the largest of them, and zeta 2,
 the only one beside the 1 that its ResNet-18 ends with. A batch like CDA's 128 does not
 fit: CDA has 33.5 % under its own protocol and 27.2 % under "simplified". Epochs, 400,
@@ -23,7 +24,7 @@ images; with larger batches they take fewer steps.
     python -m ddjax.main --config=configs/protocol_steps.py
     python -m ddjax.main --config=configs/protocol_steps.py:smoke
 
-`architectures.csv` and `figures/architectures.png` have all judges, with Spearman's
+`architectures.csv` and `figures/architectures.png` have all protocols, with Spearman's
 rank correlation of the sets under each of them with those under the first.
 
 Variants, on 2 CPU cores without an accelerator:
@@ -39,7 +40,7 @@ from ddjax import presets, settings
 VARIANTS = ("digits", "fashion_mnist", "smoke")
 
 METHODS = ("rded", "sre2l")
-# Judges come in the order of their names.
+# Protocols come in the order of their names.
 STEPS = ("step2_batch_size", "step3_augmentation", "step4_schedule")
 
 
@@ -72,15 +73,15 @@ def get_config(variant: str = "digits"):
         settings.add_transfer(
             config, step, config.student.network.name, width=width, norm="batch"
         )
-        judge = config.transfer[step]
-        judge.batch_size = 50
+        recipe = config.transfer[step]
+        recipe.batch_size = 50
         if number >= 3:
-            judge.own_augment = True
-            judge.augment.update(config.augment)
-            judge.augment.patch_shuffle = 2
-            judge.augment.resized_crop = (0.5, 1.0)
+            recipe.own_augment = True
+            recipe.augment.update(config.augment)
+            recipe.augment.patch_shuffle = 2
+            recipe.augment.resized_crop = (0.5, 1.0)
         if number >= 4:
-            judge.zeta = 1.0
+            recipe.zeta = 1.0
     return config
 
 

@@ -2,7 +2,7 @@
 
 Claim tested: at a fixed number of image passes, does it matter more how many images
 are kept, or which, and how does that depend on the labels? Every student of every size
-sees the same number of images; the full-data reference sees as many, so that a subset
+has as many image passes, and so has the full-data reference: a subset
 that reaches it is worth the whole set at this compute. Quality is the difficulty by
 EL2N (easiest, random, hardest), CAD-Prune, and coverage (facility location).
 

@@ -5,7 +5,7 @@
     python -m ddjax.main --config=configs/teacher.py \\
         --config.data.source=folder:/data/birds --config.teacher.network.name=resnet18
 
-The run prints the folder of each bundle, which is all another run needs:
+The run prints the folder of each bundle, which is all that another run requires:
 
     python -m ddjax.main --config=configs/cad_prune.py --config.teacher.path=FOLDER
 

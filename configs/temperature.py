@@ -1,7 +1,7 @@
 """The temperature of soft labels, fixed, falling and calibrated.
 
-Question: RD3 never states its temperature and says that low ones hurt; DD repositories
-use 20 without the factor T^2. Is there anything to gain? `soft_kd` asks at 20; `tT` at
+Question: RD3 never states its temperature and finds that low ones hurt; DD repositories
+use 20 without the factor T^2. Is there anything to gain? `soft_kd` has 20; `tT` has
 T; `dynamic` lets the teacher's fall from 20 to 2 and `calibrated` chooses the student's
 for every batch (both LPQLD, arXiv 2604.18135).
 

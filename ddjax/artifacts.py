@@ -1,15 +1,15 @@
-"""What a station leaves on disk: arrays and a manifest, atomic, addressed by content.
+"""What a stage leaves on disk: arrays and a manifest, atomic, addressed by content.
 
 An artifact is a folder `KIND-ADDRESS` with `manifest.json`, `arrays.npz` and any files
-that its station adds. It is written under a temporary name, synced and renamed, so it
-is there whole or not at all. The address is a digest of the station's settings and its
-parents' addresses: the same command finds what it made before, and a changed setting
-recomputes only what hangs on it. Of several processes the first one writes; all of them
+that its stage adds. It is written under a temporary name, synced and renamed, so it is
+there whole or not at all. The address is a digest of the stage's settings and its
+parents' addresses: the same command finds earlier artifacts, and a changed setting
+recomputes only what depends on it. Of several processes the first one writes; all
 see the same folder.
 
 The manifest has the checksums of all files and one of itself, so that no flipped bit is
 read: what is damaged is refused by name. It may have taken days to make, and its owner
-may have a copy, so it is never deleted or made again unasked.
+may have a copy, so ddjax never deletes or replaces it by itself.
 """
 
 import contextlib
@@ -37,13 +37,13 @@ _PACKAGES = ("ddjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "num
 
 @dataclasses.dataclass
 class Cost:
-    """What a station spent.
+    """What a stage spent.
 
     Attributes:
       seconds: wall time without compilation.
       compile_seconds: wall time of compilation.
-      forward_passes: images seen by a forward pass only.
-      train_passes: images seen by a forward and a backward pass.
+      forward_passes: images through a forward pass only.
+      train_passes: images through a forward and a backward pass.
       flops: floating-point operations by XLA's cost analysis of one step and of one
         image's forward pass, times how often they ran.
       bytes: size on disk, set when the artifact is written.
@@ -72,13 +72,13 @@ class Cost:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Artifact:
-    """A station's result: read-only arrays, its manifest, and where it lies.
+    """A stage's result: read-only arrays, its manifest, and where it lies.
 
     Attributes:
       path: the folder.
       manifest: the parsed `manifest.json`.
       arrays: name -> array.
-      reused: whether it was found on disk instead of made by this process.
+      reused: whether it was found on disk instead of computed by this process.
     """
 
     path: pathlib.Path
@@ -101,11 +101,11 @@ class Artifact:
 
 @dataclasses.dataclass
 class Draft:
-    """What a station hands over to be written.
+    """What a stage computed, to be written as an artifact.
 
     Attributes:
-      arrays: name -> array; arrays keyed by example have the example as last axis or
-        say otherwise in their station.
+      arrays: name -> array; arrays keyed by example have the example as last axis
+        unless their stage documents another.
       info: small JSON values: accuracies, class names, choices.
       cost: what was spent.
     """
@@ -333,14 +333,14 @@ def write_file(path: str | os.PathLike, data: bytes) -> None:
 
 
 def tell(path: pathlib.Path, data: bytes) -> None:
-    """Tells those of `following` that a file is about to be written."""
+    """Calls the functions of `following` before a file is written."""
     for follower in _followers:
         follower(path, data)
 
 
 @contextlib.contextmanager
 def following(follower: Callable[[pathlib.Path, bytes], None]) -> Iterator[None]:
-    """Lets somebody know of every file that `write_file` is about to write.
+    """Calls a function before every file that `write_file` writes.
 
     Args:
       follower: called with its path and content, in the process that writes.

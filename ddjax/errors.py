@@ -1,4 +1,4 @@
-"""What is raised where what the user asked for cannot be done, or a file is damaged."""
+"""Errors of wrong input: a request that cannot be met, or a damaged file."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ _SYSTEM = re.compile(r"os_error_code='(\d+)'")
 
 
 class InputError(ValueError):
-    """A setting, file or folder is wrong, and the message says which and why.
+    """A setting, file or folder is wrong, and the message names which and why.
 
     Raised before compute is spent. `ddjax.main` prints it as one line and exits
     with code 2; every other exception is a defect of ddjax and keeps its traceback.
@@ -35,8 +35,8 @@ def system_error(error: Exception, path: str | os.PathLike) -> OSError | None:
     """Returns what the operating system refused, None where it was something else.
 
     Args:
-      error: as it was raised; TensorStore's say it in words.
-      path: what was to be written, where the error does not say.
+      error: as it was raised; TensorStore's have it in words.
+      path: what was to be written, where the error does not name it.
     """
     if isinstance(error, OSError):
         number, where = error.errno, error.filename or path
@@ -44,13 +44,13 @@ def system_error(error: Exception, path: str | os.PathLike) -> OSError | None:
         number, where = int(found[1]), path
     else:
         return None
-    says = os.strerror(number) if number else str(error)
-    return OSError(number, says, os.fspath(where))
+    text = os.strerror(number) if number else str(error)
+    return OSError(number, text, os.fspath(where))
 
 
 @contextlib.contextmanager
 def named(prefix: str, **settings: str) -> Iterator[None]:
-    """Tells what a library function refuses in the words of the command line.
+    """Translates what a library function refuses into the words of the command line.
 
     A function names its own arguments, at the start of a message as "image_size: ..."
     and elsewhere as "image_size=PIXELS" or "image_size=32", the value with a capital or
@@ -59,7 +59,7 @@ def named(prefix: str, **settings: str) -> Iterator[None]:
     Args:
       prefix: what the message begins with, such as a setting; "": nothing.
       **settings: argument -> the setting that it comes from; "": from none, so that
-        what a message says of it between semicolons is left out.
+        the parts between semicolons that mention it are left out.
 
     Raises:
       InputError: in the place of the function's own.
@@ -67,11 +67,11 @@ def named(prefix: str, **settings: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        says = str(error)
+        text = str(error)
         for argument, key in settings.items():
             if not key:
-                says = re.sub(rf";[^;]*(?<![\w.-]){argument}=[A-Z0-9][^;]*", "", says)
+                text = re.sub(rf";[^;]*(?<![\w.-]){argument}=[A-Z0-9][^;]*", "", text)
                 continue
-            says = re.sub(rf"^{argument}:", f"{key}:", says)
-            says = re.sub(rf"(?<![\w.-]){argument}=(?=[A-Z0-9])", f"--{key}=", says)
-        raise InputError(f"{prefix}: {says}" if prefix else says) from error
+            text = re.sub(rf"^{argument}:", f"{key}:", text)
+            text = re.sub(rf"(?<![\w.-]){argument}=(?=[A-Z0-9])", f"--{key}=", text)
+        raise InputError(f"{prefix}: {text}" if prefix else text) from error

@@ -72,9 +72,9 @@ def _execute(arguments: list[str]) -> None:
 def _refused(error: OSError) -> str:
     """Returns a line on what the operating system refused."""
     where = f"{error.filename}: " if error.filename else ""
-    says = error.strerror or str(error).partition("\n")[0] or type(error).__name__
+    reason = error.strerror or str(error).partition("\n")[0] or type(error).__name__
     return (
-        f"error: {where}{says}. What is finished is kept; once there is room or "
+        f"error: {where}{reason}. What is finished is kept; once there is room or "
         "access, the same command resumes."
     )
 
@@ -95,8 +95,8 @@ def _list(kind: str) -> None:
 
     rows = catalogue.rows(kind)
     width = max(map(len, rows))
-    for name, says in rows.items():
-        print(f"{name:<{width}}  {says}".rstrip())
+    for name, line in rows.items():
+        print(f"{name:<{width}}  {line}".rstrip())
 
 
 def _plan(settings: Settings) -> None:
@@ -129,8 +129,8 @@ def _run(parsed: Command, settings: Settings) -> None:
             raise
         _end(ending.WRONG_INPUT, f"error: {error}")
     except ending.Preempted:
-        message = "Told to stop. All is saved; the same command resumes."
-        _end(ending.TOLD_TO_STOP, message)
+        message = "Stopped by SIGTERM. All is saved; the same command resumes."
+        _end(ending.STOPPED, message)
     except KeyboardInterrupt:
         signal.setitimer(signal.ITIMER_REAL, 0)
         message = "\nInterrupted. What is finished is kept; the same command resumes."
@@ -231,10 +231,10 @@ def _start_devices() -> None:
         jax.devices()
     except Exception as error:  # an AssertionError, where a plugin is missing
         chosen = os.environ.get("JAX_PLATFORMS", "")
-        says = str(error).partition("\n")[0] or "no such device"
+        reason = str(error).partition("\n")[0] or "no such device"
         raise InputError(
             f"JAX_PLATFORMS: found {chosen!r}, with which JAX finds no device "
-            f"({says}); allowed are platforms that this machine has, such as cpu, or "
+            f"({reason}); allowed are platforms that this machine has, such as cpu, or "
             "that it is not set"
         ) from error
 

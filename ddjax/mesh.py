@@ -5,7 +5,7 @@ two axes: members of a sweep lie along `member`, the images of a batch along `da
 Devices that share a batch lie in one slice of TPUs, or on one node of GPUs, whose links
 are fast, and in one process where they fit; nothing is exchanged between slices but
 results.
-Files are written by the first process, unless a function says otherwise.
+Files are written by the first process, unless a function documents otherwise.
 """
 
 import collections
@@ -41,8 +41,8 @@ _PLUGINS = {
 def has_accelerator() -> bool:
     """Returns whether JAX is going to compute on an accelerator.
 
-    It is not asked: that would start it, after which no other process can be joined.
-    What was chosen by JAX_PLATFORMS decides, else an installed plugin with a device.
+    It calls nothing that starts JAX, after which no other process can be joined.
+    JAX_PLATFORMS decides where it is set, else an installed plugin with a device.
     A TPU behind vfio counts as well.
     """
     chosen = jax.config.jax_platforms
@@ -60,7 +60,7 @@ def grid(batch: int, data: int = 0, members: bool = False) -> Mesh:
 
     Of a CPU's devices, its cores, one of each process serves a training that is not
     divided: it uses all cores, more of them are no faster, and XLA's collectives among
-    them were seen to wait for each other for ever.
+    them have waited for each other for ever.
 
     Args:
       batch: images of a step.
@@ -146,8 +146,8 @@ def share_rows(tree: Any) -> Any:
 def look_up(table: jax.Array, rows: jax.Array) -> jax.Array:
     """Returns rows of a table that may be divided over `data`, in a program.
 
-    Each device looks up all rows in its share of the table; an all-reduce of the rows
-    makes one of it.
+    Each device gathers all rows from its share of the table; an all-reduce adds the
+    shares up.
 
     Args:
       table: [N,...], divided along N or not.
@@ -246,7 +246,7 @@ def own_part(array: jax.Array) -> np.ndarray:
 
 
 def primary() -> bool:
-    """Whether this is the first of the processes, which writes and speaks."""
+    """Whether this is the first of the processes, which writes and prints."""
     return jax.process_index() == 0
 
 
@@ -260,19 +260,19 @@ def first(function: Callable[[], Any]) -> Any:
     """
     if jax.process_count() == 1:
         return function()
-    answer = {}
+    outcome = {}
     if primary():
         try:
-            answer["result"] = function()
+            outcome["result"] = function()
         except InputError as error:
-            answer["error"] = str(error)
-    told = np.frombuffer(json.dumps(answer).encode(), np.uint8)
-    size = int(multihost_utils.broadcast_one_to_all(np.int32(told.size)))
-    told = np.resize(told, size) if primary() else np.zeros(size, np.uint8)
-    answer = json.loads(bytes(multihost_utils.broadcast_one_to_all(told)))
-    if "error" in answer:
-        raise InputError(answer["error"])
-    return answer["result"]
+            outcome["error"] = str(error)
+    encoded = np.frombuffer(json.dumps(outcome).encode(), np.uint8)
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(encoded.size)))
+    encoded = np.resize(encoded, size) if primary() else np.zeros(size, np.uint8)
+    outcome = json.loads(bytes(multihost_utils.broadcast_one_to_all(encoded)))
+    if "error" in outcome:
+        raise InputError(outcome["error"])
+    return outcome["result"]
 
 
 def most(values: Sequence[float]) -> list[float]:

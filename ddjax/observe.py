@@ -186,8 +186,8 @@ class Profiler:
                 self._stop()
 
     def at_most(self, count: int) -> int:
-        """Returns how many of `count` steps to do at once: while a trace runs, what it
-        still needs."""
+        """Returns how many of `count` steps one call may do: at most those that a
+        running trace still lacks."""
         return min(count, self._left) if self._tracing else count
 
     def step(self, count: int = 1) -> None:

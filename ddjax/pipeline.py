@@ -42,7 +42,7 @@ from ddjax.workdir import Workdir
 if TYPE_CHECKING:
     import pandas as pd
 
-_TELLING = 10.0  # seconds that are left, from which on a line says so
+_NOTABLE = 10.0  # seconds that are left, from which on a line has them
 
 
 def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Stage]:
@@ -169,8 +169,8 @@ def execute(run: Run, stages: list[Stage]) -> Any:
 
 
 def _left(seconds: float) -> str:
-    """Returns in words how long what is left will take, "" where it is short."""
-    if seconds < _TELLING:
+    """Returns in words how long the remaining stages will take, "" if not long."""
+    if seconds < _NOTABLE:
         return ""
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:
@@ -191,8 +191,8 @@ def run(
       export: see `build`.
 
     Returns:
-      The summary that is also written as `summary.csv`. Its `attrs["missing"]` says
-      which parts of the report could not be written.
+      The summary that is also written as `summary.csv`. Its `attrs["missing"]` names
+      the parts of the report that could not be written.
 
     Raises:
       InputError: the settings, the data or the folder are wrong; before compute.

@@ -3,7 +3,7 @@
 Operations are XLA's count of the programs as they are lowered, with its own
 convolutions, as on an accelerator; a multiply-add is two. Hours are those of one chip
 that keeps up `UTILISATION` of its peak rate for dense bfloat16. Networks compute in
-float32 unless their `dtype` says bfloat16, and are then slower than that.
+float32 unless their `dtype` is bfloat16, and are then slower than that.
 
 Memory is that of the arguments of a training step and of what its backward pass waits
 for: the values that the linearised network keeps, `programs.activation_bytes`. XLA
@@ -50,7 +50,7 @@ ACCELERATORS = {
     "H100": (989e12, 80 * 2**30),
     "H200": (989e12, 141 * 2**30),
 }
-CHIPS = (1, 8, 64)  # that plans are made for
+CHIPS = (1, 8, 64)  # that plans are for
 DECODED = 10_000  # images a second, a measure for the hosts
 ROOM = 0.9  # of a chip's memory, what programs and a runtime leave
 
@@ -138,7 +138,7 @@ def show(settings: Settings) -> pd.DataFrame:
     """Prints what an experiment will do and cost; computes and writes nothing.
 
     Args:
-      settings: what to do; the data need not be there if `ddjax.data.facts` knows them.
+      settings: what to do; the data need not be there if `ddjax.data.facts` has them.
 
     Returns:
       The table that is printed, see `table`.
@@ -198,19 +198,19 @@ def _hours(problem: Problem, plan: Plan, frame: pd.DataFrame) -> str:
         rows.append((f"all, on {chips} chips", "", "", "", *hours))
     names = (name.removeprefix("TPU ") for name in ACCELERATORS)
     header = ("stages", "forward", "trained", "FLOPs", *names)
-    says = (
+    text = (
         "WORK: images through a network (forward, trained), operations, and hours on "
         f"one chip at {UTILISATION:.0%} of its peak\nbfloat16 rate; on more chips if "
         f"they share the work perfectly.\n{_columns(header, rows)}"
     )
     if not problem.settings.data.stream:
-        return says
+        return text
     decoded = int(frame["forward_passes"].iloc[-1]) + sum(
         each.whole * each.steps * each.program.batch_size for each in plan.trainings
     )
     hours = _number(decoded / DECODED / 3600)
     return (
-        f"{says}\nImages to decode on the way: about {decoded:.1e}, {hours} hours "
+        f"{text}\nImages to decode on the way: about {decoded:.1e}, {hours} hours "
         f"where the hosts together decode {DECODED:,} a second."
     )
 

@@ -135,7 +135,7 @@ class Problem:
         """Returns the same problem with the network of an entry of `transfer`.
 
         Raises:
-          InputError: its views cannot be made of the source's images.
+          InputError: its views cannot be drawn from the source's images.
         """
         other, own = self.settings.transfer[name], self.settings.student
         zeta = other.zeta or own.optimizer.zeta
@@ -188,7 +188,7 @@ class Problem:
         return -(-passes // recipe.batch_size)
 
     def epochs(self, ipc: int, images: int) -> int:
-        """Returns how often a student of a budget sees `images` images, rounded up."""
+        """Returns a budget in epochs of `images` images, rounded up."""
         return -(-self.steps(ipc) * self.settings.student.batch_size // images)
 
     def labels(self, regime: str) -> Labels:

@@ -2,7 +2,7 @@
 
 A named pipe, a socket or a device would be waited for, perhaps for ever; a dangling
 link, a loop of links or a folder without permission is an error of the system. All of
-them become an `InputError` that says what was found.
+them become an `InputError` that names what was found.
 """
 
 import os

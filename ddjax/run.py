@@ -81,13 +81,13 @@ class Run:
         parents: dict[str, str],
         make: Callable[..., Draft],
     ) -> Artifact:
-        """Makes or reuses an artifact, says so, and books its cost.
+        """Computes or reuses an artifact, prints a line, and books its cost.
 
         Args:
           kind: the artifact's kind.
           label: its name on the console and in the table of costs.
           settings: JSON values that determine the result.
-          parents: name -> address of what it is made from.
+          parents: name -> address of what it is computed from.
           make: see `Workdir.artifact`.
         """
         ending.stop_if_requested()
@@ -114,7 +114,7 @@ class Run:
         positions: np.ndarray | None = None,
         **teacher: Any,
     ) -> sweep.Runner:
-        """Returns what trains on a problem's pool, or on some of it.
+        """Returns a runner that trains on a problem's pool, or on a part of it.
 
         Args:
           problem: whose pool.
@@ -139,7 +139,7 @@ class Run:
     def training(
         self, label: str, total: int, runner: sweep.Runner
     ) -> Iterator[_Training]:
-        """Shows and keeps how a training goes.
+        """Shows the progress of a training, and records its metrics.
 
         Args:
           label: what trains.

@@ -63,7 +63,7 @@ class Workdir:
         """Opens or creates the folder.
 
         Args:
-          path: the folder; empty, absent, or made by an earlier run.
+          path: the folder; empty, absent, or of an earlier run.
           identity: what every run in this folder must share, such as the experiment's
             name and the source's digest.
 
@@ -195,7 +195,7 @@ class Workdir:
         Args:
           kind: of the artifact.
           settings: JSON values that determine the result.
-          parents: name -> address (or digest) of what it is made from.
+          parents: name -> address (or digest) of what it is computed from.
           make: writes extra files into the folder it is given, with `mesh.first` or
             what knows of several processes itself, and returns the rest.
 
@@ -208,7 +208,7 @@ class Workdir:
         key = {"schema": SCHEMA, "kind": kind, "settings": settings, "parents": parents}
         address = digest(key)
         path = self.artifacts / f"{kind}-{address}"
-        advice = f"delete the folder {path} to have it made again"
+        advice = f"delete the folder {path} to compute it again"
         unfinished = self.partial / path.name
         if mesh.first(path.exists):
             mesh.first(lambda: shutil.rmtree(unfinished, ignore_errors=True))

@@ -2,9 +2,9 @@
 # Runs ddjax.main in several processes on this machine, whose devices are its cores:
 #   NUM_PROCESSES=2 launch/local.sh --config=configs/cad_prune.py --workdir=runs/digits
 # Variables: NUM_PROCESSES; PYTHON (python); JAX_NUM_CPU_DEVICES, of each process (its
-# share of the cores); RESTARTS (0), how often to start again when a process was told to
-# stop (exit code 75) or died; PATIENCE (20), seconds between telling the others to stop
-# and killing them. DRY_RUN=1 prints every command and runs none.
+# share of the cores); RESTARTS (0), how often to start again when a process got
+# SIGTERM (exit code 75) or died; PATIENCE (20), seconds from SIGTERM to the others
+# to killing them. DRY_RUN=1 prints every command and runs none.
 set -euo pipefail
 : "${NUM_PROCESSES:?set NUM_PROCESSES to how many processes to start, such as 2}"
 if [[ ! $NUM_PROCESSES =~ ^[1-9][0-9]*$ ]]; then
@@ -12,10 +12,10 @@ if [[ ! $NUM_PROCESSES =~ ^[1-9][0-9]*$ ]]; then
 fi
 say() { echo "local.sh: $*" >&2 || true; } # the terminal may have gone
 share=$((NUM_PROCESSES < $(nproc) ? $(nproc) / NUM_PROCESSES : 1))
-# Whoever outlives this script, because it was killed, is told to stop.
+# A process that outlives this script, because it was killed, gets SIGTERM.
 bound=(setpriv --pdeathsig TERM)
 if ! command -v "${bound[0]}" >/dev/null; then bound=(); fi
-pids=() told="" # of the processes that run, by number; the signal that this script got
+pids=() signal="" # of the processes that run, by number; what this script received
 
 # Prints a free port. It lies below those that Linux gives to outgoing connections.
 free_port() {
@@ -70,13 +70,13 @@ watch() {
   done
 }
 
-trap 'told=TERM; pass TERM' TERM HUP # HUP: the terminal is lost
-trap 'told=INT; pass INT' INT
+trap 'signal=TERM; pass TERM' TERM HUP # HUP: the terminal is lost
+trap 'signal=INT; pass INT' INT
 for ((try = 1; ; try++)); do
   start "$@"
-  if [[ $told ]]; then pass "$told"; fi # it came while they started
+  if [[ $signal ]]; then pass "$signal"; fi # it came while they started
   watch
-  if ((code != 75 && code <= 128 || try > ${RESTARTS:-0})) || [[ $told ]]; then
+  if ((code != 75 && code <= 128 || try > ${RESTARTS:-0})) || [[ $signal ]]; then
     exit "$code"
   fi
   say "starting again, $try of $RESTARTS"

@@ -15,7 +15,7 @@ worker=ddjax/launch/worker.sh results=${RESULTS:-runs/$NAME}
 key='' commit='' state='' expected=1 within=0
 scratch=$(mktemp) && trap 'rm -f "$scratch"' EXIT
 exec 3>&1 # where DRY_RUN prints what is captured otherwise
-exec 4>&2 # for what ssh says, of which no more is shown once it is known to work
+exec 4>&2 # for messages of ssh, which are hidden once it is known to work
 
 call() { # within so many seconds, if any
   if [[ ${DRY_RUN:-} ]]; then echo "${@@Q}" >&3 && return; fi
@@ -27,12 +27,12 @@ on() { # the link is given up 45 s after the other side was last heard of
 }
 say() { echo "tpu_vm.sh: $*" >&2 || true; }
 die() { say "${@:2}" && exit "$1"; }
-usage() { say "$0 attach | status | stop | delete tell of $NAME, stop or delete it"; }
-leave() { say "detached; what was asked for goes on, and costs" && usage && exit "$1"; }
+usage() { say "$0 attach | status | stop | delete follow $NAME, stop or delete it"; }
+leave() { say "detached; what was requested goes on, and costs" && usage && exit "$1"; }
 pause() { sleep $((${POLL_SECONDS:-30} * ($1 < 4 ? 1 << $1 : 16))); }
 
 # Sets `state` of the queued resource (ABSENT, PREEMPTED are ours), and `expected`, how
-# many machines it has. Fails where Google gives no answer.
+# many machines it has. Fails where Google does not reply.
 look() {
   local within=300 found
   if [[ ${DRY_RUN:-} ]]; then found=${state:+ACTIVE} found=${found:-ABSENT}; fi
@@ -62,10 +62,10 @@ create() {
     --runtime-version="$RUNTIME_VERSION" \
     ${STARTUP_SCRIPT:+"--metadata-from-file=startup-script=$STARTUP_SCRIPT"} || code=$?
   if ((code == 0)); then return; fi
-  # The request may be there although its answer was lost.
-  look || die "$code" "$NAME may have been asked for; the same command finds it"
+  # The request may be there although its reply was lost.
+  look || die "$code" "$NAME may have been requested; the same command finds it"
   if [[ $state != ABSENT ]]; then return; fi
-  say "$NAME could not be asked for, nothing is left" && return "$code"
+  say "$NAME could not be requested, nothing is left" && return "$code"
 }
 
 remove() { call "${tpu[@]}" delete "$NAME" "${at[@]}" --force --quiet; }
@@ -79,20 +79,20 @@ copy() { # what is committed
  tar -xzf ddjax.tar.gz -C ddjax && $worker install $commit" "${all[@]}"
 }
 
-# Asks all machines how the run is; sets `answers`. Fails where one gives none.
+# Polls all machines for the state of the run; sets `replies`. Fails without one.
 survey() {
   local within=300 code=0 count
-  answers=$(on "if [ -x $worker ]; then $worker status; else\
+  replies=$(on "if [ -x $worker ]; then $worker status; else\
  echo 'ddjax: bare - - - - -'; fi" "${all[@]}" 2>&4) || code=$?
-  answers=$(grep '^ddjax: [a-z]' <<<"$answers" || true)
-  count=$(grep -c . <<<"$answers" || true) && expect "$count"
+  replies=$(grep '^ddjax: [a-z]' <<<"$replies" || true)
+  count=$(grep -c . <<<"$replies" || true) && expect "$count"
   if [[ ${DRY_RUN:-} ]] || ((code == 0 && count == expected)); then
     exec 4>>"$scratch" && return
   fi
   tail -n 3 "$scratch" >&2 && : >"$scratch" && return 1
 }
 
-# Prints what the answers come to, with the newest start of our run (of any, without a
+# Prints the state by all replies, with the newest start of our run (of any, without a
 # key) and the exit code of the machine that failed first.
 verdict() {
   awk -v key="$key" -v commit="$commit" '
@@ -112,7 +112,7 @@ verdict() {
       else if (code != "") print (how == "stopped" ? how : "failed"), id, code
       else if (rest) print "partial", id
       else if (live) print "running", id; else print "ended", id, 0
-    }' <<<"$answers"
+    }' <<<"$replies"
 }
 
 start() { on "$worker start $key $1$line" "${all[@]}"; }
@@ -160,26 +160,26 @@ bounded() { # CODE WHY: so often may the run start again
   say "starting again, $again of ${RESTARTS:-10}"
 }
 
-# Takes a step towards machines that are ACTIVE; which it does not make without a `key`.
+# Takes a step towards machines that are ACTIVE; it creates none without a `key`.
 prepare() {
   if ! look; then
-    if [[ ! $seen$asked ]]; then die 1 "no answer about $NAME"; fi
-    say "no answer about $NAME, trying again" && pause $((lost++)) && return
+    if [[ ! $known$requested ]]; then die 1 "no reply about $NAME"; fi
+    say "no reply about $NAME, trying again" && pause $((lost++)) && return
   fi
   case $state in
     ACTIVE) ;;
     FAILED | SUSPENDED | PREEMPTED)
       if [[ ! $key ]]; then die 75 "$NAME is $state, '$0 run' starts it again"; fi
-      if [[ $state == FAILED && $asked && ! $seen ]]; then
+      if [[ $state == FAILED && $requested && ! $known ]]; then
         call "${tpu[@]}" describe "$NAME" "${at[@]}" --format="value(state)" >&2 || true
-        remove && die 1 "$NAME could not be made; what was left of it is deleted"
+        remove && die 1 "$NAME could not be created; what was left of it is deleted"
       fi
-      bounded 75 "$NAME is $state" && seen='' asked=''
+      bounded 75 "$NAME is $state" && known='' requested=''
       remove || { say "$NAME could not be deleted yet" && pause "$again"; }
       ;;
     ABSENT)
-      if [[ ! $key || $seen ]]; then die 1 "there is no $NAME"; fi
-      if create; then asked=1 && return; fi
+      if [[ ! $key || $known ]]; then die 1 "there is no $NAME"; fi
+      if create; then requested=1 && return; fi
       if ((again == 0)); then exit 1; fi # else the run is to go on
       bounded 75 "$NAME is missing" && pause "$again"
       ;;
@@ -190,17 +190,17 @@ prepare() {
   esac
 }
 
-# Brings the run to its end, whatever is there of it; without a `key` only looks on.
+# Brings the run to its end, whatever is there of it; without a `key` it only follows.
 drive() {
-  local seen='' asked='' again=0 lost=0 tries=0 whole kind id code
+  local known='' requested='' again=0 lost=0 tries=0 whole kind id code
   while :; do
     if [[ $state != ACTIVE ]]; then prepare; fi
     if [[ $state != ACTIVE ]]; then continue; fi
     if survey; then whole=1; else whole=''; fi
     read -r kind id code < <(verdict)
     if [[ ! $whole ]] && ! final "$kind" "$code"; then
-      if [[ ! $seen$id ]] && ((lost >= 10)); then die 1 "$NAME gives no answer"; fi
-      say "no answer of all machines; what runs there goes on, trying again"
+      if [[ ! $known$id ]] && ((lost >= 10)); then die 1 "$NAME does not reply"; fi
+      say "not all machines reply; what runs there goes on, trying again"
       state='' && pause $((lost++)) && continue
     fi
     lost=0
@@ -210,21 +210,21 @@ drive() {
       :bare | :ready | :busy) die 1 "$NAME runs nothing" ;;
       own:bare | own:ready | own:partial)
         if ((++tries > 10)); then die 1 "$NAME cannot be set up; it is kept"; fi
-        if [[ $kind != bare ]]; then seen=1; fi
+        if [[ $kind != bare ]]; then known=1; fi
         if ! set_up "$kind" "$id"; then say "$NAME is not set up" && pause "$tries"; fi
         continue
         ;;
       own:failing) on "$worker end ${PATIENCE:-60}" "${all[@]}" || true ;;
       *:ended | :failed | :stopped) finish "$code" ;;
       own:failed | own:stopped)
-        if final "$kind" "$code" || [[ $kind == stopped && $seen ]]; then
+        if final "$kind" "$code" || [[ $kind == stopped && $known ]]; then
           finish "$code"
         fi
         bounded "$code" "the run ended with exit code $code"
         set_up ready || true
         ;;
     esac
-    if [[ $id ]]; then seen=1 tries=0; fi
+    if [[ $id ]]; then known=1 tries=0; fi
     pause 0
   done
 }
@@ -255,15 +255,15 @@ attach() { if [[ ${DRY_RUN:-} ]]; then look && survey; else drive; fi; }
 status() {
   look && echo "$NAME is $state"
   if [[ $state != ACTIVE ]]; then return; fi
-  survey || say "not all machines answer"
-  echo "${answers//ddjax: /}"
+  survey || say "not all machines reply"
+  echo "${replies//ddjax: /}"
 }
 
-delete() { # nothing that may be at work, unless told to
+delete() { # nothing that may be at work, unless FORCE is set
   look || [[ ${FORCE:-} ]]
   if [[ $state == ACTIVE && ! ${FORCE:-} ]]; then
-    survey || die 1 "not all machines answer; FORCE=1 deletes them all the same"
-    if grep -q '^ddjax: \(running\|busy\)' <<<"$answers"; then
+    survey || die 1 "not all machines reply; FORCE=1 deletes them all the same"
+    if grep -q '^ddjax: \(running\|busy\)' <<<"$replies"; then
       die 1 "$NAME is at work; '$0 stop' it first, or FORCE=1 deletes it all the same"
     fi
   fi
@@ -279,6 +279,6 @@ case ${1:-} in
   run | copy) commit=$(git -C "${0%/*}/.." rev-parse --short=12 HEAD) ;;&
   run | attach | fetch) call mkdir -p "$results" ;;&
   run | attach | status | fetch | copy | delete) "$@" ;;
-  stop) on "$worker stop" "${all[@]}" && say "told to save and end; see '$0 attach'" ;;
+  stop) on "$worker stop" "${all[@]}" && say "it will save and end; see '$0 attach'" ;;
   *) die 2 "'${1:-}' is none of run, attach, status, stop, fetch, copy, delete" ;;
 esac

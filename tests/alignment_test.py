@@ -183,7 +183,7 @@ def test_a_bundle_that_is_worse_here_than_it_says_is_told(source, taught, tmp_pa
     changes = {"teacher__path": str(taught), "regimes": ()}
     notes, _ = run(tmp_path / "inverted.npz", tmp_path / "w", **changes)
     (warning,) = warnings(notes)
-    assert "of this source's validation split right, its bundle says" in warning
+    assert "of this source's validation split right, its bundle states" in warning
     with pytest.raises(
         InputError, match="^teacher.accuracy: found 90, but the teacher"
     ):
@@ -223,7 +223,7 @@ def test_a_file_of_several_weights_needs_a_choice(source, weights, tmp_path):
     with pytest.raises(InputError, match=message):
         run(source, tmp_path / "a", **changes)
     changes["teacher__weights"] = "model_ema"
-    message = "arch says .* 'mlp_large', not of mlp.*; --teacher.architecture=NAME"
+    message = "arch names .* 'mlp_large', not mlp.*; --teacher.architecture=NAME"
     with pytest.raises(InputError, match=message):
         run(source, tmp_path / "a", **changes)
     changes["teacher__architecture"] = "mlp_large"

@@ -126,7 +126,7 @@ def test_a_changed_digit_of_a_cost_is_found(world, tmp_path, capsys, kind):
     what, said = outcome(chosen, folder, whole, capsys)
     assert what == "found"
     assert f"{path}/manifest.json: is damaged (does not match its checksum)" in said
-    assert said.endswith(f"delete the folder {path} to have it made again")
+    assert said.endswith(f"delete the folder {path} to compute it again")
     shutil.rmtree(path)
     assert outcome(chosen, folder, whole, capsys)[0] == "made again"
 

@@ -186,7 +186,7 @@ def test_images_of_the_source_call_for_no_remark(seed):
 
 def test_exchanged_channels_are_remarked_on():
     (note,) = remarks(images()[..., ::-1], MEAN, STD)
-    assert note.startswith("red and blue look exchanged")
+    assert note.startswith("red and blue seem exchanged")
     assert remarks(images(4)[..., ::-1], MEAN, STD) == ()  # too few to say
     grey = (0.47, 0.47, 0.47)
     assert remarks(images(mean=grey)[..., ::-1], grey, STD) == ()
@@ -195,6 +195,6 @@ def test_exchanged_channels_are_remarked_on():
 def test_inverted_and_dark_images_are_remarked_on():
     ink = images(mean=(0.13,), spread=0.05)
     assert remarks(ink, (0.13,), (0.3,)) == ()
-    assert remarks(255 - ink, (0.13,), (0.3,))[0].startswith("black and white look ex")
+    assert remarks(255 - ink, (0.13,), (0.3,))[0].startswith("black and white seem ex")
     (note,) = remarks(images(mean=(0.02,) * 3, spread=0.02) // 4, MEAN, (0.1,) * 3)
     assert note.startswith("levels are far from the source's: means (0.0")

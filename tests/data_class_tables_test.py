@@ -172,11 +172,14 @@ def test_kaggles_imagenet_is_found_from_above_and_from_its_images(tmp_path, belo
 
 MISFITS = {
     "another image": ("other.JPEG {}", "has 1 rows on images that are not there"),
-    "no such class": ("{} n00000001", "says 'n00000001' of ILSVRC2012_val_00000001"),
+    "no such class": (
+        "{} n00000001",
+        "ILSVRC2012_val_00000001.JPEG the class 'n00000001'",
+    ),
     "no class": ("{}", "the row on 'ILSVRC2012_val_00000001.JPEG' has no class"),
     "two classes": (
         "{0} n01440764\n{0} n02119789",
-        "says 'n01440764' and 'n02119789' of",
+        "the classes 'n01440764' and 'n02119789'",
     ),
     "missing": (
         "",
@@ -208,7 +211,7 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path, kind):
         ("synsets.txt", "\n".join(CLASSES), "sorted by name, which is not the order"),
         ("meta.mat", b"MATLAB 5.0", "meta.mat: has no synsets with ILSVRC2012_ID"),
         ("map_clsloc.txt", "n01440764 2 tench", "expected a number of 2..2"),
-        ("other.txt", "", "no file says what they mean; allowed is meta.mat"),
+        ("other.txt", "", "no file defines them; allowed is meta.mat"),
     ],
 )
 def test_tables_without_names_are_refused_where_they_mislead(
@@ -288,5 +291,5 @@ def test_what_is_dropped_of_images_is_said(tmp_path, stream):
     frames[0].save(folder / "moving.webp", save_all=True, append_images=frames[1:])
     said = "\n".join(data.load(f"folder:{tmp_path}", None, 8, stream).remarks)
     assert "2 of 19 images have transparency, which is dropped, such as" in said
-    assert "1 of 19 images say that they are turned (Exif)" in said
+    assert "1 of 19 images are marked as turned (Exif)" in said
     assert "1 of 19 images have several frames, of which the first is read" in said

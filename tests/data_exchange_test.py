@@ -519,8 +519,8 @@ def test_another_order_is_refused(tmp_path, source, kind, column):
     wrong = data.texts(source)[column][2 if kind == "subset" else 1].strip()
     with pytest.raises(InputError) as error:
         read(path, source, kind)
-    assert f"says the {column} '{wrong}" in str(error.value).replace("' ", "'")
-    assert f"wrong of 2 of {12 if kind == 'scores' else 6} ids" in str(error.value)
+    assert f"has the {column} '{wrong}" in str(error.value).replace("' ", "'")
+    assert f"wrong for 2 of {12 if kind == 'scores' else 6} ids" in str(error.value)
     if column == "digest":
         assert "under other ids: it is in another order" in str(error.value)
 
@@ -535,7 +535,7 @@ def test_ids_of_another_order_are_refused(tmp_path, source):
             row["id"] = index
 
     change(path, permute)
-    with pytest.raises(InputError, match="says the class .* in another order"):
+    with pytest.raises(InputError, match="has the class .* in another order"):
         read(path, source, "scores")
     change(path, keep("digest"))
     with pytest.raises(InputError, match="the images are there under other ids"):
@@ -555,7 +555,7 @@ def test_a_folder_may_move_and_its_files_may_not(tmp_path, folder):
     change(path, move)
     assert len(read(path, folder, "scores")) == 6
     change(path, exchanged("path"))
-    with pytest.raises(InputError, match="says the path '/elsewhere/.*2.png' of id 0"):
+    with pytest.raises(InputError, match="has the path '/elsewhere/.*2.png' for id 0"):
         read(path, folder, "scores")
 
 
@@ -572,7 +572,7 @@ def test_other_images_under_the_same_names_are_refused(tmp_path, source):
     path = write_all(tmp_path / "a.csv", source, "scores")
     train, test = ((255 - s.images, s.labels) for s in (source.train, source.test))
     other = data.from_arrays("mine", CLASSES, train, test)
-    with pytest.raises(InputError, match="says the digest .* 12 of 12 .* another so"):
+    with pytest.raises(InputError, match="has the digest .* 12 of 12 .* another so"):
         read(path, other, "scores")
 
 

@@ -145,7 +145,7 @@ def test_soft_labels_of_a_kind_that_is_not_plain_must_be_told(
     tmp_path, soft, kind, rows
 ):
     path = npz(tmp_path, soft_labels=soft)
-    with pytest.raises(InputError, match=f"{rows}.*; label_kind=KIND says which"):
+    with pytest.raises(InputError, match=f"{rows}.*; label_kind=KIND names which"):
         read(path)
     if soft.min() < 0:  # neither: probabilities have none below 0
         with pytest.raises(InputError, match="probabilities have none below 0"):
@@ -154,7 +154,7 @@ def test_soft_labels_of_a_kind_that_is_not_plain_must_be_told(
     found = read(path, label_kind=kind)
     atol = 0.011 if soft.dtype == int else 1e-5
     np.testing.assert_allclose(found.soft_labels, PROBABILITIES, atol=atol)
-    assert f"taken as {kind}, as label_kind says" in "".join(found.notes)
+    assert f"taken as {kind}, as set by label_kind" in "".join(found.notes)
     others = {"probabilities", "percent"} - {kind}
     for other in others:
         with pytest.raises(InputError, match=f"{other} have none below 0, and rows"):

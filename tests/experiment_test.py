@@ -1,8 +1,10 @@
-"""The whole road on tiny data: what a run leaves, what it reuses, how it resumes."""
+"""A whole run on tiny data: what it leaves, what it reuses, how it resumes."""
 
+import contextlib
 import csv
 import json
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -10,8 +12,9 @@ import pandas as pd
 import pytest
 import tiny
 from runs import created, drawing, numbers_of, rows_of
+from words import private
 
-from ddjax import pipeline
+from ddjax import pipeline, plan
 from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
@@ -42,12 +45,26 @@ def all_of_it(source, **changes):
 def done(source, tmp_path_factory):
     """The folder of a whole run, and what `run` returned."""
     folder = tmp_path_factory.mktemp("done") / "run"
-    with drawing():
+    with (
+        drawing(),
+        open(folder.with_name("printed.txt"), "w") as file,
+        contextlib.redirect_stdout(file),
+    ):
         return folder, pipeline.run(all_of_it(source), folder)
 
 
 def costs_of(folder):
     return json.loads((folder / "manifest.json").read_text())["costs"]
+
+
+def test_no_private_word_is_printed_or_reported(done, source, capsys):
+    folder, _ = done
+    plan.show(all_of_it(source))
+    texts = {"plan": capsys.readouterr().out}
+    for name in ("../printed.txt", "report.html", "stages.csv", "summary.csv"):
+        texts[name] = re.sub(r"base64,[^\"]*", "", (folder / name).read_text())
+    assert "stage 1 of" in texts["../printed.txt"] and "stages" in texts["plan"]
+    assert not {name: found for name, text in texts.items() if (found := private(text))}
 
 
 def test_run_leaves_its_files_and_nothing_else(done):

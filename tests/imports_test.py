@@ -238,7 +238,7 @@ def test_files_in_another_order_are_refused_by_a_run(exported, source, tmp_path)
         fields |= {"column": "cad"} if kind == "scores" else {}
         refuse(
             open_run(source, {"theirs": fields}, select__methods=("random",)),
-            "theirs.csv: says the (class|digest) .* in another order",
+            "theirs.csv: has the (class|digest) .* in another order",
         )
 
 
@@ -251,7 +251,7 @@ def test_files_that_say_nothing_of_their_examples_are_said_to(source, tmp_path):
     )
     (remark,) = remarks(problem)
     assert remark == (
-        f"select.imported.theirs: {tmp_path / 'a.npy'} says nothing of its examples: "
+        f"select.imported.theirs: {tmp_path / 'a.npy'} does not describe its examples: "
         f"they are taken in the order of npz:{source}'s training set"
     )
     assert remark in pipeline.describe(problem)

@@ -336,7 +336,7 @@ def test_damaged_artifact_is_refused(ddjax, config, source, tmp_path):
     assert code == 2
     (line,) = err.splitlines()
     assert line.startswith(f"error: {artifact.path / 'arrays.npz'}: sha256 is ")
-    assert line.endswith(f"delete the folder {artifact.path} to have it made again")
+    assert line.endswith(f"delete the folder {artifact.path} to compute it again")
     assert set(tmp_path.rglob("*")) - {tmp_path / "w" / ".written.jsonl"} == set(before)
 
 

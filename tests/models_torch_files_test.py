@@ -176,11 +176,11 @@ def test_weights_that_say_another_network_are_refused(tmp_path, how):
     path = tmp_path / "w.safetensors"
     SAID[how](path, "mlp_mixer")
     with pytest.raises(
-        InputError, match="of 'mlp_mixer', not of mlp, .*architecture=N"
+        InputError, match="the network 'mlp_mixer', not mlp, .*architecture=N"
     ):
         models.from_torch("mlp", path)
     models.from_torch("mlp", path, architecture="mlp_mixer")
-    with pytest.raises(InputError, match="of 'mlp_mixer'"):
+    with pytest.raises(InputError, match="network 'mlp_mixer'"):
         models.from_torch("mlp", path, architecture="other")
     SAID[how](path, "MLP")
     models.from_torch("mlp", path)
@@ -193,7 +193,7 @@ def test_a_checkpoint_says_its_network(key):
         return {"state_dict": mlp(), "epoch": 1} | said
 
     models.from_torch("mlp", held("mlp"))
-    with pytest.raises(InputError, match=f"{key}.* says that the weights are of 'vgg'"):
+    with pytest.raises(InputError, match=f"{key}.* names the network 'vgg'"):
         models.from_torch("mlp", held("vgg"))
 
 
@@ -232,6 +232,6 @@ def test_names_of_libraries_are_known(name, says, fits):
     if fits:
         check()
         return
-    with pytest.raises(InputError, match=f"w.pth: arch says .*{says!r}, not of {name}"):
+    with pytest.raises(InputError, match=f"w.pth: arch names .*{says!r}, not {name}"):
         check()
     check(says)

@@ -384,7 +384,7 @@ def test_being_told_to_stop_while_modules_are_imported(
     signal.signal(signal.SIGINT, before)
     assert time.monotonic() - began < 20
     assert (process.returncode, out) == (code, "")
-    assert err == "Told to stop before anything was done; the same command begins.\n"
+    assert err == "Stopped before anything was done; the same command begins.\n"
 
 
 def test_what_ignores_a_signal_goes_on_ignoring_it(tmp_path):

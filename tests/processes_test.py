@@ -20,7 +20,7 @@ from ddjax import pipeline
 from ddjax.settings import from_config
 
 ROOT = pathlib.Path(__file__).parents[1]
-TOLD = 75  # exit code of a run that was told to stop
+STOPPED = 75  # exit code of a run that SIGTERM stopped
 CHANGES = {
     "regimes": ("soft_kd",),
     "augment__flip": True,
@@ -186,8 +186,8 @@ def test_two_processes_that_are_killed_and_told_to_stop_are_as_one(start):
     process = start("pair", 2, 2, *LONG)
     first = wait_for_checkpoint(process, folder, after=kept)
     os.kill(children(folder)[1], signal.SIGTERM)  # one of them hears it
-    assert process.wait(60) == TOLD
-    assert log.read_text().count("Told to stop. All is saved") == 2
+    assert process.wait(60) == STOPPED
+    assert log.read_text().count("Stopped by SIGTERM. All is saved") == 2
     saved = newest_checkpoint(folder)
     assert saved >= first > kept
 

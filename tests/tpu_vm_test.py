@@ -261,7 +261,7 @@ def test_a_request_that_is_refused(cloud):
 
 def test_a_request_that_fails_later_is_deleted(cloud):
     found = call(cloud, *START, BORN="FAILED")
-    assert found.returncode == 1 and "could not be made" in found.stderr
+    assert found.returncode == 1 and "could not be created" in found.stderr
     assert cloud.verbs()[-1] == "delete" and not (cloud.cloud / "state").exists()
 
 
@@ -526,7 +526,7 @@ def test_nothing_to_attach_to(cloud):
 def test_machines_that_never_answer_are_given_up_and_kept(cloud):
     cloud.fault("ssh", *["255"] * 20)  # such as a firewall's doing
     found = call(cloud, *START)
-    assert found.returncode == 1 and "gives no answer" in found.stderr
+    assert found.returncode == 1 and "does not reply" in found.stderr
     assert "the fake says 255" in found.stderr and "delete" not in cloud.verbs()
 
 

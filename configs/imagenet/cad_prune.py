@@ -25,7 +25,7 @@ Cost, from `--dry_run`, at 35 % of the peak bfloat16 rate: 3.9e19 operations. Ho
 - These hold where the hosts keep up: 8.7e8 images are decoded, a day at 10,000/s.
   Networks compute in float32, which an A100 or H100 does at half of that rate or less;
   `--config.student.network.dtype=bfloat16` and the same for the teacher.
-- Memory: 21 GiB on one chip (too much for a v5e), 2.7 GiB on each of eight. The answers
+- Memory: 21 GiB on one chip (too much for a v5e), 2.7 GiB on each of eight. Predictions
   of the scoring runs take 28 GiB of a host.
 - Disk: 10.3 GB, and up to 36 GB while a budget is scored.
 - Eight chips share a batch of 200. More are of use with

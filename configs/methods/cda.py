@@ -1,4 +1,4 @@
-"""CDA under RD3's protocol: SRe2L that looks at whole images first.
+"""CDA under RD3's protocol: SRe2L that crops whole images first.
 
 Claim (CDA): a curriculum from whole images to small parts makes better images than
 SRe2L's crops of all sizes.

@@ -5,7 +5,7 @@ all images, and a smoother training make better images in fewer iterations.
 
 Source: shaoshitong/EDC. CIFAR-10 at IPC 10 and the smaller sets take CIFAR-100's
 constants (for CIFAR-10 it has IPC 1 only: 75 iterations, crops from 0.08 of the area
-on), ImageNet's subsets those of ImageNet-10, which asks three teachers, weighs the
+on), ImageNet's subsets those of ImageNet-10, which has three teachers, weighs the
 statistics by 0.01 and does not average them. The second teacher of `digits` and
 `fashion_mnist` is a ConvNet-D1; `smoke` has none.
 

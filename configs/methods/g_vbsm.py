@@ -1,4 +1,4 @@
-"""G-VBSM under RD3's protocol: statistics of convolutions, seen by several teachers.
+"""G-VBSM under RD3's protocol: statistics of convolutions in several teachers.
 
 Claim (G-VBSM): images that match the statistics of several networks' convolutions
 generalise better than those that match one network's batch norms.

@@ -1,4 +1,4 @@
-"""LPLD under RD3's protocol: the images of a class are made together.
+"""LPLD under RD3's protocol: the images of a class are synthesised together.
 
 Claim (LPLD): matched with the statistics of their class, images of a class differ from
 each other, and few soft labels are then enough.

@@ -1,4 +1,4 @@
-"""PCA under RD3's protocol: the easiest images, made smaller and stitched.
+"""PCA under RD3's protocol: the easiest images, reduced and stitched.
 
 Claim ("Rethinking Large-scale Dataset Compression"): pruned real images, combined in
 one, do best with hard labels.

@@ -5,8 +5,8 @@ make SRe2L a strong baseline. The labels are RD3's here.
 
 Source: Jiacheng8/CV-DD, whose constants are the same for all data sets, a roll one way
 among them, but for how far images roll. Its patches, which its code reads and does not
-make, are said to be of medium difficulty: here RDED's, the middle ones by the teacher's
-loss.
+cut, are of medium difficulty by the paper: here RDED's, the middle ones by the
+teacher's loss.
 
     python -m ddjax.main --config=configs/methods/sre2lpp.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/sre2lpp.py:cifar100

@@ -14,7 +14,7 @@ from ddjax.process.ending import MEANINGS
 
 VERBS = {
     "run": "train, evaluate and report; the same command resumes",
-    "plan": "check the settings and say what a run will cost; writes nothing",
+    "plan": "check the settings and print what a run will cost; writes nothing",
     "list": "name what there is of a KIND",
     "show": "explain a config or a setting",
 }
@@ -34,7 +34,7 @@ class Flag:
     Attributes:
       takes: what stands behind its "="; "": nothing.
       meaning: for people.
-      verbs: that know it.
+      verbs: that take it.
     """
 
     takes: str
@@ -52,7 +52,7 @@ FLAGS = {
     ),
     "distributed": Flag(
         "MODE",
-        "whether this is one process of several: auto (as the environment says), on, "
+        "whether this is one process of several: auto (as the environment has it), on, "
         "off",
         ("run",),
     ),
@@ -76,7 +76,7 @@ _MISSING = {
 
 @dataclasses.dataclass
 class Command:
-    """What a command line stands for.
+    """A parsed command line.
 
     Attributes:
       verb: of VERBS, or "help" or "version".
@@ -92,7 +92,7 @@ class Command:
 
 
 def parse(arguments: list[str]) -> Command:
-    """Returns the command that arguments stand for.
+    """Parses the arguments of a command line.
 
     Args:
       arguments: without the program's name.
@@ -217,7 +217,7 @@ def help_text() -> str:
         "",
         "`ddjax list configs` names the configs, `ddjax show CONFIG` explains one. A",
         "setting is written --KEY=VALUE, such as --student.epochs=50 or",
-        "--select.methods=random,cad_prune; `ddjax show KEY` says what it means and",
+        "--select.methods=random,cad_prune; `ddjax show KEY` prints what it means and",
         "may be. `python -m ddjax.main --config=CONFIG` is `ddjax run CONFIG`.",
         "",
         "Exit codes:",

@@ -145,7 +145,7 @@ def module(path: Path) -> ModuleType:
 
 
 def _called(path: Path, function: Any, *arguments: Any, **named: Any) -> Any:
-    """Calls what a config's file says; an error names its line."""
+    """Calls a function of a config's file; an error names the line."""
     try:
         return function(*arguments, **named)
     except InputError:
@@ -158,5 +158,5 @@ def _called(path: Path, function: Any, *arguments: Any, **named: Any) -> Any:
         ]
         line = lines[-1] if lines else getattr(error, "lineno", None)
         place = f"{path}, line {line}" if line else f"{path}"
-        says = " ".join(str(error).split())
-        raise InputError(f"{place}: {type(error).__name__}: {says}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{place}: {type(error).__name__}: {reason}") from error

@@ -60,11 +60,11 @@ def _config(name: str, path: pathlib.Path, variant: str) -> str:
         settings = from_config(config_files.load(name))
         work = plan.total(plan.open_plan(settings)).work
         flops = sum(each.flops() for each in work)
-        said = f"{flops:.1e} operations; {_time_here(flops)}"
+        cost = f"{flops:.1e} operations; {_time_here(flops)}"
     except InputError as error:
-        said = f"unknown here: {error}"
+        cost = f"unknown here: {error}"
     chosen = variant or (known[0] if known else "")
-    lines.append(f"Cost{f' of {chosen}' if chosen else ''}: {said}")
+    lines.append(f"Cost{f' of {chosen}' if chosen else ''}: {cost}")
     lines.append(f"Run it:  ddjax run {name}")
     lines.append(f"Plan it: ddjax plan {name}")
     return "\n".join(lines)

@@ -141,7 +141,7 @@ def load(
 
     Returns:
       The source; mean, std and digest are of the images at their final size. Its
-      remarks say what is odd about it, such as test images that are also training
+      remarks state what is odd about it, such as test images that are also training
       images.
 
     Raises:
@@ -184,7 +184,7 @@ def load(
 
 
 def scan(path: str) -> Scan:
-    """Looks at a data set; of a folder only names and the headers of some images.
+    """Describes a data set; of a folder it reads only names and some images' headers.
 
     Args:
       path: what a kind of source holds.

@@ -30,8 +30,8 @@ def map_npy(path: Path) -> np.ndarray:
     """Returns the array of a .npy file, read only where it is indexed.
 
     Raises:
-      InputError: not a regular .npy file, shorter or longer than it says, or of Python
-        objects or records.
+      InputError: not a regular .npy file, shorter or longer than its header has it, or
+        of Python objects or records.
     """
     with regular.opened(path) as file:
         try:

@@ -22,7 +22,7 @@ _DARK = 31  # the highest level of images that are probably of another scale
 _FILES = 20_000  # of a stream that are read at most, to be compared
 _LEAST = 0.02  # of the range of pixels, by which channels must differ to count
 _DEVIATIONS = 3.0  # of a mean, beyond which it is none of chance
-_FEWEST = 8  # images, with fewer of which nothing is said
+_FEWEST = 8  # images, with fewer of which there is no remark
 
 
 def inspect(source: Source) -> Source:
@@ -115,11 +115,11 @@ def balance(source: Source) -> tuple[str, ...]:
 
 
 def copies(source: Source) -> tuple[str, ...]:
-    """Says how many test images are also training images, and how many are twice there.
+    """Returns remarks on test images that are training images too, and on duplicates.
 
     Images in memory are compared by their pixels. Those of a stream of files are
-    compared by the files' contents, where sizes agree; if that are too many, or if they
-    have no files, it is said that they were not compared.
+    compared by the files' contents, where sizes agree; if there are too many, or no
+    files, a remark states that they were not compared.
 
     Args:
       source: any.
@@ -186,7 +186,7 @@ def _in_train(source: Source, train: np.ndarray, by: str) -> tuple[str, ...]:
 
 
 def _of_files(*paths: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """What identifies the files of both splits; None if that are too many to read."""
+    """What identifies the files of both splits; None if there are too many to read."""
     sizes = [np.array([os.stat(path).st_size for path in each]) for each in paths]
     _, inverse, counts = np.unique(
         np.concatenate(sizes), return_inverse=True, return_counts=True
@@ -207,7 +207,7 @@ def _of_files(*paths: Any) -> tuple[np.ndarray, np.ndarray] | None:
 def likeness(
     images_NHWC: np.ndarray, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[str, ...]:
-    """What looks as if the channels or the levels were not the source's.
+    """Returns remarks on channels or levels that differ from the source's.
 
     Args:
       images_NHWC: [N,H,W,C] uint8, a set.
@@ -229,10 +229,10 @@ def likeness(
         clear = abs(ours) > max(_LEAST / 2, _DEVIATIONS * error)
         if abs(theirs) > _LEAST and clear and ours * theirs < 0:
             return (
-                f"red and blue look exchanged, as where BGR was saved as RGB: {shown}",
+                f"red and blue seem exchanged, as where BGR was saved as RGB: {shown}",
             )
     if abs(1 - found - wanted).max() < abs(found - wanted).min() / 4:
-        return (f"black and white look exchanged: {shown}",)
+        return (f"black and white seem exchanged: {shown}",)
     if (abs(found - wanted) > 2 * np.asarray(std)).any():
         return (f"levels are far from the source's: {shown}",)
     return ()

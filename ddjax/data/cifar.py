@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100 from their own files, in their own order.
 
 Pickles are read without running what they name: the few names that NumPy's byte arrays
-are made of stand for plain records, and every other name is refused. Nothing of a file
-is ever called, and no array is made before its size was compared.
+consist of stand for plain records, and every other name is refused. Nothing of a file
+is ever called, and no array is allocated before its size was compared.
 
 Facts: the page of CIFAR's authors, also for the names of their folders.
 
@@ -309,7 +309,7 @@ for _core in ("numpy.core", "numpy._core"):
     _NAMES[f"{_core}.numeric", "_frombuffer"] = _from_buffer
 
 
-# The one in Python: that in C allocates as much memory as a file says.
+# The one in Python: that in C allocates as much memory as a file declares.
 class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _NAMES:

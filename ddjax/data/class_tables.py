@@ -1,4 +1,4 @@
-"""Tables that say of which class the images of a folder without class folders are."""
+"""Tables that give the classes of images in a folder without class folders."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -24,7 +24,7 @@ _NUMBERS = ("meta.mat", "map_clsloc.txt", "synsets.txt")
 
 
 class Table(NamedTuple):
-    """What a table says.
+    """The classes that a table gives.
 
     Attributes:
       table: the file.
@@ -85,14 +85,14 @@ def _read(
     rows = _rows(path)
     if path.name == TABLES[-1]:
         numbers, list_path = _numbers(places)
-        said = [_of_number(path, row[0], numbers) for row in rows]
+        held = [_of_number(path, row[0], numbers) for row in rows]
         note = f"numbers as in {list_path}, by the order of the file names"
-        found = dict(zip(names, said, strict=False))
+        found = dict(zip(names, held, strict=False))
         _check_count(path, len(rows), len(names))
     elif max(map(len, rows)) == 1:
-        said, how = _classes_of(path, [row[0] for row in rows], classes)
+        held, how = _classes_of(path, [row[0] for row in rows], classes)
         note = f"{how}, by the order of the file names"
-        found = dict(zip(names, said, strict=False))
+        found = dict(zip(names, held, strict=False))
         _check_count(path, len(rows), len(names))
     else:
         found, note = _by_name(path, rows, names, classes)
@@ -100,8 +100,8 @@ def _read(
     for name, kind in found.items():
         if kind not in known:
             raise InputError(
-                f"{path}: says {kind!r} of {name}, allowed is a class of the training "
-                f"split, such as {classes[0]!r}"
+                f"{path}: gives {name} the class {kind!r}, allowed is a class of the "
+                f"training split, such as {classes[0]!r}"
             )
     return Table(path, found, f"classes of {len(found):,} images from {path} ({note})")
 
@@ -132,12 +132,12 @@ def _by_name(
     short = [row for row in rows if len(row) < 2]
     if short:
         raise InputError(f"{path}: the row on {short[0][0]!r} has no class")
-    said, how = _classes_of(path, [row[1] for row in rows], classes)
+    held, how = _classes_of(path, [row[1] for row in rows], classes)
     found: dict[str, str] = {}
-    for file, kind in zip(files, said, strict=True):
+    for file, kind in zip(files, held, strict=True):
         if found.setdefault(str(file), kind) != kind:
             raise InputError(
-                f"{path}: says {found[str(file)]!r} and {kind!r} of {file}"
+                f"{path}: gives {file} the classes {found[str(file)]!r} and {kind!r}"
             )
     missing = [name for name in names if name not in found]
     if missing:
@@ -154,9 +154,9 @@ def _classes_of(
     """The classes that fields name, and how they do."""
     known = set(classes)
     # The rest of a field are boxes in Kaggle's tables: "n03995372 85 1 499 272".
-    said = [field if field in known else field.split(" ")[0] for field in fields]
-    if known.isdisjoint(said) and all(re.fullmatch(r"\d{1,9}", kind) for kind in said):
-        indices = [int(kind) for kind in said]
+    held = [field if field in known else field.split(" ")[0] for field in fields]
+    if known.isdisjoint(held) and all(re.fullmatch(r"\d{1,9}", kind) for kind in held):
+        indices = [int(kind) for kind in held]
         if max(indices) >= len(classes):
             raise InputError(
                 f"{path}: has the number {max(indices)}, allowed are class names, or "
@@ -166,7 +166,7 @@ def _classes_of(
             "numbers taken as indices from 0 of the sorted classes, 0 as "
             f"{classes[0]!r}"
         )
-    return said, "by name"
+    return held, "by name"
 
 
 def _check_count(path: Path, rows: int, images: int) -> None:
@@ -184,7 +184,7 @@ def _of_number(path: Path, field: str, numbers: dict[int, str]) -> str:
 
 
 def _numbers(places: Sequence[Path]) -> tuple[dict[int, str], Path]:
-    """What the numbers of the development kit mean, and the file that says it."""
+    """What the numbers of the development kit mean, and the file that defines them."""
     for place in places:
         for folder in _KIT:
             for name in _NUMBERS:
@@ -193,7 +193,7 @@ def _numbers(places: Sequence[Path]) -> tuple[dict[int, str], Path]:
                     read = _of_mat if name == _NUMBERS[0] else _of_text
                     return read(path), path
     raise InputError(
-        f"{places[0]}: {TABLES[-1]} has numbers, and no file says what they mean; "
+        f"{places[0]}: {TABLES[-1]} has numbers, and no file defines them; "
         f"allowed is {', '.join(_NUMBERS)} beside it"
     )
 

@@ -1,4 +1,4 @@
-"""Which classes somebody else's names, labels and soft labels mean.
+"""Which classes the names, labels and soft labels of other people's files mean.
 
 Letters: M images, C classes.
 """
@@ -16,8 +16,8 @@ _INDEX = re.compile(r"(?:new)?(\d+)")
 LABEL_KINDS = ("", "probabilities", "percent", "logits")
 # Halves that were rounded to float16 sum to 1 within about 1e-3.
 _ROUNDED = 2e-3
-_LARGEST = 0.1  # from a sum of 1, where `label_kind` says what soft labels are
-_DRAWS = 20  # of the disagreements, to know what a permutation explains by chance
+_LARGEST = 0.1  # from a sum of 1, where `label_kind` gives the kind of the soft labels
+_DRAWS = 20  # of the disagreements, to estimate what a permutation explains by chance
 _SHOWN = 6  # classes in a message
 
 
@@ -223,21 +223,21 @@ def _compare(soft_MC, labels_M, classes, contradicting, where):
     if found.share == 1:
         return ()
     wrong = int((likeliest != labels_M).sum())
-    says = f"soft labels contradict the class of {wrong} of {len(labels_M)} images"
+    text = f"soft labels contradict the class of {wrong} of {len(labels_M)} images"
     why = explained(found, classes)
-    says += f" ({1 - found.share:.1%})" + (f"; {why}" if why else "")
+    text += f" ({1 - found.share:.1%})" + (f"; {why}" if why else "")
     if 1 - found.share > contradicting:
         raise InputError(
-            f"{where}: {says}; allowed are {contradicting:.1%}; "
+            f"{where}: {text}; allowed are {contradicting:.1%}; "
             f"contradicting={np.ceil(100 * (1 - found.share)) / 100:g} accepts them"
         )
-    return (says,)
+    return (text,)
 
 
 def distributions(
     soft_MC: np.ndarray, kind: str, where: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Turn the soft labels of a file into distributions, or say why not.
+    """Turn the soft labels of a file into distributions, or refuse them.
 
     Args:
       soft_MC: [M,C] numbers.
@@ -267,7 +267,7 @@ def distributions(
             raise InputError(
                 f"{where}: soft labels have {span}, which may be probabilities that do "
                 "not sum to 1, percent, or scores before a softmax; "
-                "label_kind=KIND says which: probabilities, percent or logits"
+                "label_kind=KIND names which: probabilities, percent or logits"
             )
         kind = "logits" if negative else "probabilities"
         if negative:
@@ -276,7 +276,7 @@ def distributions(
                 "before a softmax, which was applied at temperature 1",
             )
     else:
-        notes = (f"soft labels were taken as {kind}, as label_kind says",)
+        notes = (f"soft labels were taken as {kind}, as set by label_kind",)
     if kind == "logits":
         scores = np.exp(soft_MC - soft_MC.max(axis=1, keepdims=True))
         return scores / scores.sum(axis=1, keepdims=True), notes
@@ -364,7 +364,7 @@ def _assign(predicted_M, labels_M, num_classes):
 
 
 def explained(found: Alignment, classes: Sequence[str]) -> str:
-    """What a permutation says, in words; "" without one.
+    """Describes a permutation of classes in words; "" without one.
 
     Args:
       found: of `align`.

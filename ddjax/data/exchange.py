@@ -1,8 +1,8 @@
 """Scores, subsets and features in files, as others publish and read them.
 
-A file speaks of examples by their id, the position in the source's training set, so
+A file names examples by their id, the position in the source's training set, so
 that it fits every run on that source, whatever the run's pool: `ids` are always those
-of the pool, `count` is the size of the whole training set. A .csv may say more of each
+of the pool, `count` is the size of the whole training set. A .csv may describe each
 id, which is compared with the source: a file of another one, or in another order, is
 refused.
 
@@ -23,14 +23,14 @@ from ddjax.data.arrays import map_npy
 from ddjax.data.source import Source
 from ddjax.errors import InputError
 
-Texts = Mapping[str, Sequence[str]]  # one of `TEXTS` -> what a file says of each id
-# Columns of a .csv that say what an id is, no score.
+Texts = Mapping[str, Sequence[str]]  # one of `TEXTS` -> that column of a file
+# Columns of a .csv that describe an id, no scores.
 TEXTS = ("class", "label", "path", "digest")
 _BLOCK = 16384  # rows of features read at a time, so that no second copy is in memory
 
 
 def texts(source: Source, ids: np.ndarray | None = None) -> dict[str, list[str]]:
-    """What files say of training images of a source.
+    """Describes training images of a source, as files do.
 
     Args:
       source: any.
@@ -65,7 +65,7 @@ def write_scores(path, ids, columns, count: int, texts=None) -> None:
       columns: name -> [N] numbers, infinite ones allowed. They are written in float64
         with all their digits: reading them back gives the same numbers.
       count: size of the source's training set.
-      texts: what else a .csv says of each id: name, one of `TEXTS` -> [N] strings.
+      texts: what else a .csv has of each id: name, one of `TEXTS` -> [N] strings.
 
     Raises:
       InputError: another suffix, several scores for a .npy, ids or scores that are not
@@ -110,8 +110,8 @@ def read_scores(
       texts: what a .csv is compared with, see `texts`.
 
     Returns:
-      [N] float64, infinite where the file says so. What the file calls high stays high:
-      whether that means hard is for the caller to know.
+      [N] float64, infinite where the file has it so. What is high in the file stays
+      high; the caller decides whether high means hard.
 
     Raises:
       InputError: the file is missing, damaged or of another form or source; an id is
@@ -151,7 +151,7 @@ def write_subset(path, ids, texts=None) -> None:
     Args:
       path: file to create or replace: ".npy", an int32 array, or ".csv", a column `id`.
       ids: [n] int, distinct, at least 0; written in ascending order.
-      texts: what else a .csv says of each id: name, one of `TEXTS` -> [n] strings.
+      texts: what else a .csv has of each id: name, one of `TEXTS` -> [n] strings.
 
     Raises:
       InputError: another suffix, ids that are not allowed, or a path that cannot be
@@ -182,8 +182,8 @@ def read_subset(path, ids, count: int, texts=None) -> np.ndarray:
     Raises:
       InputError: the file is missing, damaged or of another form; an id is there twice
         or not an integer of 0 .. count - 1; the subset is empty, has all `count`
-        examples, or one that is not in the pool; what the file says of an example is
-        not so.
+        examples, or one that is not in the pool; the file describes an
+        example otherwise than the source.
 
     Source: adymaharana/d2pruning (train.py) saves ids. What behaapyy/dual-pruning and
     zhangxin-xd/Dataset-Pruning-TDDS (importance_evaluation.py of both) save as "mask"
@@ -324,7 +324,7 @@ def _read_csv(
         header = next(csv.reader(file, skipinitialspace=True), [])
         names = [name.strip() for name in header]
         table = pd.read_csv(file, header=None, skipinitialspace=True, low_memory=False)
-        said = _texts(text, names)
+        held = _texts(text, names)
     except (ValueError, csv.Error) as error:
         raise InputError(
             f"{path}: cannot be read as rows below a header: {str(error).strip()}"
@@ -349,7 +349,7 @@ def _read_csv(
         raise InputError(f"{path}: column 'id' has {found}, expected integers")
     ids = _checked_ids(ids, count, str(path))
     if known is not None:
-        _check_texts(path, ids, said, known)
+        _check_texts(path, ids, held, known)
     return ids, values
 
 
@@ -377,30 +377,30 @@ def _numbers(entries, where):
     return entries.to_numpy()
 
 
-def _check_texts(path: Path, ids: np.ndarray, said: Texts, known: Texts) -> None:
-    """Refuses a file that says of an example what is not so.
+def _check_texts(path: Path, ids: np.ndarray, held: Texts, known: Texts) -> None:
+    """Refuses a file that describes an example otherwise than the source.
 
     Folders may have moved: of a path the file's own name and its folder's are compared.
     A digest is compared where it is of an image of the same size.
     """
     for name in TEXTS:
-        if name not in said or name not in known:
+        if name not in held or name not in known:
             continue
         here = [known[name][index] for index in ids]
         wrong = [
             row
-            for row, (there, own) in enumerate(zip(said[name], here, strict=True))
+            for row, (there, own) in enumerate(zip(held[name], here, strict=True))
             if not _agree(name, there, own)
         ]
         if not wrong:
             continue
         row = wrong[0]
         why = "it is of another source, or in another order"
-        if name == "digest" and {said[name][row] for row in wrong} <= set(known[name]):
+        if name == "digest" and {held[name][row] for row in wrong} <= set(known[name]):
             why = "the images are there under other ids: it is in another order"
         raise InputError(
-            f"{path}: says the {name} {said[name][row]!r} of id {ids[row]}, which is "
-            f"{here[row]!r} in the source, and is wrong of {len(wrong):,} of "
+            f"{path}: has the {name} {held[name][row]!r} for id {ids[row]}, which is "
+            f"{here[row]!r} in the source, and is wrong for {len(wrong):,} of "
             f"{len(ids):,} ids; {why}"
         )
 

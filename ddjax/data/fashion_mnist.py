@@ -46,7 +46,7 @@ def load(
 ) -> Source:
     """Load Fashion-MNIST from its four idx files, gzipped or not, or through TFDS.
 
-    Looked for in this order: the idx files in `data_dir`; the idx files where Debian's
+    The first that is there is read: the idx files in `data_dir`; those where Debian's
     package dataset-fashion-mnist puts them; TFDS's "fashion_mnist" in `data_dir` or
     TFDS's own folder. TFDS keeps the images in another order than the idx files: ids
     and digest differ between the two, and agree within each.
@@ -112,7 +112,7 @@ def read_idx(path: Path, num_dims: int) -> np.ndarray:
     data, unpacker = regular.read(path), None
     if path.suffix == ".gz":
         # Unlike gzip.open, this returns what a truncated file still holds, so that the
-        # message below can say how much is missing.
+        # message below can state how much is missing.
         unpacker = zlib.decompressobj(wbits=31)
         data, rest = _unpacked(path, unpacker, data, header_size)
     if data[:4] != magic:

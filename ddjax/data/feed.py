@@ -16,7 +16,9 @@ import numpy as np
 from ddjax.data.images import Streamed, cores
 
 _THREADS = 8  # decoding threads a process: of more, some wait for Python's lock
-_IN_FLIGHT = 3  # batches of a worker process: being made, made, handed over
+_IN_FLIGHT = (
+    3  # batches of a worker process: one decoding, one decoded, one handed over
+)
 _SHARED = "/dev/shm"  # where processes hand batches over
 _BOUND = 0.05  # share of the time waited from which on the host holds the device up
 
@@ -40,14 +42,14 @@ class Feed:
 
         Args:
           images: [N,H,W,C], an array or `images.Streamed`.
-          positions_L: [L] integers below N, the images in the order they are shown in.
+          positions_L: [L] integers below N, the images in their order.
           partners_L: [L], those that CutMix pastes in; None: no partners.
-          batch_size: B. L // B steps; what is left over is not shown.
+          batch_size: B. L // B steps; what is left over is not used.
           rows: which rows of every batch are this process's; all of them, or R.
           workers: decoding threads; 0: one a core. Up to 8 are threads of this
             process, more are spread over processes of 8 each, as far as their batches
             fit into shared memory.
-          ahead: batches made before they are used; with several processes, 3 for
+          ahead: batches decoded before they are used; with several processes, 3 for
             each at most instead. A batch of 256 images of 224x224 takes 37 MiB, twice
             that with partners.
         """
@@ -81,13 +83,13 @@ class Feed:
 
         Yields:
           Images [R,H,W,C] uint8, and their partners, of the same shape, or None. An
-          image that a batch shows twice is decoded once.
+          image that a batch has twice is decoded once.
 
         Raises:
           InputError: an image is missing or damaged; with the batch that it is in.
 
-        Whoever does not take all of them calls `close()` of the iterator, which ends
-        threads and processes.
+        A caller that does not take all of them calls `close()` of the iterator, which
+        ends threads and processes.
         """
         import grain
         from absl import flags
@@ -99,7 +101,7 @@ class Feed:
         make = _Make(self._images, self._positions[steps], partners, threads)
         batches = grain.MapDataset.range(len(make.positions)).map(make)
         if num_processes == 1:
-            # Two are made at a time, so that no thread idles at the end of a batch.
+            # Two are decoded at a time, so that no thread idles at the end of a batch.
             options = grain.ReadOptions(min(2, self._ahead), self._ahead)
             batches = batches.to_iter_dataset(options)
         else:
@@ -143,13 +145,13 @@ class _Make:
 
 
 class Throughput(NamedTuple):
-    """What a `Meter` has seen.
+    """What a `Meter` has measured.
 
     Attributes:
       images: how many, the first batch's left out.
       seconds: in which they came.
       waited: share of the time that the device waited for the host, in [0, 1].
-      host: images/s that the host makes; where the device is the slower one, those that
+      host: images/s that the host gives; where the device is the slower one, those that
         the device took, which is less than it could.
       device: images/s that the device would take if it never had to wait.
       bottleneck: "host" or "device".
@@ -174,7 +176,7 @@ class Throughput(NamedTuple):
 
 
 class Meter:
-    """Says whether the host or the device holds a training up.
+    """Measures whether the host or the device limits the speed of a training.
 
     The time between two batches is the device's only where the loop waits for the
     device, as one does that reads a result of the step before.
@@ -207,7 +209,7 @@ class Meter:
                 batches.close()
 
     def read(self) -> Throughput | None:
-        """What was seen so far; None before the second batch."""
+        """Returns what was measured so far; None before the second batch."""
         if not self._images:
             return None
         seconds = self._busy + self._waited

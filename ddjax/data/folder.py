@@ -64,8 +64,8 @@ def load(
     folder has none, see `find`; TinyImageNet and ImageNet are read as
     they are published. Labels follow the sorted names of the class folders, ids the
     classes in that order and within a class the sorted file names. If every image is
-    grey, images have one channel, otherwise three; transparency is dropped, and the
-    remarks say of how many.
+    grey, images have one channel, otherwise three; transparency is dropped, and a
+    remark states of how many.
 
     Ids are positions in the order of labels and file names.
 
@@ -108,7 +108,7 @@ def stream(argument: str, data_dir: str | None, image_size: int) -> Source:
 
 
 def scan(path: str) -> Scan:
-    """Looks at the names of all images, and the headers of up to 4,096 spread evenly.
+    """Reads the names of all images, and the headers of up to 4,096 spread evenly.
 
     Raises:
       InputError: as `find`, or a header is damaged.
@@ -202,7 +202,7 @@ class _Lost:
             ),
             (
                 image.getexif().get(_ORIENTATION, 1) != 1,
-                "say that they are turned (Exif), and are read as stored",
+                "are marked as turned (Exif), and are read as stored",
             ),
             (
                 getattr(image, "n_frames", 1) > 1,
@@ -249,7 +249,7 @@ def find(root: Path) -> Listing:
     split, by a hash of class and file name: a file that is added or removed moves
     hardly any other. Images are files with a suffix of `SUFFIXES` directly in a class's
     folder, or in its folder "images", as in TinyImageNet. The test images may lie in no
-    class folders if a table says their classes, as in TinyImageNet and ImageNet: see
+    class folders if a table gives their classes, as in TinyImageNet and ImageNet: see
     `class_tables.find`; it lies in ROOT, beside the images, or, as Kaggle has it, above
     ROOT/ILSVRC/Data/CLS-LOC. Names that begin with a dot are passed over.
 

@@ -80,7 +80,7 @@ def decode(
       file: path or binary file object.
       num_channels: 1 for grey, 3 for RGB; transparency is dropped.
       where: what the image is called in messages.
-      look: is shown the `PIL.Image.Image` before it is decoded.
+      look: called with the `PIL.Image.Image` before it is decoded.
 
     Returns:
       [H, W, num_channels] uint8.
@@ -114,8 +114,8 @@ def decode_square(data: bytes, size: int, num_channels: int, where: str) -> np.n
     0.4 (smooth) to 6 (much grain) of 255 levels on average.
 
     Args:
-      data: a JPEG, PNG, BMP or WebP file. Grey, CMYK and palette images become what
-        `num_channels` says; transparency is dropped.
+      data: a JPEG, PNG, BMP or WebP file. Grey, CMYK and palette images get
+        `num_channels` channels; transparency is dropped.
       size: S, pixels per side.
       num_channels: C, 1 for grey, 3 for RGB.
       where: what the image is called in messages.
@@ -135,7 +135,9 @@ def decode_square(data: bytes, size: int, num_channels: int, where: str) -> np.n
             pixels = simplejpeg.decode_jpeg(
                 data, space, min_height=size, min_width=size
             )
-        except ValueError:  # flawed: Pillow forgives more and says why not
+        except (
+            ValueError
+        ):  # flawed: Pillow forgives more, and its errors give the reason
             pixels = None
     if pixels is None:
         pixels = decode(io.BytesIO(data), num_channels, where)

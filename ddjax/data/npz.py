@@ -27,7 +27,7 @@ def load(
 
     The names train_images, train_labels, test_images, test_labels, and images, labels
     do as well. Of x and y a fifth of each class is set aside as the test split, see
-    `split.set_aside`, and the source's remarks say so. Images are [N, H, W] or
+    `split.set_aside`, with a remark of the source. Images are [N, H, W] or
     [N, H, W, C], either uint8, or float in [0, 1], which becomes uint8 by rounding 255
     times the value. An optional array class_names has K strings; without it there are
     as many classes as the training labels have different values, called "0", "1", and
@@ -143,17 +143,17 @@ def _to_uint8(images: np.ndarray, where: str) -> np.ndarray:
 
 
 def _hint(images: np.ndarray) -> str:
-    """What would bring floats to [0, 1], as far as their range shows."""
+    """Suggests what brings floats to [0, 1], from their range."""
     finite = np.isfinite(images)
     if not finite.all():
         return f"; {images.size - finite.sum():,} of its values are not finite"
     least, most = images.min(), images.max()
-    said = f"; its values are {least:g}..{most:g}"
+    span = f"; its values are {least:g}..{most:g}"
     if 0 <= least and most <= 255:
-        return f"{said}: divided by 255 they fit"
+        return f"{span}: divided by 255 they fit"
     if least < 0:
-        return f"{said}: if they are normalised, mean and deviation must be undone"
-    return said
+        return f"{span}: if they are normalised, mean and deviation must be undone"
+    return span
 
 
 def holds(place: Path) -> bool:

@@ -58,7 +58,7 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """A dataset with a training and a test split; made by `from_arrays`.
+    """A dataset with a training and a test split; `from_arrays` builds it.
 
     Attributes:
       name: what the user called it, such as "digits" or "folder:PATH".
@@ -353,7 +353,7 @@ class _Blank(Source):
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """What a data set looks like, as far as settings are derived from it.
+    """The properties of a data set that settings are derived from.
 
     Attributes:
       source: name of the source, as `ddjax.data.load` takes it.
@@ -409,7 +409,7 @@ class Kind:
       facts: argument -> what is known of a data set that may be planned where it is
         not; of a PATH the last part counts, of a NAME all but the version.
       holds: whether what lies at a path is of this kind; None: it has no path.
-      scan: path that `holds` -> what it looks like, read or not; None: no path.
+      scan: path that `holds` -> its `Scan`, read or not; None: no path.
     """
 
     doc: str
@@ -423,7 +423,7 @@ class Kind:
 
     @property
     def summary(self) -> str:
-        """What `ddjax list` says of it."""
+        """The line that `ddjax list` prints of it."""
         return self.doc.partition("\n")[0]
 
     def known(self, argument: str) -> Facts | None:

@@ -103,7 +103,7 @@ def set_aside(labels: np.ndarray, keys: np.ndarray | None = None) -> np.ndarray:
 
 
 def set_aside_remark(where: str, test: int, every: int, by: str) -> str:
-    """Returns what is said of a test split that was set aside.
+    """Returns the remark on a test split that was set aside.
 
     Args:
       where: what holds the images.

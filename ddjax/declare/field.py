@@ -41,18 +41,18 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """Names of things of one kind, which the settings themselves do not know.
+    """Names of things of one kind, which other packages define.
 
     Attributes:
       kind: of `ddjax list`, such as "networks", or of the settings' own entries.
-      says: where they stand; "": in `ddjax list KIND`.
+      text: what is allowed, in words; "": a name of `ddjax list KIND`.
     """
 
     kind: str
-    says: str = ""
+    text: str = ""
 
     def __str__(self) -> str:
-        return self.says or f"a name of `ddjax list {self.kind}`"
+        return self.text or f"a name of `ddjax list {self.kind}`"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +60,11 @@ class Text:
     """Any text of printable characters.
 
     Attributes:
-      says: what it is, such as "a path".
+      text: what is allowed, such as "a path".
       path: whether a leading ~ is the home folder.
     """
 
-    says: str = "text"
+    text: str = "text"
     path: bool = False
 
     def __contains__(self, value: str) -> bool:
@@ -166,7 +166,7 @@ def allowed_text(field: dataclasses.Field) -> str:
     elif isinstance(declared.allowed, tuple):
         words = f"one of {', '.join(declared.allowed)}"
     elif isinstance(declared.allowed, Text):
-        words = declared.allowed.says
+        words = declared.allowed.text
     else:
         words = "True or False"
     if declared.also:

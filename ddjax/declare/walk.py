@@ -28,7 +28,7 @@ _LARGEST = 10**300  # of integers, those beyond have no float
 
 
 def require(condition: bool, key: str, value: Any, allowed: str) -> None:
-    """Raises InputError unless a condition holds, saying what is allowed."""
+    """Raises InputError unless a condition holds, with what is allowed."""
     if not condition:
         raise InputError(f"{key}: found {shown(value)}, allowed is {allowed}")
 
@@ -90,7 +90,7 @@ def values(
 
 
 def check(settings: Any, key: str = "") -> None:
-    """Checks every value's type and range, then what sections say of their values.
+    """Checks every value's type and range, then each section's own `check`.
 
     Args:
       settings: a section.

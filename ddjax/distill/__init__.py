@@ -1,6 +1,6 @@
 """Distillation methods: they synthesise images, or stitch them of real ones.
 
-Each is declared in its own file, which says where it comes from; `METHODS` names them.
+Each is declared in its own file, which names its source; `METHODS` lists them.
 
     METHODS["rded"].synthesise(task, entry) -> SyntheticSet
 """

@@ -41,7 +41,7 @@ def g_vbsm(task: Task, entry: Any) -> TargetsOf:
     from 0 and goes on from one batch to the next, as do the turns of the teachers; the
     pool is measured as it is, not augmented; a class is in one batch where it fits; on
     small images theirs are shifted with a border of zeros, mirrored and rolled and not
-    cropped, here `area`, `flip` and `jitter` say; and those of `sre2l`.
+    cropped, here `area`, `flip` and `jitter` decide; and those of `sre2l`.
     """
     pool, patch = (task.images, task.mean, task.std), entry.g_vbsm.patch
 

@@ -40,7 +40,7 @@ class Patches:
     factor: int = setting(
         1,
         "An image is a grid of factor x factor patches. RDED takes 2 from 128 pixels a "
-        "side on and 1 below, where a half-size patch is too small to be seen.",
+        "side on and 1 below, where a half-size patch is too small to show its class.",
         "[1, 32]",
     )
     crops: int = setting(
@@ -58,7 +58,7 @@ class Patches:
     patch_loss: str = setting(
         "lowest",
         "Which patches are kept by the teacher's cross-entropy. The lowest are RDED's. "
-        'The paper of ca2d is said to keep "the most influential", which it does not '
+        'The paper of ca2d keeps "the most influential" (by notes on it) and does not '
         "define; `highest` reads that as the patches with the largest gradient. The "
         "default is what an independent re-implementation does, and lets ca2d differ "
         "from rded by its pool alone. `medium`, the images in the middle by the loss "

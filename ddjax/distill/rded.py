@@ -1,4 +1,4 @@
-"""RDED, and what selects other patches for it: CA2D and PCA."""
+"""RDED, and CA2D and PCA, which select other patches."""
 
 import dataclasses
 from typing import Any

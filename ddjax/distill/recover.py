@@ -40,7 +40,7 @@ class Form(NamedTuple):
     """What a descent computes; static.
 
     Attributes:
-      recipe: the augmentation of images, but for the roll. It says whether there are
+      recipe: the augmentation of images, but for the roll. It decides whether there are
         crops; their areas are among the `Numbers`, so that other areas need no other
         program.
       patch: side of the patches of convolutions' inputs; 0: only the inputs of batch

@@ -1,4 +1,4 @@
-"""SRe2L's family: images recovered from what teachers know of the training set.
+"""SRe2L's family: images recovered from teachers that learned the training set.
 
 Letters: C classes, B images of a batch, M synthetic images, T iterations.
 """
@@ -138,14 +138,14 @@ def _batch(slots: np.ndarray, ipc: int) -> Batch:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recovery(Method):
-    """A method that optimises images until teachers find the training set in them.
+    """A method that optimises images until their statistics match the training set's.
 
     Its function is called once a set, (task, entry) -> `synthesis.TargetsOf`: what each
     batch is matched with. All entries have `recover`, and `patches` for what starts
     from RDED's images.
 
     Attributes:
-      init: what images start from unless `recover.init` says: noise, random or rded.
+      init: what images start from unless `recover.init` is set: noise, random or rded.
       through: entry -> how many teachers a batch is optimised through; None: all.
       batches: (C, IPC, size) -> the batches.
       form: (entry, batch) -> what the descent of a batch computes.

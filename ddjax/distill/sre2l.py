@@ -1,4 +1,4 @@
-"""SRe2L, and what starts or crops otherwise: SRe2L++ and CDA."""
+"""SRe2L, and its variants SRe2L++ and CDA."""
 
 import dataclasses
 from typing import Any

@@ -78,8 +78,8 @@ def descend(
       targets_of: see `TargetsOf`.
       form_of: batch -> what its descent computes.
       numbers: of the descent.
-      identity: JSON values; with `numbers.seed`, slots and start images it says whether
-        a folder holds this descent (another teacher is not noticed).
+      identity: JSON values; with `numbers.seed`, slots and start images it identifies
+        the descent in a folder (another teacher is not noticed).
 
     Returns:
       Images [M,H,W,K] uint8, pixels rounded to the nearest, where SRe2L cuts off; the

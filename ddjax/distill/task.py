@@ -26,7 +26,7 @@ class Teacher:
 
     Attributes:
       name: what the settings call it.
-      network: takes images [B,H,W,K] float32, normalised as the task says.
+      network: takes images [B,H,W,K] float32, normalised as the task states.
       variables: its variables.
     """
 
@@ -106,7 +106,7 @@ class Task:
       folder: where an unfinished synthesis is kept, so that the same call goes on
         after an interruption; None: nowhere.
       progress: called with the number of steps that were just done.
-      say: called with a line that a reader should know.
+      say: prints a line.
     """
 
     images: np.ndarray
@@ -149,8 +149,8 @@ class Method:
 
     Attributes:
       function: the method, (task, entry) -> the synthetic set, with the seconds of
-        compiling as its cost; a family may say otherwise. `ddjax list` shows the first
-        line of its docstring.
+        compiling as its cost; a family may define it otherwise. `ddjax list` prints the
+        first line of its docstring.
       sections: name -> the frozen dataclass of options, see `ddjax.declare.setting`.
         Methods that share a name share the class.
       difficulty: the score, of `select.SCORES`, by which the pool is ordered unless the
@@ -225,7 +225,7 @@ class Method:
           The set, with its cost.
 
         Raises:
-          InputError: see `check`, or what the images and teachers show.
+          InputError: see `check`; or images or teachers turn out unsuitable.
         """
         outline = task.outline(start)
         self.check(outline, entry, "", (task.ipc,))

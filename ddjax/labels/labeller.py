@@ -204,7 +204,7 @@ def write_labels(
     The devices compute epochs while those before them are written.
 
     Args:
-      store: made for the labeller's example ids.
+      store: of the labeller's example ids.
       labeller: what computes them.
       progress: called with the number of labels that were written.
 

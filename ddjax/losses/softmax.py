@@ -17,7 +17,7 @@ def log_softmax(logits: jax.Array) -> jax.Array:
     powers = jnp.exp(shifted)
     total = jnp.sum(powers, axis=-1, keepdims=True)
     # Then one is over 2/3, and the others are each less than half of it. No comparison
-    # here hangs on a rounding, which may differ between two uses of one number.
+    # here depends on a rounding, which may differ between two uses of one number.
     sure = total < 1.5
     is_top = sure & (shifted > -0.5)
     top = jnp.sum(jnp.where(is_top, shifted, 0), axis=-1, keepdims=True)

@@ -27,7 +27,7 @@ Published figures are torchvision's: `num_params` and `_ops` (G, rounded) in the
 of its `IMAGENET1K_V1` weights. Both count the same: in ViT the two products of
 attention, in Swin also the perceptron of its position bias, once an image. Swin's are
 at 256 px, its training size there; smaller maps are padded to whole windows, so at
-224 px it costs more than its pixels say. Empty: no published figure that we know of.
+224 px it costs more than its pixels suggest. Empty: we know of no published figure.
 """
 
 

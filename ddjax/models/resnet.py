@@ -220,8 +220,8 @@ class ResNet(nn.Module):
     Source: torchvision's ResNet (the bottleneck's stride is that of its 3x3
     convolution), whose names the layers bear; the small stem, and the variant by Zhao
     et al., "Dataset Condensation with Gradient Matching", 2021, `ResNet_AP`.
-    Deviations: DC says `shortcut` and `classifier` for `downsample` and `fc`; its
-    strided networks start as PyTorch's default, too. DC pools the shortcut of every
+    Deviations: DC names `shortcut` and `classifier` what is `downsample` and `fc` here;
+    its strided networks start as PyTorch's default, too. DC pools the shortcut of every
     block that widens, which does not fit bottlenecks of stride 1; here it is pooled
     where the block halves the map, as in IDC. There is a bias without norm, as in IDC.
 

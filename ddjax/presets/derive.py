@@ -1,10 +1,10 @@
 """Settings for a data set of one's own, derived from what is found in it.
 
-The rules are few, and each says what it did and which flag does otherwise. A CPU's run
-is to end in about four minutes on two cores: images are small, the network is the
-literature's ConvNet of width 32, and as many epochs are trained as fit. A run on an
-accelerator has larger images, a ResNet-18, more budgets and a teacher's labels beside
-hard ones, and is to end in about an hour.
+The rules are few, and each adds a remark: what it did, and which flag changes that. A
+run on a CPU is to end in about four minutes on two cores: images are small, the network
+is the literature's ConvNet of width 32, and as many epochs are trained as fit. A run on
+an accelerator has larger images, a ResNet-18, more budgets and a teacher's labels
+beside hard ones, and is to end in about an hour.
 
 The selections are random and those that beat it in this project's studies on
 Fashion-MNIST and digits: they cover the data. Those of difficulty alone fell behind it
@@ -69,7 +69,7 @@ _SMALL_STEM, _LARGE_STEM = (
 
 
 def derive(found: Scan, accelerator: bool) -> ConfigDict:
-    """Returns settings for a data set, which say in `remarks` what was derived.
+    """Returns settings for a data set, whose `remarks` state what was derived.
 
     Args:
       found: the data set.
@@ -80,18 +80,18 @@ def derive(found: Scan, accelerator: bool) -> ConfigDict:
         images, or images of fewer than 8 pixels a side.
     """
     _check(found)
-    says = ["derived from the data; flags of the command line come on top:"]
+    remarks = ["derived from the data; flags of the command line come on top:"]
     config = settings.defaults()
     config.name = "own_" + re.sub(r"[^A-Za-z0-9_-]+", "_", _stem(found.source))[:80]
     config.data.source = found.source
     counts = np.array(found.counts)
-    says.append(_contents(found))
-    _divide(config, found, accelerator, says)
+    remarks.append(_contents(found))
+    _divide(config, found, accelerator, remarks)
     pool, validation = _divided(config, counts)
-    _budgets(config, found, pool, accelerator, says)
-    _protocol(config, accelerator, says)
-    _images(config, found, pool, validation, accelerator, says)
-    config.remarks = tuple(says)
+    _budgets(config, found, pool, accelerator, remarks)
+    _protocol(config, accelerator, remarks)
+    _images(config, found, pool, validation, accelerator, remarks)
+    config.remarks = tuple(remarks)
     return config
 
 
@@ -157,20 +157,20 @@ def _contents(found: Scan) -> str:
     )
 
 
-def _divide(config: ConfigDict, found: Scan, accelerator: bool, says: list) -> None:
+def _divide(config: ConfigDict, found: Scan, accelerator: bool, remarks: list) -> None:
     """Sets the pool and the validation split."""
     count, classes = sum(found.counts), len(found.classes)
     most = max(_CPU_POOL, 50 * classes)
     if not accelerator and count > most:
         config.data.pool = count = most
-        says.append(
+        remarks.append(
             f"{most:,} of the training images are used, in the classes' own "
             "proportions, since this is a CPU; --data.pool=0 takes all"
         )
     fraction = 0.25 if count < 500 else 0.15
     fraction = min(fraction, max(2000, 10 * classes) / count)
     config.data.validation = round(fraction, 3)
-    says.append(
+    remarks.append(
         f"{config.data.validation:.1%} of the training images, at least one a class, "
         "validate every choice and are not selected; --data.validation=0.2 changes it"
     )
@@ -188,7 +188,7 @@ def _divided(config: ConfigDict, counts: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _budgets(
-    config: ConfigDict, found: Scan, pool: np.ndarray, accelerator: bool, says: list
+    config: ConfigDict, found: Scan, pool: np.ndarray, accelerator: bool, remarks: list
 ) -> None:
     smallest = int(pool.argmin())
     fitting = [ipc for ipc in BUDGETS if ipc <= pool[smallest] // 2]
@@ -196,14 +196,14 @@ def _budgets(
     others = (
         fitting[-3:] if len(fitting[-3:]) > len(config.select.ipcs) else fitting[-1:]
     )
-    says.append(
+    remarks.append(
         f"budgets of {_listed(config.select.ipcs)} images a class: the smallest "
         f"class, {found.classes[smallest]!r}, has {pool[smallest]} to select from, and "
         f"at most half are taken; --select.ipcs={','.join(map(str, others))} changes it"
     )
 
 
-def _protocol(config: ConfigDict, accelerator: bool, says: list) -> None:
+def _protocol(config: ConfigDict, accelerator: bool, remarks: list) -> None:
     config.select.methods = _METHODS
     config.regimes = ("hard",)
     config.protocol.seeds = tuple(range(5))
@@ -212,15 +212,15 @@ def _protocol(config: ConfigDict, accelerator: bool, says: list) -> None:
         config.select.methods = (*_METHODS, "cad_prune", "el2n_best_window")
         config.regimes = ("hard", "soft_kd")
         why = "random, what covers the data, and what suits the budget in difficulty"
-    says.append(
+    remarks.append(
         f"selections {', '.join(config.select.methods)}: {why}; "
         "--select.methods=random,herding and so on changes it"
     )
     labels = f"{' and '.join(config.regimes)} labels"
     if accelerator:
-        says.append(f"{labels}, the latter a teacher's; --regimes=hard spares it")
+        remarks.append(f"{labels}, the latter a teacher's; --regimes=hard spares it")
     else:
-        says.append(
+        remarks.append(
             f"{labels}; --regimes=hard,soft_kd adds a teacher's, for twice the time"
         )
 
@@ -231,7 +231,7 @@ def _images(
     pool: np.ndarray,
     validation: int,
     accelerator: bool,
-    says: list,
+    remarks: list,
 ) -> None:
     """Sets what depends on the size of the images: size, network, recipe."""
     side, why = found.sides[1], f"the median side is {found.sides[1]} px"
@@ -255,24 +255,24 @@ def _images(
     if size < side and not accelerator:
         why += ", and a CPU's run is to end in minutes"
     config.data.image_size = 0 if found.square and size == side else size
-    says.append(
+    remarks.append(
         f"image size {size} px: {why}; --data.image_size={_other(size, side)} "
         "changes it"
     )
     if accelerator:
-        _large(config, found, pool, size, says)
+        _large(config, found, pool, size, remarks)
     else:
-        _small(config, size, says)
+        _small(config, size, remarks)
     config.augment.flip = found.channels > 1
     config.augment.pad = max(1, size // 8)
     flips = "are mirrored" if config.augment.flip else "are not mirrored"
     colour = "colour" if config.augment.flip else "grey, and may be characters"
-    says.append(
+    remarks.append(
         f"views are shifted by up to {config.augment.pad} px and {flips}, since images "
         f"are {colour}; --augment.flip={not config.augment.flip} changes it"
     )
     rates = ", ".join(f"{rate:g}" for rate in config.student.learning_rates)
-    says.append(
+    remarks.append(
         f"students train {config.student.epochs} epochs in batches of "
         f"{config.student.batch_size} with {len(config.protocol.seeds)} seeds, at the "
         f"best of the learning rates {rates} on validation; about "
@@ -312,20 +312,20 @@ def _fit(
     return size, epochs, fixed + epochs * epoch * image
 
 
-def _small(config: ConfigDict, size: int, says: list) -> None:
+def _small(config: ConfigDict, size: int, remarks: list) -> None:
     depth = next(depth for below, depth in _DEPTHS if size < below)
     for network in (config.student.network, config.teacher.network):
         network.name = f"convnet_d{depth}"
         network.convnet.width = 32
     config.sweep.driver = "mesh"
-    says.append(
+    remarks.append(
         f"a ConvNet of {depth} blocks and width 32, for {size} px on a CPU; "
         "--student.network.name=resnet18 changes it"
     )
 
 
 def _large(
-    config: ConfigDict, found: Scan, pool: np.ndarray, size: int, says: list
+    config: ConfigDict, found: Scan, pool: np.ndarray, size: int, remarks: list
 ) -> None:
     large = size >= _LARGE_SIDE
     stem = "large" if large else "small"
@@ -336,7 +336,7 @@ def _large(
     config.sweep.driver = "loop" if large else "mesh"
     config.sweep.members = 1 if large else 8
     config.teacher.epochs = int(np.clip(60_000 // pool.sum(), 20, 100))
-    says.append(
+    remarks.append(
         f"ResNet-18 with its {stem} first layers, for {size} px on an accelerator, and "
         f"{norm} norm, for batches of {config.student.batch_size}; "
         "--student.network.name=convnet_d3 changes it"
@@ -344,7 +344,7 @@ def _large(
     stored = (sum(found.counts) + found.test) * size**2 * found.channels
     if stored > _STREAM_BYTES and found.source.startswith("folder:"):
         config.data.stream, config.data.image_size = True, size
-        says.append(
+        remarks.append(
             f"images stay on disk, since they would take {stored / 2**30:.0f} GiB; "
             "--data.stream=False loads them"
         )

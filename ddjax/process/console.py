@@ -1,4 +1,4 @@
-"""What is printed: it may be lost, but it stops nothing that is computed."""
+"""The console: output may be lost, but no failure of it stops a computation."""
 
 import contextlib
 import os
@@ -65,7 +65,7 @@ class _Nowhere:
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """Surrounds a program that goes on whatever becomes of its console."""
+    """Surrounds a program, so that it goes on when its console fails."""
     for number in range(3):  # where one is closed, the next file would take its place
         try:
             os.fstat(number)
@@ -90,7 +90,7 @@ def _console(stream: Any) -> Any:
 
 
 def shown_path(path: str | os.PathLike) -> str:
-    """Returns a path as seen from the current folder, while that is there."""
+    """Returns a path relative to the current folder, while that is there."""
     try:
         return os.path.relpath(path)
     except OSError:

@@ -11,15 +11,15 @@ DEFECT = 1
 WRONG_INPUT = 2
 INCOMPLETE = 3
 SYSTEM = 74
-TOLD_TO_STOP = 75
+STOPPED = 75
 INTERRUPTED = 130
 MEANINGS = {
     DONE: "done",
     DEFECT: "a defect of ddjax, with a traceback",
     WRONG_INPUT: "wrong input, found before anything was computed",
-    INCOMPLETE: "all is computed, a part of the report is missing: a note says which",
+    INCOMPLETE: "all is computed, a part of the report is missing: a note names it",
     SYSTEM: "the system refused something, such as a full disk; run again to resume",
-    TOLD_TO_STOP: "told to stop by SIGTERM, all is saved; run again to resume",
+    STOPPED: "stopped by SIGTERM, all is saved; run again to resume",
     INTERRUPTED: "Ctrl-C; run again to resume",
 }
 
@@ -29,7 +29,7 @@ _REQUESTED = threading.Event()
 
 
 def leave_at_once() -> None:
-    """Has Ctrl-C and SIGTERM end the program in one line, while it has done nothing.
+    """Lets Ctrl-C and SIGTERM end the program with one line, before it does anything.
 
     What ignores a signal, as in the background of a shell, goes on ignoring it.
     """
@@ -41,8 +41,8 @@ def leave_at_once() -> None:
 
 def _leave(signum: int, frame: FrameType | None) -> None:
     # Not an exception, which the modules that are being imported might catch.
-    code = INTERRUPTED if signum == signal.SIGINT else TOLD_TO_STOP
-    os.write(2, b"Told to stop before anything was done; the same command begins.\n")
+    code = INTERRUPTED if signum == signal.SIGINT else STOPPED
+    os.write(2, b"Stopped before anything was done; the same command begins.\n")
     os._exit(code)
 
 
@@ -85,7 +85,7 @@ class Interrupt:
 
 
 class Preempted(Exception):
-    """The run was told to stop and has saved what it needs to go on."""
+    """The run received SIGTERM and has saved what a resumed run needs."""
 
 
 def listen() -> None:
@@ -94,12 +94,12 @@ def listen() -> None:
 
 
 def stop_requested() -> bool:
-    """Whether this process was told to stop; others may not have been yet."""
+    """Whether this process received SIGTERM; others may not have yet."""
     return _REQUESTED.is_set()
 
 
 def stop_if_requested() -> None:
-    """Stops here if any process was told to; all processes must call it.
+    """Stops here if any process received SIGTERM; all processes must call it.
 
     Raises:
       Preempted: in all of them.

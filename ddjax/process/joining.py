@@ -7,7 +7,7 @@ import jax
 
 from ddjax.errors import InputError
 
-# Set by `launch/local.sh`, or by whoever starts processes by hand.
+# Set by `launch/local.sh`, or by a user who starts processes by hand.
 _OWN = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 # A process that is not heard of for so long is taken for dead, and all others end.
 _HEARTBEAT_SECONDS = 30
@@ -23,8 +23,7 @@ def join(mode: str = "auto") -> None:
         "on".
 
     Raises:
-      InputError: the environment does not say who the others are, or they cannot be
-        reached.
+      InputError: the environment does not name the others, or they cannot be reached.
     """
     if mode == "off" or (mode == "auto" and not _several()):
         return

@@ -3,7 +3,7 @@
 JAX, XLA and the libraries below them read variables of the environment. Which of them
 a shell has must not change what an experiment finds:
 
-    set aside   JAX's and Flax's own, unless they say where or how fast
+    set aside   JAX's and Flax's own, but for those of place and speed
     refused     those that loosen arithmetic and cannot be overruled from here
     another run compiler options that may change last digits: a workdir has one set
     recorded    all of these, and those of threads, locale and hashes, by `found`
@@ -16,7 +16,7 @@ from typing import Any
 
 from ddjax.errors import InputError
 
-# Of JAX's variables, those that say where programs run, which processes there are, what
+# Of JAX's variables, those that set where programs run, which processes there are, what
 # is kept of compiled programs and what is logged about them.
 _KEPT = re.compile(
     "JAX_(PLATFORMS?|PLATFORM_NAME|NUM_CPU_DEVICES|[A-Z]+_VISIBLE_DEVICES"
@@ -40,7 +40,7 @@ _REQUIRED = {
     "jax_random_seed_offset": 0,
     "jax_threefry_partitionable": True,
 }
-# They overrule the precision that a program asks for.
+# They overrule the precision that a program sets.
 _LOOSE = (
     "NVIDIA_TF32_OVERRIDE",
     "CUBLAS_EMULATE_SINGLE_PRECISION",
@@ -108,7 +108,7 @@ def _check_variables() -> None:
         if name in os.environ:
             raise InputError(
                 f"{name}: found {os.environ[name]!r}, allowed is that it is not set: "
-                "it overrules the precision that computations ask for"
+                "it overrules the precision that computations set"
             )
     for name in _COMPILERS:
         for option in _options(name):

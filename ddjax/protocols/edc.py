@@ -2,7 +2,7 @@
 
 Its weight of the hard label, 0.025, is the default of `mse_gt.gt_weight`.
 EDC averages parameters and evaluates these with the student's own batch-norm statistics
-(a known quirk); here as `student.optimizer.ema` says. Its training script for ImageNet
+(a known quirk); here as in `student.optimizer.ema`. Its training script for ImageNet
 replaces the cosine that its recipe names by a line from 1 to a half, since the last
 branch of its schedules is taken, too; here it is the cosine, which ends at a half as
 well.

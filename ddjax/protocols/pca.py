@@ -1,6 +1,6 @@
 """The protocol of "Rethinking Large-scale Dataset Compression" (PCA).
 
-With hard labels it has no CutMix, as `augment.cutmix_regimes` says by default.
+With hard labels it has no CutMix, as is the default of `augment.cutmix_regimes`.
 """
 
 from ddjax.protocols.protocol import Protocol

@@ -16,7 +16,7 @@ def _nothing(classes: int, grey: bool) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How students are trained on a set, whoever selected or synthesised it.
+    """How students are trained on a set, by whatever method it came about.
 
     Attributes:
       meaning: one line, whose protocol and what marks it.

@@ -2,11 +2,11 @@
 
 One ResNet-18 as teacher, epoch-wise soft labels of the views that the student trains
 on, KL, AdamW, patch shuffle, random resized crops of at least half of the image, flip,
-CutMix, 400 epochs. RD3 does not say the temperature (a figure says that gains stop
+CutMix, 400 epochs. RD3 does not state the temperature (by a figure, gains stop
 above 20), the weight decay (here 0.01), nor how hard labels meet CutMix (here they do
 not: `augment.cutmix_regimes`), so that its hard labels match no published row. Patch
 shuffle is for soft labels only too, since our teachers train as `hard` does. For
-ResNet-50 and 101 its appendix says zeta 1, its tables the 2 of other students.
+ResNet-50 and 101 its appendix has zeta 1, its tables the 2 of other students.
 """
 
 from ddjax.protocols.protocol import Protocol

@@ -141,7 +141,7 @@ def dcs(surrogates: Mapping[str, ArrayLike], losses: ArrayLike) -> pd.DataFrame:
 
 
 def by_architecture(members: pd.DataFrame) -> pd.DataFrame:
-    """Summarise students per network, and say how alike networks rank the subsets.
+    """Summarise students per network, with how alike networks rank the subsets.
 
     Args:
         members: one row per student, see `statistics`, with a column `network`, a

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _ALIKE = 1.1  # costs within this factor of the smallest share a place
 _TICKS = 7  # with more of 1, 2, 5, 10 ..., only powers of ten are named
-# Column of the summary -> what its axis says.
+# Column of the summary -> label of its axis.
 _COSTS = {
     "find_passes": "image passes to select or synthesise the set",
     "find_seconds": "seconds to select or synthesise the set",

@@ -54,7 +54,7 @@ class Style:
 
 @contextlib.contextmanager
 def plain_style() -> Iterator[None]:
-    """Surrounds drawing: all is drawn alike, whatever a user's matplotlibrc says.
+    """Surrounds drawing: all is drawn alike, whatever a user's matplotlibrc sets.
 
     Names are taken as they are: one such as "$_$" is no formula.
     """

@@ -70,7 +70,7 @@ def write_html(
         failures: one mapping per failed student, any keys.
         notes: remarks on the validity of the results, shown beside the answer.
         published: the result of `published.beside`, shown where it has a row.
-        recommended: which subset to train on, in plain words; "": nothing is said.
+        recommended: which subset to train on, in plain words; "": there is none.
 
     Raises:
         InputError: if a figure's file is missing.

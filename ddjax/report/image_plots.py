@@ -213,7 +213,7 @@ def tsne_figure(
     Returns:
         The figure: in every panel the real images as pale dots and one set as strong
         markers with an edge, coloured by class. Axes are equal and without ticks:
-        distances in such a map have no unit, and far apart says little.
+        distances in such a map have no unit, and large ones mean little.
 
     Raises:
         InputError: if the arrays differ in length, only real images are given, or

@@ -176,7 +176,7 @@ def _follows(
     classes: int,
     ipc: int,
 ) -> bool:
-    """Whether students of a regime are trained as a protocol says, key by key."""
+    """Whether students of a regime are trained as a protocol has it, key by key."""
     from ddjax.settings import defaults, from_config
 
     config = defaults()

@@ -7,8 +7,8 @@ seed (int), status (`ok` or `failed`), accuracy (test top-1, percent, NaN when f
 val_accuracy (percent), learning_rate, image_passes (to train), find_passes and
 find_seconds (to find the subset), train_seconds. An optional column `select_on` with
 the value `test` marks students whose settings were chosen by their test accuracy;
-others, `label_bytes` and `find_flops`, say how much a student's labels take, NaN if not
-stored, and how many floating-point operations its subset cost.
+others are `label_bytes`, the size of a student's labels, NaN if not stored, and
+`find_flops`, the floating-point operations that its subset cost.
 """
 
 from __future__ import annotations

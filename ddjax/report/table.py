@@ -203,7 +203,7 @@ def markdown_table(summary: pd.DataFrame) -> str:
 def answer(summary: pd.DataFrame) -> list[str]:
     """What the study found, in plain words, one paragraph per budget.
 
-    A method is said to differ from random only where the 95 % interval of the paired
+    A method counts as different from random only where the 95 % interval of the paired
     gap excludes zero.
 
     Args:

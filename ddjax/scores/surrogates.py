@@ -1,4 +1,4 @@
-"""What a score or a distillation objective says about a whole subset.
+"""The value of a score or of a distillation objective for a whole subset.
 
 One number per subset, meant to be correlated with what students trained on it reach.
 

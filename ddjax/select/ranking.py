@@ -153,7 +153,7 @@ class CadPruneOptions:
 
     keep: str = setting(
         "highest",
-        "Which end of CAD is kept. The paper does not state it in so many words; the "
+        "Which end of CAD is kept. The paper does not state it; the "
         "highest are those that still fluctuate at the end of a run of a student's "
         "length.",
         ("highest", "lowest"),

@@ -21,7 +21,7 @@ class Selection:
         selection and names the source.
       summary: a line that stands for that one; "": none.
       key: the name of the key that `function` takes first, "" for none.
-      score: the name in `scores.SCORES` of the score that it goes by, "" for none.
+      score: the name in `scores.SCORES` of the score that it reads, "" for none.
       requires: which of `scores.REQUIREMENTS` it reads besides its score.
       options: the class of its options, a frozen dataclass of `declare.setting`; None
         without any. The section of the settings has the name of the selection.

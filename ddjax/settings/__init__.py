@@ -4,7 +4,7 @@ The dataclasses here are the only place where defaults, ranges and meanings stan
 `defaults()` turns them into a locked `ConfigDict` that a file under `configs/` changes,
 `override` sets one value of it from the command line, and `from_config` turns the
 result into a checked `Settings`. Names that depend on other packages (networks,
-methods, ...) are checked by `ddjax.stations.checks`.
+methods, ...) are checked by `ddjax.stages.checks`.
 """
 
 from ddjax.declare import REQUIRED

@@ -22,7 +22,7 @@ def _three_regimes() -> dict[str, Labels]:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """One run of the road: source, teacher, trace, subsets, students, report.
+    """A run of the pipeline: source, teacher, trace, subsets, students, report.
 
     Raises InputError where a value is out of its range or does not fit another one.
     """
@@ -31,7 +31,7 @@ class Settings:
         "experiment", "Of the experiment.", Text("letters, digits and ._-, at most 100")
     )
     remarks: tuple[str, ...] = setting(
-        (), "What the config says about itself when a run begins.", Text()
+        (), "Remarks of the config, printed when a run begins.", Text()
     )
     regimes: tuple[str, ...] = setting(
         ("hard", "soft", "soft_kd"),
@@ -52,12 +52,12 @@ class Settings:
     )
     select: Select = Select()
     distill: dict[str, Distill] = entries(
-        "Synthetic sets that are made and compared with the selections, by name."
+        "Synthetic sets to synthesise and compare with the selections, by name."
     )
     images: str = setting(
         "",
-        "An image set that is evaluated too, see ddjax.data.read_image_set. It says "
-        "what select.ipcs is.",
+        "An image set that is evaluated too, see ddjax.data.read_image_set. It sets "
+        "select.ipcs.",
         PATH,
     )
     images_mean: tuple[float, ...] = setting(

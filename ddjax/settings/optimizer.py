@@ -43,8 +43,8 @@ class Optimizer:
     def used(self) -> dict[str, Any]:
         """Returns the fields that matter with this optimiser and schedule.
 
-        Those of the steps came later: addresses of artifacts are made of it, so they
-        are left out where they say what used to be fixed.
+        Artifacts' addresses are digests of it. The fields of the steps are newer than
+        the others, and left out where they have the values that were fixed before.
         """
         unused = [] if self.name == "sgd" else ["momentum", "nesterov"]
         unused += [] if self.schedule == "cosine" else ["zeta"]

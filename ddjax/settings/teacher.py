@@ -14,8 +14,8 @@ _WEIGHTS = (".safetensors", ".pth", ".pt", ".tar", ".bin")
 class Teacher:
     """A teacher: trained with hard labels, a bundle, or a file of PyTorch weights.
 
-    A file holds weights only. `network` says whose they are, and `classes`, `mean` and
-    `std` how they were trained; from a bundle all of this is read.
+    A file holds weights only. `network` names their network, `classes`, `mean` and
+    `std` are those that it was trained with; a bundle has all of this in itself.
     """
 
     path: str = setting(

@@ -39,7 +39,7 @@ def check_images(problem: Problem, teachers: dict[str, Teacher]) -> list[str]:
     own = _agreement(problem, teacher, _sample(problem.validation))
     seen = _agreement(problem, teacher, examples)
     if own.share < 2 / problem.num_classes:
-        return []  # it knows too little to judge
+        return []  # too inaccurate for a comparison
     # Beyond three standard deviations of as many images of the source's own.
     spread = 3 * math.sqrt(own.share * (1 - own.share) / len(examples.labels))
     less = own.share - seen.share
@@ -67,10 +67,10 @@ def check_teacher_classes(problem: Problem, name: str, teacher: Teacher) -> list
 
     Returns:
       Warnings: another order of its classes would be right more often, or
-      it is right far less often than its bundle says.
+      it is right far less often than its bundle states.
 
     Raises:
-      InputError: it has less right than its settings' `accuracy` asks for.
+      InputError: its accuracy is below its settings' `accuracy`.
     """
     settings, stated = problem.teacher_settings(name), teacher.accuracy["validation"]
     measured = stated
@@ -91,7 +91,7 @@ def check_teacher_classes(problem: Problem, name: str, teacher: Teacher) -> list
         elif share - found.share > max(spread, 0.05):
             warnings.append(
                 f"{_WARNING}{name}: has {found.share:.1%} of this source's validation "
-                f"split right, its bundle says {stated:.1f} %, of "
+                f"split right, its bundle states {stated:.1f} %, of "
                 f"{teacher.artifact.info['source']['name']}"
             )
     if not measured >= settings.accuracy and settings.accuracy:

@@ -1,7 +1,7 @@
 """Teacher bundles: weights, and what must be known to use them on a source.
 
-A bundle is the folder of a teacher's artifact. Its manifest says which network with
-which options, the image shape, mean and deviation, the classes in the order of the
+A bundle is the folder of a teacher's artifact. Its manifest has the network with
+its options, the image shape, mean and deviation, the classes in the order of the
 logits, the training recipe, seed, accuracies and the digest of the data.
 """
 
@@ -35,7 +35,7 @@ class Teacher:
       network: its network.
       variables: its weights.
       artifact: its folder and manifest.
-      accuracy: split -> percent; as it was measured when the bundle was made.
+      accuracy: split -> percent; as it was measured when the bundle was written.
       address: identifies its logits: the artifact's address, and the snapshot and the
         order of classes where they are not the bundle's own.
       notes: remarks on what it is worth.

@@ -111,7 +111,7 @@ def check(problem: Problem) -> None:
 
 
 def check_classes(classes: Sequence[str]) -> None:
-    """Checks that the names of classes can be shown and written.
+    """Checks that the names of classes can be printed and written.
 
     Raises:
       InputError: one is no text, or has characters that end lines or steer terminals.
@@ -130,7 +130,7 @@ def check_devices(problem: Problem) -> None:
     """Checks the settings against the devices that are there.
 
     Raises:
-      InputError: training images do not fit, or a batch cannot be shared as asked.
+      InputError: training images do not fit, or a batch cannot be divided as set.
     """
     settings = problem.settings
     if not problem.streams:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from ddjax.stages.report import Findings
 
-_FEWEST = 5  # selections; the ranks of fewer say next to nothing
+_FEWEST = 5  # selections; the ranks of fewer mean next to nothing
 
 
 def dcs_tables(found: Findings) -> dict[tuple[str, int], pd.DataFrame]:
     """Returns the DCS of every surrogate, over all selections at a regime and budget.
 
-    Surrogates are the mean of each score that a selection goes by, and, where there are
+    Surrogates are the mean of each score that a selection reads, and, where there are
     features or gradients, the losses of distribution matching and gradient matching,
     and coverage.
 

@@ -24,10 +24,10 @@ _FORMULA = ("=", "+", "-", "@")  # what one begins with
 def write_exports(found: Findings) -> None:
     """Writes `scores/ipcI_seedS.csv` and `subsets/METHOD_ipcI_seedS.csv`.
 
-    Examples go by their id, the position in the source's training set; class, path and
-    digest stand beside it, as far as there are, by which a later run sees whether the
-    file is of its source. Of a method that searches, each regime has
-    its own choice: `METHOD_REGIME_ipcI_seedS.csv`.
+    Examples have their id, the position in the source's training set, and beside it
+    class, path and digest, as far as there are: by these a later run checks that the
+    file is of its source. Of a method that searches, each regime has its own choice:
+    `METHOD_REGIME_ipcI_seedS.csv`.
 
     Args:
       found: what the run found.
@@ -59,7 +59,7 @@ def write_exports(found: Findings) -> None:
 
 
 def texts_of(source: Source, ids: np.ndarray) -> dict[str, list[str]]:
-    """Returns what files say of training images: class, path, digest.
+    """Describes training images for files: class, path, digest.
 
     Args:
       source: whose images they are.
@@ -115,7 +115,7 @@ class Recommended:
     Attributes:
       choice: method, regime, ipc and seed.
       ids: [n] int, which training images, ascending.
-      text: what is said of it.
+      text: a sentence on it, for the console and the report.
     """
 
     choice: dict[str, Any]

@@ -31,7 +31,7 @@ from ddjax.train.programs import forward_flops, native, variables_of
 
 
 def last_layer_stage(problem: Problem, ipc: int, trace: Stage) -> Stage:
-    """The stage of what enters and leaves the last dense layer of the scoring runs.
+    """The stage of the last dense layer of the scoring runs: its inputs and logits.
 
     The artifact has `features` [R,N,D] and `logits` [R,N,C] of the pool, and
     `held_out_features` [R,M,D] and `held_out_logits` [R,M,C] of validation, by the

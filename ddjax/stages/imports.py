@@ -38,7 +38,7 @@ def read_imported(problem: Problem, name: str, ipc: int, seed: int) -> np.ndarra
     entry = problem.settings.select.imported[name]
     path = imported_path(problem, name, ipc, seed)
     ids, count = problem.pool.ids, len(problem.source.train)
-    # Only a table says anything of examples, and hashing all images is not for nothing.
+    # Only a table describes examples, and hashing all images takes time.
     texts = data.texts(problem.source) if path.endswith(".csv") else None
     if entry.scores:
         return data.read_scores(path, ids, count, entry.column or None, texts)
@@ -50,7 +50,7 @@ def read_imported(problem: Problem, name: str, ipc: int, seed: int) -> np.ndarra
         raise InputError(
             f"{path}: has {counts[wrong.argmax()]} images of class "
             f"{classes[wrong.argmax()]!r}, expected {ipc} of every class, as "
-            "select.ipcs says"
+            "in select.ipcs"
         )
     return positions
 
@@ -71,7 +71,7 @@ def remarks(problem: Problem) -> list[str]:
     ]
     paths.append(f"select.features: {settings.features}")
     return [
-        f"{path} says nothing of its examples: they are taken in the order of "
+        f"{path} does not describe its examples: they are taken in the order of "
         f"{problem.source.name}'s training set"
         for path in paths
         if path.endswith(".npy")

@@ -1,4 +1,4 @@
-"""The inputs of the selections of a budget, and what it cost to have them."""
+"""The inputs of the selections of a budget, and their cost."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ class SelectionInputs:
 
     @property
     def parents(self) -> dict[str, str]:
-        """Returns what selections hang on: addresses, and digests of files."""
-        addresses = {need: artifact.address for need, artifact in self.found.items()}
+        """Returns what selections depend on: addresses, and digests of files."""
+        addresses = {name: artifact.address for name, artifact in self.found.items()}
         return addresses | file_digests(self.problem, self.ipc)
 
-    def cost(self, needs: tuple[str, ...]) -> Cost:
-        """Returns one subset's share of what some inputs cost, shared parts once."""
-        made = {
+    def cost(self, required: tuple[str, ...]) -> Cost:
+        """Returns one subset's share of the cost of some inputs, shared parts once."""
+        causes = {
             artifact.address: (artifact.cost, users)
-            for need in needs
-            for artifact, users in self.causes.get(need, [])
+            for name in required
+            for artifact, users in self.causes.get(name, [])
         }
-        return sum((cost.share(users) for cost, users in made.values()), start=Cost())
+        return sum((cost.share(users) for cost, users in causes.values()), start=Cost())
 
     def inputs(self, row: int) -> select.Inputs:
         """Returns the inputs of the selections of one seed.
@@ -58,12 +58,12 @@ class SelectionInputs:
         """
         problem, settings = self.problem, self.problem.settings
         seed, found = settings.protocol.seeds[row], {}
-        for need in ("traces", "soft_traces"):
-            if need in self.found:
+        for name in ("traces", "soft_traces"):
+            if name in self.found:
                 runs = range(
                     row * settings.select.runs, (row + 1) * settings.select.runs
                 )
-                found[need] = tuple(trace_of(self.found[need], run) for run in runs)
+                found[name] = tuple(trace_of(self.found[name], run) for run in runs)
         if "gradients" in self.found:
             arrays = self.found["gradients"].arrays
             for name, prefix, labels in (

@@ -157,7 +157,7 @@ class Stores:
         images, names = ipc * classes, problem.teachers(regime)
         count = stores * problem.label_epochs(regime, ipc, images) * images
         networks = [planned_network(problem, name) for name in names]
-        # The stores of other codecs with the same labels are made from the first one's.
+        # The stores of other codecs with the same labels are encoded from the first.
         same = [
             name
             for name in problem.settings.regimes
@@ -180,11 +180,11 @@ class Stores:
         return Plan((work,), stored=tuple(found))
 
     def open(self, regime: str, ipc: int, seed: int, positions: np.ndarray) -> Labelled:
-        """Returns the labels of a subset's views, made now or earlier.
+        """Returns the labels of a subset's views, computed now or earlier.
 
         Args:
           regime: whose labels; its codec is not empty.
-          ipc: the budget, which says how many epochs there are.
+          ipc: the budget, which determines the number of epochs.
           seed: of the views.
           positions: [n] int32, the subset as positions in the pool.
         """
@@ -325,7 +325,7 @@ def _codecs(problem: Problem, regime: str) -> set[str]:
 
 
 def _begun(path: pathlib.Path, identity: dict[str, Any]) -> bool | str:
-    """Returns whether a store was begun, or what is wrong with it; then it is deleted.
+    """Returns whether a store was begun, or why it is damaged; then it is deleted.
 
     Args:
       path: its folder.
@@ -345,7 +345,7 @@ def _begun(path: pathlib.Path, identity: dict[str, Any]) -> bool | str:
 
 
 class _Clock:
-    """Seconds that something takes, together with those of earlier tries."""
+    """The seconds of a task, together with those of earlier tries."""
 
     def __init__(self, path: pathlib.Path, run: Run, pace: float):
         self._path, self._say, self._pace = path, run.say, pace
@@ -353,11 +353,11 @@ class _Clock:
         self._earlier = mesh.first(self._read)
 
     def seconds(self) -> float:
-        """Returns how many they are so far."""
+        """Returns the seconds so far."""
         return self._earlier + time.perf_counter() - self._start
 
     def keep(self) -> None:
-        """Notes them, once in a while, for a later try; called by any process."""
+        """Saves the seconds now and then, for a later try; any process may call it."""
         if mesh.primary() and time.perf_counter() - self._kept > self._pace:
             write_json(self._path, seal({"seconds": self.seconds()}))
             self._kept = time.perf_counter()

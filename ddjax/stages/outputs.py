@@ -1,8 +1,8 @@
 """The files that a run writes for its reader, and what is missing of them.
 
 Their list stands in the run's `manifest.json`, each file with the digest of its
-content, so that the next run leaves no old ones. A file that somebody changed or added
-is theirs, and is kept. Until a run has written all, its list grows in `.written.jsonl`:
+content, so that the next run leaves no old ones. A file that a user changed or added is
+theirs, and is kept. Until a run has written all, its list grows in `.written.jsonl`:
 a kill loses nothing of it.
 """
 
@@ -24,14 +24,14 @@ _PLACES = ("", "figures", "images", "scores", "subsets")
 
 
 class Parts:
-    """The parts of a report: where one cannot be made, the others are."""
+    """The parts of a report: where one fails, the others are written."""
 
     def __init__(self) -> None:
         self._failed: dict[str, list[str]] = {}  # why -> which
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Surrounds the making of a part; all that was computed is there already.
+        """Surrounds the writing of a part; all that was computed is there already.
 
         Args:
           name: what to call it, such as "figures/gap.png".
@@ -59,8 +59,8 @@ def _reason(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    says = str(error).strip().partition("\n")[0].rstrip(".")
-    return f"{says or 'it failed'} ({type(error).__name__})"
+    reason = str(error).strip().partition("\n")[0].rstrip(".")
+    return f"{reason or 'it failed'} ({type(error).__name__})"
 
 
 def _listed(names: list[str]) -> str:
@@ -107,7 +107,7 @@ def replacing(run: Run) -> Iterator[None]:
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
     except (OSError, ValueError):
-        return  # the report said that it could not be written; the list goes on growing
+        return  # noted as missing in the report; the list goes on growing
     sealed = artifacts.seal(manifest | {"files": dict(sorted(written.items()))})
     artifacts.write_json(folder / _MANIFEST, sealed)
     (folder / _GROWING).unlink()

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FAILURE = ["network", "method", "ipc", "regime", "seed", "learning_rate"]
-_LONGEST = 5  # stages that the console shows
+_LONGEST = 5  # stages on the console
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -213,9 +213,9 @@ def _write(
         published = report.beside(
             problem.settings, source.shape, source.num_classes, summary
         )
-    told = [answer.text] if answer else []
+    lines = [answer.text] if answer else []
     with parts.part("subset.csv or the export"):
-        told = write_recommended(found, answer, export)
+        lines = write_recommended(found, answer, export)
     everyone = found.everyone
     failures = everyone[everyone["status"] == "failed"]
     _write_report(
@@ -236,7 +236,7 @@ def _write(
         if published is not None and len(published):
             print(f"\nPublished numbers. {report.EXPLANATION}")
             print(published.to_string(index=False))
-    _end(run, parts, notes, told)
+    _end(run, parts, notes, lines)
     summary.attrs["missing"] = parts.missing
     return summary
 
@@ -261,7 +261,7 @@ def _write_report(
     write_html: Callable[..., None],
     **shown: Any,
 ) -> None:
-    """Writes report.html and manifest.json, which say what else is missing.
+    """Writes report.html and manifest.json, which name what else is missing.
 
     Args:
       run: where it ran.
@@ -269,7 +269,7 @@ def _write_report(
       parts: those that failed so far.
       notes: remarks on the validity of the results.
       write_html: of `report`.
-      **shown: what the report shows besides what the manifest says.
+      **shown: what the report has besides the manifest.
     """
     folder = run.folder
     manifest = manifest_of(run, problem, notes + parts.missing)
@@ -295,14 +295,14 @@ def _write_report(
         artifacts.write_json(folder / "manifest.json", finite(manifest))
 
 
-def _end(run: Run, parts: Parts, notes: list[str], told: list[str]) -> None:
-    """Prints what stands below the table of results."""
+def _end(run: Run, parts: Parts, notes: list[str], lines: list[str]) -> None:
+    """Prints the lines below the table of results."""
     for note in notes + parts.missing:
         print(f"Note: {note}")
     with parts.part("the table of stages on the console"):
         _print_stages(run)
     print()
-    for line in told:
+    for line in lines:
         run.say(line)
     path = run.folder / "report.html"
     there = path.is_file()
@@ -377,7 +377,7 @@ def stage_table(costs: list[dict[str, Any]]) -> pd.DataFrame:
       seconds without and compile_seconds with the compiler, forward_passes,
       train_passes, flops, images_per_second of the passes and seconds (missing where
       there is nothing to divide) and share, the part of all stages' time that it and
-      its compilation took. A reused stage counts with what it took when it was made.
+      its compilation took. A reused stage counts with what it took originally.
     """
     import pandas as pd
 

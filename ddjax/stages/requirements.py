@@ -36,9 +36,9 @@ def requirements(problem: Problem) -> set[str]:
     """
     names, entries = problem.settings.select.methods, problem.settings.distill
     found = {
-        need for name in names for need in selection_of(problem, name).requirements
+        each for name in names for each in selection_of(problem, name).requirements
     }
-    return found | {need for entry in entries.values() for need in needs_of_set(entry)}
+    return found.union(*map(requirements_of_set, entries.values()))
 
 
 def score_of_set(entry: Distill) -> str:
@@ -46,7 +46,7 @@ def score_of_set(entry: Distill) -> str:
     return distill.METHODS[entry.method].score(entry)
 
 
-def needs_of_set(entry: Distill) -> tuple[str, ...]:
+def requirements_of_set(entry: Distill) -> tuple[str, ...]:
     """Returns the keys of `scores.REQUIREMENTS` that a synthetic set requires."""
     score = score_of_set(entry)
     return scores.SCORES[score].requires if score else ()

@@ -1,4 +1,4 @@
-"""A stage of an experiment: what determines it, what it costs, and how it is made."""
+"""A stage of an experiment: its parents, its function and what it will cost."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class Plan:
     """What a stage will cost.
 
     Attributes:
-      work: images through networks; of entries of one name the sum is told.
-      trainings: of entries of one name the sum is told.
+      work: images through networks; a plan adds up entries of one name.
+      trainings: likewise.
       stored: likewise.
     """
 
@@ -79,7 +79,7 @@ class Plan:
 
     @property
     def weight(self) -> float:
-        """About how much longer than others it takes: passes, one way or both."""
+        """The relative time it takes: image passes, a training pass as three."""
         return sum(3.0 * each.train_passes + each.forward_passes for each in self.work)
 
 
@@ -88,7 +88,7 @@ class Work:
     """Images through networks.
 
     Attributes:
-      name: the row of the plan that it is told in.
+      name: of its row in the plan.
       forward_passes, train_passes: images, as in `artifacts.Cost`.
       flops: returns the floating-point operations; tracing programs takes a while.
     """
@@ -112,11 +112,11 @@ class Trainings:
     """Trainings that differ in nothing but seed, subset and numbers.
 
     Attributes:
-      name: the row of the plan that they are told in.
+      name: of their row in the plan.
       program: what is compiled.
       driver: see `settings.Sweep`.
       count: all of them.
-      members: at most so many are trained as one group.
+      members: the most that are trained as one group.
       steps: of each training.
       images: that each of them draws from.
       whole: how many of the trainings draw from the whole pool.
@@ -175,7 +175,7 @@ class Stored:
     """Arrays of artifacts, before compression and without manifests.
 
     Attributes:
-      name: the row of the plan that they are told in.
+      name: of their row in the plan.
       holds: what they are, in words and letters; {} stands for their number.
       count: how many there are.
       each: bytes of one.

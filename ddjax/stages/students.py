@@ -151,7 +151,7 @@ class Students:
         return driver
 
     def parents(self, regime: str) -> dict[str, str]:
-        """Returns what a regime's students hang on."""
+        """Returns what a regime's students depend on."""
         parents = {"data": self.problem.data_digest}
         if self.problem.labels(regime).regime == "soft":
             return parents | {"labels": self.fixed_labels.address}
@@ -206,14 +206,14 @@ class Students:
         """Returns a new runner of a driver; see `runner`."""
         problem, labels = self.problem, self.problem.labels(regime)
         settings = problem.settings.student
-        told: dict[str, Any] = {}
+        labelled: dict[str, Any] = {}
         networks: tuple[Any, ...] = ()
         if labels.regime == "soft":
-            told["teacher_logits"] = self.fixed_labels.arrays["logits"]
+            labelled["teacher_logits"] = self.fixed_labels.arrays["logits"]
         if labels.regime == "soft_kd" and not labels.codec:
             teachers = [self.teachers[name] for name in problem.teachers(regime)]
             networks = tuple(teacher.network for teacher in teachers)
-            told["teachers"] = tuple(teacher.variables for teacher in teachers)
+            labelled["teachers"] = tuple(teacher.variables for teacher in teachers)
         program = problem.program(
             problem.student_network,
             settings.optimizer,
@@ -221,7 +221,7 @@ class Students:
             regime,
             networks,
         )
-        return self.run.runner(problem, program, driver, positions, **told)
+        return self.run.runner(problem, program, driver, positions, **labelled)
 
     def hparams(self, regime: str, steps: int, rates: np.ndarray) -> student.HParams:
         """Returns the hyperparameters of a regime's students, arrays [M] float32."""
@@ -353,10 +353,10 @@ class Students:
         ]
 
     def _held(self, members: list[Member]) -> tuple[np.ndarray | None, list]:
-        """Returns what of a stream is read for some members, and where theirs lie.
+        """Returns the part of a stream that some members train on.
 
         Returns:
-          (positions in the pool, None for all of it; the members' places in these)
+          (its positions in the pool, None for all of it; each member's positions in it)
         """
         subsets = [member.positions for member in members]
         if not self.problem.streams or len(subsets[0]) == len(self.problem.pool):
@@ -380,7 +380,7 @@ class Students:
         return size * len(member.positions), np.nan
 
     def _measure(self, runner, states, members: list[Member]) -> dict[str, np.ndarray]:
-        """Returns the accuracies of a moment, [M] float32, NaN of those that diverged.
+        """Returns the accuracies after a step, [M] float32, NaN of those that diverged.
 
         All members predict the images of all subsets at once, at most _TRAIN_IMAGES of
         each and evenly spaced, and each is evaluated on its own.
@@ -473,7 +473,7 @@ def training_plan(
       regime: their labels.
       ipc: the budget.
       count: of them.
-      row: of the plan, that their work is told in.
+      row: the row of the plan that their work is added to.
       images: that each is evaluated on.
       stores: subsets and seeds whose labels are stored for them first.
       whole: how many of them are trained on the whole pool.

@@ -33,7 +33,7 @@ def subsets_stage(problem: Problem, inputs: Stage, ipc: int) -> Stage:
 
     The artifact has, for each selection, `NAME` [R,n] int32 positions in the pool (for
     those that search, one `NAME@START` a candidate); for each score that a selection
-    goes by, `score.NAME` [R,N]; and `ids` [N], the stable ids of the positions.
+    reads, `score.NAME` [R,N]; and `ids` [N], the stable ids of the positions.
 
     Args:
       problem: the problem.
@@ -103,7 +103,7 @@ def _choose(name, method, inputs, ipc):
 
 
 def scores_of(subsets: Artifact, row: int) -> dict[str, np.ndarray]:
-    """Returns the scores [N] that a seed's selections went by, by name."""
+    """Returns the scores [N] that a seed's selections read, by name."""
     return {
         name.removeprefix(_SCORE): array[row]
         for name, array in subsets.arrays.items()

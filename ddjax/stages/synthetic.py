@@ -19,7 +19,7 @@ from ddjax.run import Run, progress_bar
 from ddjax.stages.alignment import check_images
 from ddjax.stages.bundle import Teacher
 from ddjax.stages.inputs import SelectionInputs, subset_key
-from ddjax.stages.requirements import needs_of_set, score_of_set, teachers_of_set
+from ddjax.stages.requirements import requirements_of_set, score_of_set, teachers_of_set
 from ddjax.stages.stage import Plan, Stage, Stored, Work
 from ddjax.stages.teacher import planned_network
 
@@ -127,7 +127,7 @@ def _synthesise(
     }
     spent = sum((artifact.cost for artifact in made), start=Cost())
     trained = (teacher.artifact.cost.share(1) for teacher in teachers.values())
-    cost = spent.share(len(made)) + inputs.cost(needs_of_set(entry))
+    cost = spent.share(len(made)) + inputs.cost(requirements_of_set(entry))
     return SyntheticSets(
         problem.with_pool(pool, tuple(artifact.address for artifact in made)),
         positions,
@@ -187,7 +187,7 @@ def _synthetic_set(
         settings[section] = dataclasses.asdict(options)
     parents = {"data": problem.data_digest}
     parents |= {who: teacher.address for who, teacher in teachers.items()}
-    parents |= {need: inputs.found[need].address for need in needs_of_set(entry)}
+    parents |= {each: inputs.found[each].address for each in requirements_of_set(entry)}
     if start is not None:
         settings["start"] = digest(start.images)
     partial = run.workdir.partial_folder("synthetic", settings, parents)
@@ -228,7 +228,7 @@ def _synthetic_set(
 
 
 def start_of(problem: Problem, name: str) -> distill.SyntheticSet | None:
-    """Returns the images that an entry of `distill` reads to start from, if it does.
+    """Returns the images that an entry of `distill` starts from, None without any.
 
     Raises:
       InputError: they cannot be read, see `read_image_set`.

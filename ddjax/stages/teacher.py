@@ -36,7 +36,7 @@ from ddjax.train.members import Members
 from ddjax.train.programs import forward_flops, native, step_flops, variable_bytes
 
 _POINTS = 20  # of the learning curve, at most
-# Settings that say how a teacher is read and judged, not how it is trained.
+# Settings of how a teacher is read and checked, not of its training.
 _READING = ("path", "remap", "epoch", "classes", "mean", "std", "weights")
 _READING += ("architecture", "accuracy")
 
@@ -73,7 +73,7 @@ def teacher_stage(problem: Problem, name: str) -> Stage:
 
 
 def _remarks(problem: Problem, name: str, teacher: Teacher) -> list[str]:
-    """Returns what a reader should know of a teacher's accuracy."""
+    """Returns remarks on a teacher's accuracy."""
     found, source = [], problem.source
     chance, accuracy = 100 / source.num_classes, teacher.accuracy["validation"]
     if accuracy < 2 * chance:
@@ -307,7 +307,7 @@ def _accuracies(problem: Problem, network: Network, variables: Any) -> dict[str,
 
 
 def _info(problem: Problem, network: Network, classes) -> dict[str, Any]:
-    """Returns what a bundle's manifest says about its weights."""
+    """Returns the entry of a bundle's manifest on its weights."""
     shapes = jax.eval_shape(network.init, keys.key(0))["params"]
     source = problem.source
     return {

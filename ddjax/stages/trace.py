@@ -228,7 +228,7 @@ def _trace(
 
 
 def observe(network, variables, images, labels) -> dict[str, jax.Array]:
-    """Returns what a trace needs to know of images: [B] each, and log-probs [B,C]."""
+    """Returns what a trace records of images: [B] each, and log-probs [B,C]."""
     logits, _ = network.apply(variables, images)
     return scores.snapshot(logits, labels) | {"log_probs": log_softmax(logits)}
 

@@ -1,4 +1,4 @@
-"""What a student is shown: the pool, a plan of presentations, and batches of views.
+"""What a student is trained on: the pool, plans of presentations, batches of views.
 
 Letters: B batch, C classes, H W K image height, width and channels, L presentations of
 a plan, N pool examples.
@@ -27,7 +27,7 @@ class Pool(NamedTuple):
       ids: [N] int32, stable example ids, which key the augmentation.
       mean, std: [K] float32 in [0, 1] units.
       teacher_logits: [N,C] float32, one stored teacher vector an image, or None.
-      teachers: variables of the teachers that answer, a tuple, or None.
+      teachers: variables of the teachers that predict, a tuple, or None.
     """
 
     images: jax.Array | None
@@ -47,11 +47,11 @@ class Batch(NamedTuple):
       positions, partners: [B] int32, whose view it is and what CutMix pasted in.
       keep: [B] float32, the fraction of pixels that are the view's own.
       passes: [B] int32, the pass over the subset.
-      weights: (soft, hard), [B] float32, of the two losses; None where only one is
-        asked.
+      weights: (soft, hard), [B] float32, of the two losses; None where there is
+        only one.
       targets: [B,C] float32, stored teacher logits of the views, or None.
       weak: [B,H,W,K] float32, the same images and mixtures without augmentation, or
-        None where a step shows each image once.
+        None where a step has one view of an image.
     """
 
     inputs: jax.Array
@@ -159,7 +159,7 @@ def make_plan(
       ids: [N] int32, the pool's stable ids.
       seed: [] int32, the member's seed.
       order: the stretch, arrays [L].
-      supervision: the label schedule; None: every presentation is asked the same.
+      supervision: the label schedule; None: every presentation has the same loss.
     """
 
     def draws(recipe, positions):

@@ -81,12 +81,12 @@ def restore(
 
     Args:
       folder: of `save`.
-      say: told in a line what was found damaged.
+      say: called with a line on what was found damaged.
       like: a pytree of arrays of the structure of the state; None: there is no state.
     """
     loaded = {}
 
-    def look():
+    def newest():
         wrong = []
         for step in _steps(folder):
             path = folder / str(step)
@@ -100,7 +100,7 @@ def restore(
                 _remove(path)
         return None, wrong
 
-    step, wrong = mesh.first(look)
+    step, wrong = mesh.first(newest)
     for line in wrong:
         say(f"an unfinished state is damaged: {line}")
     if step is None:

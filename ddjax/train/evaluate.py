@@ -122,8 +122,8 @@ def _spread(function, onto, images, *shared):
         count = images.shape[0]
         size = min(BATCH, count)
         batches = images.reshape(-1, size, *images.shape[1:])
-        answers = jax.lax.map(lambda batch: function(batch, *shared), batches)
-        return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), answers)
+        results = jax.lax.map(lambda batch: function(batch, *shared), batches)
+        return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), results)
 
     same = (PartitionSpec(),) * len(shared)
     return jax.shard_map(

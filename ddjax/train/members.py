@@ -117,20 +117,20 @@ def steps_of(plan: Any, first: int, stop: int, batch_size: int) -> Any:
 
 
 class Watch:
-    """Is told, and does nothing; those who show or keep something override it."""
+    """Callbacks of a training. They do nothing here; subclasses show and record."""
 
     def progress(self, steps: int) -> None:
-        """Is told that so many member-steps were done."""
+        """Is called with the number of member-steps that were just done."""
 
     def say(self, line: str) -> None:
-        """Is told what a reader should know, such as that a checkpoint is damaged."""
+        """Is called with a message, such as that a checkpoint is damaged."""
 
     def at_most(self, count: int) -> int:
         """Returns how many of `count` steps may be done in one call."""
         return count
 
     def stepped(self, step: int, count: int, numbers: dict[str, float]) -> None:
-        """Is told after every call.
+        """Is called after every stretch of steps.
 
         Args:
           step: steps that were done since the beginning.

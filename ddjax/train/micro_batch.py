@@ -35,7 +35,7 @@ def micro_batch_size(network: Network, batch_size: int) -> int:
 
 @functools.cache
 def images_in_cache(network: Network, limit: int) -> int:
-    """Returns how many images, up to a limit, a network is best shown at a time.
+    """Returns how many images, up to a limit, a network computes fastest at a time.
 
     Args:
       network: the network.

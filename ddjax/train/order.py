@@ -1,4 +1,4 @@
-"""In which order a student sees its subset: a pure function of (seed, epoch, id).
+"""The order of a student's presentations, a pure function of (seed, epoch, id).
 
 Letters: n examples of the subset, L presentations, P epochs of a pool of views.
 """
@@ -21,8 +21,8 @@ class Order(NamedTuple):
       positions: [L] int32, which example of the pool.
       partners: [L] int32, which example CutMix pastes in: the one that follows in the
         view's epoch's permutation (the last one's is the first).
-      epochs: [L] int32, the epoch whose view is shown: the pass over the subset that
-        the presentation belongs to, or one of a pool of views.
+      epochs: [L] int32, the epoch of the view: the pass over the subset that the
+        presentation belongs to, or one of a pool of views.
       passes: [L] int32, the pass over the subset.
     """
 
@@ -53,7 +53,7 @@ def presentations(
       ids_n: [n] int32, the stable example ids of the same examples.
       first: [] int32, the first presentation.
       length: L, static.
-      supervision: which epochs' views are shown; None: every pass shows its own.
+      supervision: which epochs' views are used; None: every pass has its own.
 
     Returns:
       The stretch, arrays [L].

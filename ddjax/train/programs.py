@@ -79,10 +79,10 @@ def training_step(
     """A step of one student.
 
     Args:
-      program: what is compiled in; teachers of its objective are asked.
+      program: what is compiled in, with the teachers of its objective.
       classes: number of classes.
       supervision: of the labels.
-      stored: whether the teacher's answers are read from a store.
+      stored: whether the teacher's logits are read from a store.
     """
     shape, size = program.network.image_shape, program.batch_size
     objective, numbers = program.objective, _array((size,), jnp.int32)
@@ -123,7 +123,7 @@ def step_flops(program, classes, supervision=None, stored=False) -> float:
 
 @functools.cache
 def activation_bytes(network: Network) -> int:
-    """Bytes that the backward pass of one image waits for.
+    """Returns the bytes of one image that its backward pass reads.
 
     What the linearised network keeps of two images minus what it keeps of one, so that
     weights do not count.

@@ -1,8 +1,8 @@
 """Training on images that stay on disk and arrive step by step.
 
-Which images a step shows is known before it is made, so that workers decode those of
-the next steps while the devices train. An order has no state but the step: what is
-resumed sees what comes next.
+The images of a step are known ahead, so that workers decode those of the next steps
+while the devices train. An order has no state but the step, so that a resumed training
+goes on with the images that come next.
 """
 
 import contextlib

@@ -50,7 +50,7 @@ class Program:
       schedule: see `schedule_factor`.
       nesterov, clip, ema: whether these are in the program.
       micro_batch: images whose gradients are summed at a time, a divisor of B; 0: B.
-      two_views: whether a step also shows each image without augmentation.
+      two_views: whether a step also has each image without augmentation.
     """
 
     network: Network
@@ -231,7 +231,7 @@ def advance(
 
 
 def evaluated_variables(program: Program, state: dict[str, Any]) -> Any:
-    """Returns the variables of a student's evaluation: averaged ones when there are."""
+    """Returns the variables that are evaluated: averaged ones where there are any."""
     if program.ema:
         return state["variables"] | {"params": state["average"]}
     return state["variables"]

@@ -1,4 +1,4 @@
-"""When a student sees teacher labels and when classes, and of which views.
+"""When students train on teacher labels and when on classes, and of which views.
 
 Letters: L presentations.
 """
@@ -18,7 +18,7 @@ class Supervision:
     """A label schedule and the views that have teacher labels; static and hashable.
 
     Attributes:
-      schedule: "constant", every epoch is soft (or hard, as the objective says);
+      schedule: "constant", every epoch is soft (or hard, by the objective);
         "mix", every epoch is soft plus `hard_weight` times hard; "hald", soft - hard -
         soft; "soft_hard", "hard_soft"; "alternate", the soft epochs spread evenly.
       epochs: of the training, over the subset.
@@ -43,11 +43,11 @@ class Supervision:
 
     @property
     def mixes(self) -> bool:
-        """Whether some presentation is asked about its class beside soft ones."""
+        """Whether a training has hard and soft losses."""
         return self.schedule != "constant"
 
     def is_soft(self, epochs: jax.Array) -> jax.Array:
-        """Returns which epochs ask for teacher labels; int32 -> bool, any shape."""
+        """Returns which epochs have teacher labels; int32 -> bool, any shape."""
         if self.schedule in ("constant", "mix") or self.soft_epochs >= self.epochs:
             return jnp.ones(epochs.shape, bool)
         soft, hard = self.soft_epochs, self.epochs - self.soft_epochs

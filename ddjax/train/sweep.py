@@ -118,8 +118,8 @@ class Runner:
     ) -> tuple[list[Any], dict[str, np.ndarray]]:
         """Trains a group from its beginning, or from its last checkpoint.
 
-        A checkpoint has the cost since `take_cost`; one that is damaged is told to the
-        watch, and the group starts afresh.
+        A checkpoint has the cost since `take_cost`. Where it is damaged, the watch gets
+        a message and the group starts afresh.
 
         Args:
           members: the group.
@@ -129,7 +129,7 @@ class Runner:
             and what the next call is handed, name -> array, {} at first).
           folder: where checkpoints of the unfinished group are kept; None: nowhere.
           checkpoint_seconds: time between checkpoints.
-          watch: who is told how it goes.
+          watch: its methods are called as the training goes on.
 
         Returns:
           (the states of the parts, name -> [S,M,...] of `measure` at the stops)
@@ -296,7 +296,7 @@ class Runner:
 
     @contextlib.contextmanager
     def _stretch(self, parts: list[Members], step: int) -> Iterator[list[Any]]:
-        """Lays out what the parts are shown in the next steps, on the devices."""
+        """Places the plans of the parts' next steps on the devices."""
         laid = [
             groups.make_plan(self._run, self.program, self._ids, part, step)
             for part in parts
@@ -316,7 +316,7 @@ class Runner:
         return state
 
     def _numbers(self, states: list[Any]) -> dict[str, float]:
-        """Returns what is told of a moment: the members' mean latest loss."""
+        """Returns the metrics of a step: the members' mean latest loss."""
         sums, counts = np.moveaxis(
             np.concatenate([mesh.fetch(state["curve"]) for state in states]), 1, 0
         )

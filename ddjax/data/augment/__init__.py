@@ -1,4 +1,4 @@
-"""Augmented views of one image, made on the device and replayable by anyone.
+"""Augmented views of one image, computed on the device and replayable anywhere.
 
 Every random number is a pure function of (seed, epoch, example id), so a view is the
 same in any order, at any batch size. Different accelerators agree up
@@ -339,7 +339,7 @@ def _interpolation(
 
     A target pixel's centre, mapped into the window start .. start+length-1 and clamped
     to its edge pixels, lies between two sources at most; the weight falls linearly with
-    the distance to them. `places` says where each source pixel lies.
+    the distance to them. `places` are where each source pixel lies.
     """
     size = targets.shape[0]
     position = (targets + 0.5) * (length / size) - 0.5
@@ -355,7 +355,7 @@ def _resample(
 
     Two matrix products are several times faster than gathers inside a compiled loop on
     CPU, with the channels before the width so that both products are plain ones. Full
-    precision, because a teacher's label and a student's view must show the same image
+    precision, because a teacher's label and a student's view must be the same image
     on every accelerator.
     """
     height, width, channels = image_HWC.shape

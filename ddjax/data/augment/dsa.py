@@ -1,7 +1,7 @@
 """DSA, the augmentation of dataset condensation: one random operation a view.
 
 The operation is drawn among colour, crop, cutout, flip, scale and rotation. To be fast
-when many views are made at once, the draw is turned into numbers for all of them, of
+when there are many views at once, the draw is turned into numbers for all of them, of
 which those that were not drawn change nothing: one map of coordinates, one change of
 colours and one box.
 
@@ -31,7 +31,7 @@ class DsaDraw(NamedTuple):
     """What DSA does to one view.
 
     Attributes:
-      matrix: [2,2] float32, maps what is shown to where it is in the image, in (y, x)
+      matrix: [2,2] float32, maps a place in the view to its place in the image, (y, x)
         from the centre.
       shift: [2] float32, added to that, in pixels.
       colour: [3] float32: added brightness, factor of saturation, factor of contrast.
@@ -106,10 +106,10 @@ def draw_dsa(
 def apply_dsa(dsa: Dsa, drawn: DsaDraw, image_HWC: jax.Array) -> jax.Array:
     """Applies the drawn operation.
 
-    Images are normalised where DSA is applied by those who use it, so brightness is in
-    standard deviations, saturation and contrast are about the means of normalised
-    pixels, and what lies outside the image or is cut out has the mean colour. All that
-    is done here to pixels that are not.
+    The literature applies DSA to normalised images: brightness is in standard
+    deviations, saturation and contrast are about the means of normalised pixels, and
+    what lies outside the image or is cut out has the mean colour. Here pixels are not
+    normalised, and the numbers are scaled so that the result is the same.
 
     Args:
       dsa: the operations, and what pixels are normalised by.
@@ -128,7 +128,7 @@ def apply_dsa(dsa: Dsa, drawn: DsaDraw, image_HWC: jax.Array) -> jax.Array:
         shown_CHW = _mapped(drawn, image_CHW, mean_C11)
     if "color" in dsa.operations:
         # The change is that of the image itself, which is mapped only where the change
-        # is 0: XLA would else look up the mapped pixels once for each of their uses.
+        # is 0: XLA would else gather the mapped pixels once for each of their uses.
         normal_CHW = (image_CHW - mean_C11) / std_C11
         shown_CHW = shown_CHW + std_C11 * _colour_change(drawn.colour, normal_CHW)
     if "cutout" in dsa.operations:
@@ -141,7 +141,7 @@ def apply_dsa(dsa: Dsa, drawn: DsaDraw, image_HWC: jax.Array) -> jax.Array:
 
 
 def _mapped(drawn, image_CHW, fill_C11):
-    """Looks up every pixel where the map says, bilinear, `fill` all around the image.
+    """Samples the image where the map points, bilinear, `fill` all around it.
 
     A map of whole pixels, like the identity, changes no value.
     """

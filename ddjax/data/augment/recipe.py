@@ -118,14 +118,14 @@ class Dsa:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What is done to an image; static and hashable, all off by default.
+    """The augmentation of images; static and hashable, all of it off by default.
 
-    Fields and their ranges are those of `Options`; what is off is None in the place of
-    (), and DSA has the numbers that pixels are normalised by.
+    Fields and their ranges are those of `Options`, but a field that is off is None
+    instead of (), and `dsa` has the mean and deviation of the pixels too.
 
     Raises:
       InputError: a value out of its range, both kinds of crop at once, or DSA beside
-        what it is in place of.
+        an operation that it replaces.
     """
 
     pad: int = 0
@@ -175,7 +175,7 @@ class Recipe:
     def used(self) -> dict[str, Any]:
         """Returns the fields as a dict, those that came later only where they are on.
 
-        Addresses of artifacts are made of it: the old ones stay what they were.
+        Artifacts' addresses are digests of it, so that earlier addresses stay valid.
         """
         fields = dataclasses.asdict(self)
         for name in ("patch_shuffle", "dsa", "color_jitter", "lighting"):

@@ -29,7 +29,7 @@ from ddjax.data.source import Source
 from ddjax.errors import InputError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-MARKER = ".ddjax_export.json"  # says what is there, and that it may be replaced
+MARKER = ".ddjax_export.json"  # describes what is there; such a folder may be replaced
 _SHARD = 16384  # images in one file
 _PACKAGES = ("tensorflow_datasets", "array_record")
 

@@ -287,8 +287,8 @@ def to_levels(
 
     Raises:
       InputError: other integers than uint8 without a scale, numbers that are not
-        finite, or more of them outside of [0, 1] than may be clipped; says what would
-        make them fit.
+        finite, or more of them outside of [0, 1] than may be clipped; the
+        message has settings that make them fit.
     """
     kind, scale = images_MHWK.dtype, pixels.scale
     notes: tuple[str, ...] = ()
@@ -343,7 +343,7 @@ def check_bits(images_MHWK: np.ndarray, where: str) -> None:
       where: what has them, for messages.
 
     Raises:
-      InputError: as above, and says which scale shows them.
+      InputError: as above; the message names the scale that fits them.
     """
     if images_MHWK.max() == 1:
         raise InputError(
@@ -379,14 +379,14 @@ def _advice(images, low, high):
             fits.append(f"mean={_flag(mean)} std={_flag(std)} are {name}")
     if not fits:
         return (
-            "; mean=NUMBERS and std=NUMBERS, one for each channel, say by what they "
-            "were normalised"
+            "; mean=NUMBERS and std=NUMBERS, one for each channel, give what they "
+            "were normalised with"
         )
     return "".join(f"; {text}, by which they fit" for text in fits)
 
 
 def _above(share):
-    """A share, rounded up to what a setting may say."""
+    """A share, rounded up to the two decimals of a setting."""
     return f"{min(1.0, np.ceil(100 * share + 1e-9) / 100):.2f}"
 
 

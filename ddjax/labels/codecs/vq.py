@@ -84,7 +84,7 @@ class VQ(Codec):
             raise InputError("codec: vq is not fitted, so it cannot encode")
         if self.encoder is None:
             raise InputError(
-                "codec: vq was fitted when the store was made; it can only decode"
+                "codec: vq was fitted when the store was created; it can only decode"
             )
         logits = jnp.asarray(logits, jnp.float32)
         self.check(logits.shape[-1])

@@ -183,7 +183,7 @@ class LabelStore:
         example_ids: np.ndarray,
         payload: np.ndarray | jax.Array,
     ) -> None:
-        """Stores what `codec.encode` made of logits; otherwise like `write`.
+        """Stores what `codec.encode` returned for logits; otherwise like `write`.
 
         Args:
           epoch, example_ids, payload: see `write`; [n,W] of the codec's dtype.
@@ -300,7 +300,7 @@ class LabelStore:
         return lines
 
     def info(self) -> dict[str, Any]:
-        """Returns the store's size and what it is made of.
+        """Returns the store's size, codec and coverage.
 
         Returns:
           `epochs`, `examples`, `num_classes`, `codec`; `bits_per_label` and

@@ -93,7 +93,7 @@ class Arrays:
 
     Attributes:
       grid: how they are cut.
-      written: [E,N] bool, as last seen.
+      written: [E,N] bool, as last read.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Arrays:
         """Returns the size of all files of the store, in bytes.
 
         A shard's size is where its last chunk ends plus its index: a key-value store
-        does not say sizes, and reading whole shards would take long.
+        does not report sizes, and reading whole shards would take long.
         """
         chunks = [s // c for s, c in zip(self.grid.shard, self.grid.chunk, strict=True)]
         index_bytes = 16 * chunks[0] * chunks[1] + 4
@@ -276,7 +276,7 @@ class Arrays:
             data_type=self._stored.name,
             chunk=[*self.grid.shard, self._width],
             codecs=[{"name": "sharding_indexed", "configuration": inside}],
-            # Looking for newer chunks at every read would cost a request for each.
+            # A check for newer chunks at every read would cost a request for each.
             recheck_cached_data="open",
             store_data_equal_to_fill_value=True,
             fill_missing_data_reads=not strict,

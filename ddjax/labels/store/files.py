@@ -92,5 +92,5 @@ class Files:
 
 
 def cause(error: Exception) -> str:
-    """Returns what TensorStore says went wrong, without the specification it adds."""
+    """Returns TensorStore's message, without the specification that it adds."""
     return str(error).split(" [", 1)[0]

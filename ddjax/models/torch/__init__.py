@@ -65,7 +65,7 @@ def from_torch(
       weights: which set of weights of a file that holds several, keys joined by dots,
         such as "state_dict_ema".
       architecture: what the file calls its network, if that is not the name or one of
-        the same network's known ones; what it says otherwise is refused.
+        the same network's known ones; another name is refused.
       **options: of that network, see `create`; those that change the shape of tensors
         are read from them if not given: width, norm, stem, downsample, hidden. Group
         and instance norm have equal tensors, so that group norm must be given.
@@ -75,11 +75,11 @@ def from_torch(
 
     Raises:
       InputError: tensors are missing, left over, of another shape or kind, infinite
-        or NaN; the file cannot be read, holds several sets of weights, or says that
-        they are another network's; or an option is out of range.
+        or NaN; the file cannot be read, holds several sets of weights, or names
+        another network; or an option is out of range.
     """
     layout = _layout(name)
-    source, (raw, said) = source_name(state), read_state(state, weights)
+    source, (raw, names) = source_name(state), read_state(state, weights)
     try:
         tensors = layout.standard(raw)
         arguments = _arguments(name, tensors, num_classes, image_size, options)
@@ -92,7 +92,7 @@ def from_torch(
     problems = _problems(tensors, expected, constants)
     if problems:
         raise InputError(f"{source}: does not fit {name}: {problems}{_hint(name, raw)}")
-    check_name(name, (architecture, *layout.also), said, source)
+    check_name(name, (architecture, *layout.also), names, source)
     _check_values(source, tensors, constants)
     return traverse_util.unflatten_dict(
         {path: _leaf(path, tensors[key]) for key, (path, _) in expected.items()}
@@ -135,8 +135,8 @@ def save_safetensors(path: str | os.PathLike, name: str, variables: Variables) -
     """
     from safetensors.numpy import save
 
-    said = {"format": "pt", "architecture": name}
-    write_file(path, save(to_torch(name, variables), said))
+    names = {"format": "pt", "architecture": name}
+    write_file(path, save(to_torch(name, variables), names))
 
 
 def _layout(name: str) -> StateDict:

@@ -37,7 +37,7 @@ def source_name(state: Any) -> str:
 def read_state(
     state: Mapping[str, Any] | str | os.PathLike, weights: str = ""
 ) -> tuple[Tensors, dict[str, str]]:
-    """Reads the tensors of a `state_dict`, and what is said of their network.
+    """Reads the tensors of a `state_dict`, and the name of their network.
 
     Mappings around them are opened ("state_dict", "model"), and a prefix that all names
     share is dropped ("module.", "_orig_mod.", "model.", "backbone.").
@@ -59,10 +59,10 @@ def read_state(
     """
     source, path = source_name(state), None
     if isinstance(state, Mapping):
-        held, said = state, state
+        held, names = state, state
     else:
         path = pathlib.Path(state)
-        held, said = _load(path)
+        held, names = _load(path)
     tensors = _choose(held, weights, source)
     if not isinstance(tensors, Mapping) or not tensors:
         raise InputError(
@@ -70,7 +70,7 @@ def read_state(
             "state_dict: a mapping of names to tensors"
         )
     arrays = {key: _array(source, key, value) for key, value in tensors.items()}
-    return _without_prefix(arrays), _said_names(said, path)
+    return _without_prefix(arrays), _network_names(names, path)
 
 
 def _load(path):
@@ -90,8 +90,8 @@ def _load(path):
 
     try:
         with safe_open(path, framework="numpy") as opened:
-            said = opened.metadata() or {}
-        return load_file(path), said
+            names = opened.metadata() or {}
+        return load_file(path), names
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: is no readable .safetensors file, perhaps cut short ({error})"
@@ -172,7 +172,7 @@ def _choose(held: Any, weights: str, source: str) -> Any:
     if len(states) > 1:
         raise InputError(
             f"{source}: found {_listed(states)}, and they are different networks, or "
-            "the same as trained and averaged; weights=NAME says which of them"
+            "the same as trained and averaged; weights=NAME chooses one of them"
         )
     if not states and any(isinstance(value, Mapping) for value in held.values()):
         return {}
@@ -200,10 +200,10 @@ def _states(held: Mapping, place: str, depth: int) -> Iterator[tuple[str, Mappin
             yield from _states(value, inner, depth + 1)
 
 
-def _said_names(held: Any, path: pathlib.Path | None) -> dict[str, str]:
+def _network_names(held: Any, path: pathlib.Path | None) -> dict[str, str]:
     """Returns what a file, or the config.json beside it, calls its network.
 
-    The keys say where the name stands. timm publishes config.json with "architecture",
+    The keys are where the name stands. timm publishes config.json with "architecture",
     and its training script, as PyTorch's for ImageNet, keeps "arch" in the file.
     """
     found = _named(held)
@@ -212,7 +212,7 @@ def _said_names(held: Any, path: pathlib.Path | None) -> dict[str, str]:
         try:
             config = json.loads(beside.read_text()) if beside.is_file() else {}
         except (OSError, ValueError):
-            config = {}  # somebody's file that is nothing of ours
+            config = {}  # another program's file of that name
         found |= {
             f"{key} of config.json beside it": n for key, n in _named(config).items()
         }
@@ -238,29 +238,29 @@ def _named(held: Any, depth: int = 0) -> dict[str, str]:
 def check_name(
     name: str,
     also: Iterable[str],
-    said: Mapping[str, str],
+    names: Mapping[str, str],
     source: str,
 ) -> None:
-    """Refuses weights that say that they are another network's.
+    """Refuses weights of a file that names another network.
 
     Networks may have tensors of the same names and shapes and yet compute other
     things: timm's resnetaa50 pools where resnet50 strides, and tf_efficientnet_b0 pads
-    otherwise than efficientnet_b0. Where nothing says so, it stays hidden.
+    otherwise than efficientnet_b0. Where no name is given, the difference stays hidden.
 
     Args:
       name: of the network, a key of `MODELS`.
       also: other names that are taken for it.
-      said: of `read_state`.
+      names: of `read_state`.
       source: what the weights are called in messages.
 
     Raises:
       InputError: a name means neither.
     """
     known = {_plain(alias) for alias in (name, *also) if alias}
-    for place, says in said.items():
-        if _plain(says) not in known:
+    for place, found in names.items():
+        if _plain(found) not in known:
             raise InputError(
-                f"{source}: {place} says that the weights are of {says!r}, not of "
+                f"{source}: {place} names the network {found!r}, not "
                 f"{name}, whose tensors may have the same names and shapes all the "
                 f"same; architecture=NAME, the name in the file, takes them for it"
             )
