@@ -112,6 +112,7 @@ def test_another_order_of_the_classes_is_named(warned, tmp_path, order, says, ea
     assert says in warning
 
 
+@pytest.mark.slow
 def test_a_folder_numbered_in_another_order_is_told_at_the_start(
     source, tmp_path, capsys
 ):

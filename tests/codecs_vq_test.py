@@ -69,6 +69,7 @@ def test_vq_reconstructs_better_with_more_groups():
     assert _divergence(mean) > 3 * _kl(_table()) > 3 * 1.5 * _kl(_network())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", [_table, _network])
 def test_encode_takes_the_nearest_code_of_what_is_left(codec):
     codec = codec()
@@ -128,6 +129,7 @@ def test_fit_is_deterministic_for_a_key():
     )
 
 
+@pytest.mark.slow
 def test_train_revives_dead_codes(monkeypatch):
     start = autoencoder._start
 
@@ -142,6 +144,7 @@ def test_train_revives_dead_codes(monkeypatch):
     assert 1.5 * _kl(_table()) < _kl(codec) < 6 * _kl(_table())
 
 
+@pytest.mark.slow
 def test_loss_reaches_the_encoder_straight_through_the_codes(monkeypatch):
     monkeypatch.setattr(autoencoder, "_COMMITMENT", 0.0)
     rng = np.random.default_rng(3)

@@ -14,6 +14,8 @@ from ddjax.settings import from_config
 from ddjax.stages import students, teacher
 from ddjax.train import programs
 
+pytestmark = pytest.mark.slow
+
 FOLDER = pathlib.Path(__file__).parents[1] / "configs" / "imagenet"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 PLATFORMS = ("cuda", "tpu")

@@ -28,6 +28,7 @@ def done(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_figures_compare_selections_with_each_other(done):
     names = {path.stem for path in (done / "figures").iterdir()}
     of_all = {"matrix", "cost", "accuracy", "gap", "dcs"}

@@ -20,6 +20,8 @@ from ddjax.settings.config import add_labels
 from ddjax.stages import report
 from ddjax.train import checkpoint
 
+pytestmark = pytest.mark.slow
+
 # Which write of an unfinished state a run stops at, so that all kinds are unfinished.
 # In the order in which a run comes to them.
 STOPS = {"teacher": 2, "trace": 1, "synthetic": 1, "students": 1, "store": 2}

@@ -66,6 +66,7 @@ def usual(name):
     return make(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILY)
 def test_every_method_gives_a_balanced_set_and_gives_it_again(name):
     found, again, other = usual(name), make(name), make(name, seed=1)

@@ -205,6 +205,7 @@ def test_replay_trains_the_same_student(store, batch_size):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "supervision",
     [

@@ -19,6 +19,8 @@ from ddjax.losses import (
     nkd,
 )
 
+pytestmark = pytest.mark.slow
+
 CLASS = 1  # of every example that has one
 
 

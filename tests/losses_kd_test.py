@@ -71,6 +71,7 @@ EXTREMES = {
 }
 
 
+@pytest.mark.slow
 @every_loss
 @pytest.mark.parametrize("count", EXTREMES)
 def test_losses_at_extreme_logits_are_right_with_finite_gradients(name, count):

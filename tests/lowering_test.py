@@ -18,6 +18,8 @@ from ddjax.stages.students import planned_program
 from ddjax.stages.synthetic import outline_of
 from ddjax.train import programs
 
+pytestmark = pytest.mark.slow
+
 FOLDER = pathlib.Path(__file__).parents[1] / "configs" / "methods"
 METHODS = {path.stem for path in FOLDER.glob("*.py")}
 METHODS = sorted(METHODS)

@@ -104,6 +104,7 @@ def collectives(executable):
     return collections.Counter(_COLLECTIVE.findall(executable.as_text()))
 
 
+@pytest.mark.slow
 def test_members_on_devices_of_their_own_need_nothing_of_each_other():
     executable, runner = compiled("mesh", 0)
     assert tuple(runner.mesh.shape.values()) == (4, 1)

@@ -11,6 +11,8 @@ from golden.cases import LONG
 
 from ddjax import models
 
+pytestmark = pytest.mark.slow
+
 ALL = sorted(models.MODELS)
 # The smallest size that has all strides to go through; alexnet takes no less than 63.
 SMALLEST = dict.fromkeys(ALL, 32) | {"alexnet": 64, "convnet_d6": 64}

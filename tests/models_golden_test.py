@@ -16,6 +16,8 @@ from golden.outputs import FOLDER, Outputs, outputs, path, read
 
 from ddjax import models
 
+pytestmark = pytest.mark.slow
+
 # Largest difference, relative to the largest number of the reference; running
 # statistics tensor by tensor, relative to their root mean square.
 TOLERANCES = {"eval_logits": 1e-4, "train_logits": 1e-3, "statistics": 1e-3}

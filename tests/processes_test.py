@@ -19,6 +19,8 @@ import tiny
 from ddjax import pipeline
 from ddjax.settings import from_config
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 STOPPED = 75  # exit code of a run that SIGTERM stopped
 CHANGES = {

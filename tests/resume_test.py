@@ -16,6 +16,8 @@ from runs import created, numbers_of
 from ddjax import pipeline
 from ddjax.settings import from_config
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 

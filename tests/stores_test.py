@@ -67,6 +67,7 @@ def stores(folder, codec):
     return found
 
 
+@pytest.mark.slow
 def test_replay_gives_the_students_of_soft_kd(done):
     pairs = zip(students(done, "soft_kd"), students(done, "fp32"), strict=True)
     for asked, replayed in pairs:

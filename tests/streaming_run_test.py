@@ -13,6 +13,8 @@ from ddjax import distill, pipeline, settings
 from ddjax.settings import from_config
 from ddjax.stages import embeddings
 
+pytestmark = pytest.mark.slow
+
 SIDE, IPC = 8, 2
 FEW = ("rded", "pca", "sre2l")
 OTHERS = tuple(sorted({*distill.METHODS} - {*FEW}))

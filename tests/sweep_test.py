@@ -211,6 +211,7 @@ def evaluated(states, before):
 EVALUATING = []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 4, 5, 8])
 def test_resumed_costs_what_an_uninterrupted_one_does(tmp_path, stop):
     def train(watch, folder=None):
@@ -251,6 +252,7 @@ def other_shapes(path):
     checkpoint.save(path.parent, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong, says",
     [

@@ -58,6 +58,7 @@ def run(source, tmp_path_factory):
     return folder, chosen, summary
 
 
+@pytest.mark.slow
 def test_every_method_is_a_row_beside_the_selections(run):
     _, _, summary = run
     assert set(summary["method"]) == {"random", "ca2d", "sre2l", "full"}
@@ -65,6 +66,7 @@ def test_every_method_is_a_row_beside_the_selections(run):
     assert (made["n"] == 2).all() and made["gap"].notna().all()
 
 
+@pytest.mark.slow
 def test_members_tell_image_sets_apart_and_what_they_cost(run):
     folder, _, _ = run
     members = pd.DataFrame(runs.rows_of(folder))
@@ -84,6 +86,7 @@ def test_members_tell_image_sets_apart_and_what_they_cost(run):
     assert flops["sre2l"] > 0 and flops["ca2d"] > 0 and flops["random"] == 0
 
 
+@pytest.mark.slow
 def test_pictures_of_made_sets_are_drawn(run):
     folder, _, _ = run
     drawn = {path.stem for path in (folder / "figures").iterdir()}
@@ -95,6 +98,7 @@ def test_pictures_of_made_sets_are_drawn(run):
     np.testing.assert_allclose(last, members["accuracy"], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_image_sets_are_written_once_each_and_read_back(run):
     folder, _, _ = run
     found = sorted(path.name for path in (folder / "images").iterdir())
@@ -110,6 +114,7 @@ def test_image_sets_are_written_once_each_and_read_back(run):
     assert any(np.array_equal(read.images, array) for array in arrays)
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_nothing_again(run):
     folder, chosen, summary = run
     before = runs.created(folder)
@@ -118,6 +123,7 @@ def test_a_second_run_makes_nothing_again(run):
     pd.testing.assert_frame_equal(again, summary)
 
 
+@pytest.mark.slow
 def test_a_set_that_was_read_is_judged_at_its_own_budget(run, source, tmp_path):
     folder, _, _ = run
     path = folder / "images" / "ca2d_ipc2_seed0"
@@ -128,6 +134,7 @@ def test_a_set_that_was_read_is_judged_at_its_own_budget(run, source, tmp_path):
     assert set(summary["ipc"]) == {IPC}
 
 
+@pytest.mark.slow
 def test_a_set_s_own_soft_labels_take_the_teacher_s_place(source, tmp_path):
     arrays, path = tiny.arrays(train=2), tmp_path / "wrong.npz"
     found = {"images": arrays["x_train"][..., None], "labels": arrays["y_train"]}

@@ -11,6 +11,8 @@ import pytest
 from launching import ROOT, blocks
 from machines import Machines
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = ROOT / "tests" / "golden" / "launch"
 ARGUMENTS = ("--config=configs/cad_prune.py:smoke", "--config.data.data_dir=/a b/$c")
 START = ("launch/tpu_vm.sh", "run", *ARGUMENTS)

@@ -11,6 +11,8 @@ from ddjax import artifacts, pipeline, settings
 from ddjax.settings import from_config
 from ddjax.stages import report
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
