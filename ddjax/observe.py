@@ -80,8 +80,10 @@ class Metrics:
 
     @contextlib.contextmanager
     def _may_fail(self) -> Iterator[None]:
-        """Surrounds writing: where it is refused, no more is written until the next
-        training, since no result depends on it."""
+        """Surrounds writing, on which no result depends.
+
+        Where it is refused, no more is written until the next training.
+        """
         try:
             yield
         except OSError as error:
@@ -159,7 +161,8 @@ class Profiler:
     """
 
     def __init__(self, folder: pathlib.Path | None, steps: int):
-        """
+        """Traces nothing yet.
+
         Args:
           folder: the run's folder; None: nothing is traced, but steps are cut into
             calls as where something is.
@@ -186,8 +189,10 @@ class Profiler:
                 self._stop()
 
     def at_most(self, count: int) -> int:
-        """Returns how many of `count` steps one call may do: at most those that a
-        running trace still lacks."""
+        """Returns how many of `count` steps one call may do.
+
+        At most those that a running trace still lacks.
+        """
         return min(count, self._left) if self._tracing else count
 
     def step(self, count: int = 1) -> None:

@@ -116,7 +116,7 @@ def test_a_step_of_a_teacher_on_a_stream(layout, net):
     assert lower(lifted, layout, *args, out=mesh.WHOLE)
 
 
-def test_questions_to_members_and_to_a_network(layout, net):
+def test_evaluation_of_members_and_of_a_network(layout, net):
     array, count = jax.ShapeDtypeStruct, 256 * layout.shape[mesh.DATA]
     variables = jax.eval_shape(net.init, jax.random.key(0))
     images = put(array((count, *SHAPE), np.uint8), layout, DATA)
@@ -129,9 +129,10 @@ def test_questions_to_members_and_to_a_network(layout, net):
     assert lower(lifted, layout, states, images, labels, channels, channels)
 
     images = put(array((128 * layout.size, *SHAPE), np.uint8), layout, mesh.EVERYWHERE)
-    answers = functools.partial(evaluate._spread, evaluate._Answers(net, ""), layout)
+    represent = evaluate._Representation(net, "")
+    spread = functools.partial(evaluate._spread, represent, layout)
     shared = put((variables, *[array((3,), np.float32)] * 2), layout, mesh.WHOLE)
-    assert lower(answers, layout, images, *shared)
+    assert lower(spread, layout, images, *shared)
 
 
 def test_labels_of_views(layout, net):

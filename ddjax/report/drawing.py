@@ -104,6 +104,7 @@ def save_png(figure: Figure, path: str | os.PathLike) -> None:
 def new_figure(
     width: float, height: float, dpi: int = _DPI, layout: Any = "constrained"
 ) -> Figure:
+    """Returns an empty figure of a size in inches."""
     # Imported here: most users of the package never draw.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

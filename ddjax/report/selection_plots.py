@@ -235,6 +235,11 @@ def difficulty_figure(
 
 
 def compared(summary: pd.DataFrame, hidden: tuple[str, ...]) -> pd.DataFrame:
+    """Returns the rows of a summary's selections that are compared with random.
+
+    Raises:
+      InputError: there is none.
+    """
     rows = students(summary)
     rows = rows[~rows["method"].isin(hidden)]
     if rows.empty:

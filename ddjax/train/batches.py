@@ -192,7 +192,6 @@ def make_batch(
       two_views: whether the images without augmentation are wanted too; they are mixed
         by the same boxes.
     """
-
     images = mesh.share_rows(plan.shown(pool))
     pasted = mesh.share_rows(plan.pasted(pool)) if recipe.cutmix else None
     plan = mesh.share_rows(plan)
