@@ -6,6 +6,7 @@ artifacts of its stages in the folder.
 
 from __future__ import annotations
 
+import collections
 import os
 import pathlib
 import time
@@ -26,12 +27,11 @@ from ddjax.stages.labels import fixed_labels_stage
 from ddjax.stages.outputs import replacing
 from ddjax.stages.report import report_stage, teachers_report_stage
 from ddjax.stages.requirements import (
-    fixed_labels_required,
     required_teachers,
     selection_of,
     trained_regimes,
 )
-from ddjax.stages.stage import Stage
+from ddjax.stages.stage import Stage, stages_in
 from ddjax.stages.students import students_stage
 from ddjax.stages.subsets import subsets_stage
 from ddjax.stages.synthetic import READ, number_of_sets, read_stage, synthetic_stage
@@ -42,7 +42,7 @@ from ddjax.workdir import Workdir
 if TYPE_CHECKING:
     import pandas as pd
 
-_NOTABLE = 10.0  # seconds that are left, from which on a line has them
+_NOTABLE = 10.0  # seconds; what takes less is not mentioned
 
 
 def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Stage]:
@@ -68,24 +68,27 @@ def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Sta
         return stages
     networks = problem.networks()
 
-    def students_of(pool: Stage | None, images: int) -> dict[str, Stage]:
+    def students_of(
+        pool: Stage | None, images: int, regimes: tuple[str, ...]
+    ) -> dict[str, Stage]:
         """The students of every network on a pool, with the pool's fixed labels."""
         labels = None
-        if fixed_labels_required(problem):
+        if "soft" in map(problem.labelled, regimes):
             labels = add(fixed_labels_stage(problem, teachers["teacher"], pool, images))
         return {
             network: add(students_stage(of, pool, teachers, labels))
             for network, of in networks.items()
         }
 
-    students = {"": students_of(None, len(problem.pool))}
+    trained = trained_regimes(problem)
+    students = {"": students_of(None, len(problem.pool), trained)}
     tunings, comparisons = {}, []
     subsets, sets, inputs = {}, {}, {}
     for ipc in settings.select.ipcs:
-        for regime in trained_regimes(problem):
+        for regime in trained:
             stage = tuning_stage(problem, students[""][""], regime, ipc)
             tunings["", regime, ipc] = add(stage)
-        of_budget = {name: tunings["", name, ipc] for name in trained_regimes(problem)}
+        of_budget = {regime: tunings["", regime, ipc] for regime in trained}
         labels = students[""][""].parents["fixed_labels"]
         inputs[ipc] = add(
             *inputs_stages(problem, students[""][""], teachers, of_budget, labels, ipc)
@@ -98,8 +101,8 @@ def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Sta
         if problem.images is not None:
             sets[ipc][READ] = add(read_stage(problem, teachers))
         for name, stage in sets[ipc].items():
-            count = 1 if name == READ else number_of_sets(problem, name)
-            students[name] = students_of(stage, count * ipc * problem.num_classes)
+            images = number_of_sets(problem, name) * ipc * problem.num_classes
+            students[name] = students_of(stage, images, settings.regimes)
         for regime in settings.regimes:
             windows = {
                 name: add(
@@ -133,9 +136,8 @@ def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Sta
                 )
                 comparisons.append(add(comparison))
                 for name, found in sets[ipc].items():
-                    trained = students[name][network]
                     comparison = sets_comparison(
-                        of, trained, tuning, found, name, regime, ipc
+                        of, students[name][network], tuning, found, name, regime, ipc
                     )
                     comparisons.append(add(comparison))
     add(
@@ -149,6 +151,9 @@ def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Sta
 def execute(run: Run, stages: list[Stage]) -> Any:
     """Executes stages in order and returns the last one's result."""
     results: dict[Stage, Any] = {}
+    uses = collections.Counter(
+        parent for stage in stages for parent in set(stages_in(stage.parents))
+    )
     counted = [stage for stage in stages if stage.counts]
     weights = {stage: stage.plan().weight for stage in counted}
     spent, done, begun = 0.0, 0.0, 0
@@ -160,8 +165,12 @@ def execute(run: Run, stages: list[Stage]) -> Any:
             run.suffix = _left(spent / done * left) if done else ""
         start, artifacts = time.perf_counter(), len(run.costs)
         results[stage] = stage.execute(run, results)
-        made = [row for row in run.costs[artifacts:] if not row["reused"]]
-        if made and stage.counts:
+        for parent in set(stages_in(stage.parents)):
+            uses[parent] -= 1
+            if not uses[parent]:
+                del results[parent]  # and what it holds on the devices
+        reused = any(row["reused"] for row in run.costs[artifacts:])
+        if stage.counts and weights[stage] and not reused:
             spent += time.perf_counter() - start
             done += weights[stage]
         run.prefix = run.suffix = ""
@@ -174,8 +183,8 @@ def _left(seconds: float) -> str:
         return ""
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:
-            return f"; about {seconds / size:.0f} {unit} left"
-    return f"; about {seconds:.0f} s left"
+            return f"; the stages after it: about {seconds / size:.0f} {unit}"
+    return f"; the stages after it: about {seconds:.0f} s"
 
 
 def run(
@@ -195,7 +204,8 @@ def run(
       the parts of the report that could not be written.
 
     Raises:
-      InputError: the settings, the data or the folder are wrong; before compute.
+      InputError: the settings, the data or the folder are wrong, before compute; or
+        training diverged at every learning rate, or an artifact is damaged.
     """
     switches.check()
     check_names(settings)
@@ -260,4 +270,5 @@ def describe(problem: Problem) -> str:
         crossed[0] += f" and {sets} kinds of synthetic sets"
     if networks > 1:
         crossed.append(f"{networks} networks")
-    return f"{images}; {' x '.join(crossed)}: {students} students, full data included"
+    full = ", full data included" if plain else ""
+    return f"{images}; {' x '.join(crossed)}: {students} students{full}"

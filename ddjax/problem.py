@@ -35,7 +35,10 @@ READING = ("mean", "std", "resize", "scale", "clip", "label_kind", "contradictin
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
-    """What a run is about. Nothing here computes, writes or prints.
+    """What a run is about: immutable, and without effects.
+
+    Its methods derive from the settings: the steps of a budget, the augmentation of a
+    regime, what is compiled.
 
     Attributes:
       settings: the checked settings.
@@ -61,7 +64,7 @@ class Problem:
 
     @functools.cached_property
     def data_digest(self) -> str:
-        """Identifies the three splits."""
+        """Identifies the source and its splits; the test split is the source's own."""
         splits: dict[str, Any] = {
             "source": self.source.digest,
             "pool": digest(self.pool.ids),
@@ -315,7 +318,7 @@ def hparams(
 
 
 def open_problem(settings: Settings) -> Problem:
-    """Loads the source and divides it; touches no disk but the source's.
+    """Loads the source and the set that `images` names; divides the source.
 
     Raises:
       InputError: the source, or the image set that `images` names, is wrong.
@@ -341,7 +344,7 @@ def open_problem(settings: Settings) -> Problem:
 
 
 def outline_problem(settings: Settings) -> Problem | None:
-    """Returns a problem without pixels, None where nothing is known of the source.
+    """Returns a problem without pixels, None where the data have to be read.
 
     Args:
       settings: what to do. Images that take no memory stand in for those of a source
@@ -352,7 +355,7 @@ def outline_problem(settings: Settings) -> Problem | None:
     """
     chosen = settings.data
     known = data.facts(chosen.source)
-    if known is None:
+    if known is None or settings.images:  # the set gives the budget
         return None
     with named("", **_LOADING):
         source = known.stand_in(chosen.source, chosen.image_size or None)

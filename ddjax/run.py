@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """Where stages execute: the only one that writes, prints and books costs.
+    """Where stages execute: it makes artifacts, books costs and shows progress.
 
     Attributes:
       workdir: where artifacts go.
@@ -127,7 +127,7 @@ class Run:
             return streaming.Streaming(
                 program, pool, self._compiled, settings.mesh.data, settings.data.workers
             )
-        if positions is None:  # placed once for all programs
+        if positions is None and not problem.synthetic:  # once for all programs
             onto = sweep.grid_of(driver, program.batch_size, settings.mesh.data)
             key = (problem.data_digest, onto)
             if key not in self._placed:

@@ -119,14 +119,14 @@ def labels_of(run, problem, teacher):
 def students_of(problem):
     """The stage of students on the source's images, and of what they require."""
     from ddjax.stages.labels import fixed_labels_stage
-    from ddjax.stages.requirements import fixed_labels_required, required_teachers
+    from ddjax.stages.requirements import required_teachers, trained_regimes
     from ddjax.stages.students import students_stage
     from ddjax.stages.teacher import teacher_stage
 
     names = required_teachers(problem)
     teachers = {name: teacher_stage(problem, name) for name in names}
     labels = None
-    if fixed_labels_required(problem):
+    if "soft" in map(problem.labelled, trained_regimes(problem)):
         count = len(problem.pool)
         labels = fixed_labels_stage(problem, teachers["teacher"], None, count)
     return students_stage(problem, None, teachers, labels)

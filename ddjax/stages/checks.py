@@ -25,6 +25,9 @@ from ddjax.stages.synthetic import READ, outline_of, start_of
 from ddjax.stages.teacher import check_teacher
 from ddjax.stages.trace import snapshots_of
 
+# Names of what artifacts hang on, beside teachers.
+_PARENTS = ("data", "labels", "stores", "uncompressed")
+
 
 def check_names(settings: Settings) -> None:
     """Checks every name that stands for a piece of code, or is an entry's own.
@@ -45,6 +48,13 @@ def check_names(settings: Settings) -> None:
             f"transfer.{settings.student.network.name}: found the name of the "
             "students' network, by which results would be mixed up; choose another one"
         )
+    taken = {"teacher", *_PARENTS, *scores.REQUIREMENTS}
+    for name in settings.ensemble:
+        if name in taken:
+            raise InputError(
+                f"ensemble.{name}: found a name that is taken, allowed is none of "
+                f"{', '.join(sorted(taken))}"
+            )
     for name in settings.distill:
         taken = (*select.METHODS, *settings.select.imported, FULL, READ)
         if name in taken:

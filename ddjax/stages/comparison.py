@@ -18,7 +18,7 @@ from ddjax.stages.requirements import selection_of
 from ddjax.stages.stage import Plan, Stage
 from ddjax.stages.students import Member, Outcome, Students, training_plan
 from ddjax.stages.subsets import subset_of
-from ddjax.stages.synthetic import READ, SyntheticSets
+from ddjax.stages.synthetic import SyntheticSets, number_of_sets
 
 Rows = list[dict[str, Any]]
 
@@ -52,7 +52,7 @@ def subsets_comparison(
     """The stage of students of all selections and of the full data: their rows.
 
     Args:
-      problem: the network.
+      problem: with the network that is trained, see `Problem.with_student`.
       students: what trains it on the source's images.
       tuning: its learning rates.
       inputs: of the selections of the budget.
@@ -100,11 +100,11 @@ def sets_comparison(
     """The stage of students of an entry's synthetic sets: their rows.
 
     Args:
-      problem: the network.
+      problem: with the network that is trained, see `Problem.with_student`.
       students: what trains it on the sets.
       tuning: its learning rates, found on the source's images.
       sets: the synthetic sets.
-      name: of the entry, or READ.
+      name: of the entry, or `synthetic.READ`.
       regime: the students' labels.
       ipc: the budget.
     """
@@ -114,10 +114,8 @@ def sets_comparison(
         found = [Candidate(name, None, sets.positions, sets.cost)]
         return _compare(f"students of {name}", students, regime, ipc, rates, found)
 
-    seeds, held = len(problem.seeds), 0
-    if name != READ:
-        entry = problem.settings.distill[name]
-        held = (entry.sets or seeds) * ipc * problem.num_classes
+    seeds = len(problem.seeds)
+    held = number_of_sets(problem, name) * ipc * problem.num_classes
     plan = functools.partial(
         _plan, problem, regime, ipc, seeds, stores=seeds, held=held
     )
@@ -195,7 +193,7 @@ def member_row(
     """Returns the line of `members.jsonl` for one student.
 
     Args:
-      problem: the network and its pool.
+      problem: with the network and the pool.
       regime: the student's labels.
       outcome: what became of it.
       found: what its subset cost to find.

@@ -61,10 +61,12 @@ def draw(
             drawn.append(
                 (f"How students learn, IPC {ipc}", figure, f"dynamics_ipc{ipc}")
             )
+        positions = None
         with parts.part(f"figures of the subsets, IPC {ipc}"):
             positions = _first_subsets(found, ipc)
             drawn += _of_subsets(found, ipc, positions, styles)
-        if found.sets[ipc] and "teacher" in found.teachers:
+        sets, teachers = found.sets[ipc], found.teachers
+        if positions is not None and sets and "teacher" in teachers:
             with parts.part(f"figures of the sets, IPC {ipc}"):
                 drawn += _of_sets(found, ipc, positions, styles)
     return write_figures(found.run, parts, drawn)

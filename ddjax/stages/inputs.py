@@ -119,7 +119,7 @@ def inputs_stages(
     """
     settings, required = problem.settings.select, requirements(problem)
     seeds, found = len(problem.seeds), {}
-    # What is required -> (its stage, stages that it costs, subsets that share each).
+    # What is required -> stages that it costs, each with the subsets that share it.
     causes: dict[str, tuple[tuple[Stage, int], ...]] = {}
     for regime in scoring_regimes(problem):
         stage = trace_stage(problem, students, tunings[regime], regime, ipc)

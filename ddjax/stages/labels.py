@@ -146,7 +146,7 @@ class Stores:
         """Returns what the stores of some subsets and seeds will cost.
 
         Args:
-          problem: the network.
+          problem: with the network that is trained, see `Problem.with_student`.
           regime: whose labels; without a codec they cost nothing.
           ipc: the budget.
           stores: subsets and seeds, one store each.
@@ -201,21 +201,23 @@ class Stores:
     def _views(self, regime, ipc, seed, positions) -> dict[str, Any]:
         """Returns what determines a subset's labels before they are encoded."""
         problem, labels = self.problem, self.problem.labels(regime)
-        recipe = problem.recipe(regime).used()
+        names, recipe = problem.teachers(regime), problem.recipe(regime).used()
         views = {
             "epochs": problem.label_epochs(regime, ipc, len(positions)),
             "subset": digest(problem.pool.ids[positions]),
             "source": problem.source.digest,
             "classes": list(problem.source.classes),
-            "teachers": {
-                name: self.teachers[name].address for name in problem.teachers(regime)
-            },
+            "teachers": {name: self.teachers[name].address for name in names},
             "recipe": recipe,
             "recipe_digest": digest(recipe),
             "seed": int(seed),
             "precision": "highest",
             "batch_norm": labels.batch_norm,
-            "ensemble": [labels.ensemble_mean, list(labels.ensemble_weights)],
+            # Weights go by position, and a digest sorts the names of `teachers`.
+            "ensemble": [
+                labels.ensemble_mean,
+                dict(zip(names, labels.ensemble_weights, strict=False)),
+            ],
         }
         if labels.batch_norm == "batch" or labels.ensemble_mean == "frobenius":
             views["block"] = problem.settings.student.batch_size

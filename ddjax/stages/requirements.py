@@ -71,11 +71,6 @@ def trained_regimes(problem: Problem) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*problem.settings.regimes, *scoring_regimes(problem))))
 
 
-def fixed_labels_required(problem: Problem) -> bool:
-    """Returns whether anything is trained with one fixed label an image."""
-    return "soft" in {problem.labelled(name) for name in trained_regimes(problem)}
-
-
 def required_teachers(problem: Problem) -> tuple[str, ...]:
     """Returns the teachers that anything uses; all of them without students."""
     settings, found = problem.settings, requirements(problem)

@@ -16,14 +16,15 @@ class Stage:
     """A step of an experiment, as a value.
 
     Attributes:
-      name: on the console and in error messages; no other stage has it.
+      name: no other stage has it; artifacts on a synthetic set are labelled by it.
       parents: the stages whose results it takes: name of an argument -> stage, or
         stages in dicts and lists, or None.
       make: (run, **results of its parents) -> its result. It makes or reuses artifacts
         by `Run.artifact`, whose addresses are digests of the settings that determine
         them and of their parents' addresses.
       plan: returns what it will cost, without data or compilation.
-      counts: whether it is work to wait for, and not only puts results together.
+      counts: whether it is numbered on the console; False of what puts results
+        together (or, once, times the drivers).
     """
 
     name: str

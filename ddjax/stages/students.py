@@ -57,8 +57,9 @@ class Outcome:
     """What became of a member.
 
     Accuracies are in percent, the loss is the mean cross-entropy in nats, NaN if it
-    failed or they were not read; the bytes are those of its stored labels, by their
-    format's formula and on disk, NaN where labels are not stored. `train_curve` and
+    failed or they were not read; `label_bytes` are those of its labels by their
+    format's formula, NaN of views that are labelled on the fly, `label_disk_bytes`
+    those of its store, NaN without one. `train_curve` and
     `test_curve` are accuracies after `curve_steps` steps, on the subset's own images
     and on the test split, all three empty without `protocol.curves`.
     """
@@ -435,12 +436,12 @@ def students_stage(
     """The stage whose result trains one network on one pool: `Students`.
 
     Args:
-      problem: the network.
+      problem: with the network that is trained, see `Problem.with_student`.
       pool: of the synthetic sets that it is trained on; None: the source's images.
       teachers: by name.
       fixed_labels: of the pool; None: no regime has them.
     """
-    who = problem.settings.student.network.name
+    who = problem.transfer or problem.settings.student.network.name
     label = f"{who} on {pool.name}" if pool else who
 
     def make(run: Run, teachers, pool, fixed_labels) -> Students:
@@ -469,7 +470,7 @@ def training_plan(
     """Returns what students of a budget and regime will cost.
 
     Args:
-      problem: the network.
+      problem: with the network that is trained, see `Problem.with_student`.
       regime: their labels.
       ipc: the budget.
       count: of them.
@@ -535,7 +536,7 @@ def planned_program(problem: Problem, regime: str) -> student.Program:
     """Returns what is compiled to train students on an accelerator.
 
     Args:
-      problem: the network.
+      problem: with the network that is trained, see `Problem.with_student`.
       regime: their labels; teachers that label views on the fly are in the program.
     """
     recipe, labels = problem.settings.student, problem.labels(regime)

@@ -70,7 +70,9 @@ def synthetic_stage(
 
 
 def number_of_sets(problem: Problem, name: str) -> int:
-    """Returns how many sets an entry synthesises at a budget: one a seed at most."""
+    """Returns how many sets an entry has at a budget: one a seed at most."""
+    if name == READ:
+        return 1
     return min(
         problem.settings.distill[name].sets or len(problem.seeds), len(problem.seeds)
     )

@@ -22,11 +22,11 @@ from ddjax.stages.subsets import subset_of
 def tuning_stage(problem: Problem, students: Stage, regime: str, ipc: int) -> Stage:
     """The stage of a regime's learning rates at a budget: {RANDOM: rate, FULL: rate}.
 
-    One rate for all subsets, found on random ones, and one for the full data, which
-    stand beside the three plain regimes only.
+    RANDOM's rate is used for every subset and synthetic set; FULL's is there only under
+    a plain regime (`Labels.plain`), as students of the full data are.
 
     Args:
-      problem: the network.
+      problem: with the network that is trained, see `Problem.with_student`.
       students: what trains it.
       regime: the labels.
       ipc: the budget.
@@ -123,7 +123,7 @@ def windows_stage(
     """The stage of a selection's best window: (its start, what one search cost).
 
     Args:
-      problem: the network.
+      problem: with the network that is trained, see `Problem.with_student`.
       students: what trains it.
       subsets: of the budget.
       tuning: of the regime and budget.
@@ -145,7 +145,7 @@ def windows_stage(
             tried * seeds,
             row=f"students, {settings.student.network.name}, {regime}, IPC {ipc}",
             images=_images_of_choices(problem),
-            stores=(tried - 1) * seeds,  # that of the window that is chosen is used
+            stores=(tried - 1) * seeds,  # the chosen window's are the comparison's
         )
 
     name = f"search of {method}, {regime}, IPC {ipc}"
@@ -196,7 +196,14 @@ def _search(
         )
         for start in starts
     }
-    best = select.best_window({start: None for start in starts}, accuracies)
+    finite = {start: value for start, value in accuracies.items() if np.isfinite(value)}
+    if not finite:
+        raise InputError(
+            f"{problem.student_section}.learning_rates: training diverged at every "
+            f"window of {method} ({regime}, IPC {ipc}, rate {learning_rate:g}); offer "
+            "smaller ones"
+        )
+    best = select.best_window(finite, finite)
     shown = ", ".join(f"{start:g}: {value:.1f}" for start, value in accuracies.items())
     run.say(f"{method}, {regime}, IPC {ipc}: start {best:g} (of {shown})")
     rows = run.costs[before:]

@@ -23,7 +23,18 @@ _DROP = 0xD409
 
 
 class HParams(NamedTuple):
-    """What may differ between members of one compiled program; float32 scalars."""
+    """What may differ between members of one compiled program; float32 scalars.
+
+    Attributes:
+      learning_rate: the peak.
+      total_steps: the length of the schedule.
+      weight_decay, momentum: of the optimiser.
+      zeta, warmup: see `schedule_factor`.
+      clip: largest norm of the gradient, if the program clips.
+      ema: decay of the averaged weights, if the program averages.
+      label_smoothing: of hard labels.
+      temperature: of soft labels.
+    """
 
     learning_rate: jax.Array
     total_steps: jax.Array
