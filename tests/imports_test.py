@@ -15,10 +15,10 @@ from ddjax.report.statistics import FULL
 from ddjax.settings import add_selection, from_config
 from ddjax.stages.checks import check, check_names
 from ddjax.stages.exports import write_exports
+from ddjax.stages.findings import Findings
 from ddjax.stages.imports import file_digests, imported_path, remarks
 from ddjax.stages.inputs import inputs_stages
 from ddjax.stages.outputs import Parts
-from ddjax.stages.report import Findings
 from ddjax.stages.subsets import scores_of, subset_of
 
 METHODS = ("random", "el2n_best_window", "cad_prune")

@@ -12,8 +12,8 @@ from ddjax.problem import open_problem
 from ddjax.settings import from_config
 from ddjax.stages import exports
 from ddjax.stages.comparison import member_row
+from ddjax.stages.findings import Findings
 from ddjax.stages.outputs import Parts
-from ddjax.stages.report import Findings
 
 
 @pytest.fixture(scope="module")

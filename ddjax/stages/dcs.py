@@ -13,12 +13,11 @@ import numpy as np
 from ddjax import report
 from ddjax.scores import surrogates
 from ddjax.select import Inputs
+from ddjax.stages.findings import Findings
 from ddjax.stages.subsets import chosen_start, scores_of, subset_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ddjax.stages.report import Findings
 
 _FEWEST = 5  # selections; the ranks of fewer mean next to nothing
 

@@ -6,17 +6,15 @@ import dataclasses
 import os
 import pathlib
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ddjax import artifacts, data, mesh, report
 from ddjax.data.source import Examples, Source
 from ddjax.process.console import shown_path
+from ddjax.stages.findings import Findings
 from ddjax.stages.subsets import chosen_start, scores_of, subset_of
-
-if TYPE_CHECKING:
-    from ddjax.stages.report import Findings
 
 _FORMULA = ("=", "+", "-", "@")  # what one begins with
 

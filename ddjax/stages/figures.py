@@ -15,6 +15,7 @@ from ddjax.report.statistics import RANDOM
 from ddjax.run import Run
 from ddjax.scores import SCORES
 from ddjax.stages.embeddings import REAL, embed
+from ddjax.stages.findings import Findings
 from ddjax.stages.outputs import Parts
 from ddjax.stages.subsets import scores_of, subset_of
 from ddjax.stages.synthetic import READ, SyntheticSets
@@ -22,8 +23,6 @@ from ddjax.stages.synthetic import READ, SyntheticSets
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-    from ddjax.stages.report import Findings
 
 _SHOWN = 2  # images of a class that a contact sheet has
 _FEW = 12  # up to so many selections can be told apart in one panel

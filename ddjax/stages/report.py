@@ -9,13 +9,12 @@ import math
 import os
 import pathlib
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
 
 from ddjax import artifacts, mesh, report
-from ddjax.artifacts import Artifact
 from ddjax.problem import Problem
 from ddjax.process import switches
 from ddjax.process.console import shown_path
@@ -31,57 +30,16 @@ from ddjax.stages.exports import (
     write_recommended,
 )
 from ddjax.stages.figures import draw, write_figures
+from ddjax.stages.findings import Findings
 from ddjax.stages.imports import remarks
-from ddjax.stages.inputs import SelectionInputs
 from ddjax.stages.outputs import Parts
-from ddjax.stages.requirements import selection_of
 from ddjax.stages.stage import Stage
-from ddjax.stages.subsets import chosen_start
-from ddjax.stages.synthetic import SyntheticSets
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _FAILURE = ["network", "method", "ipc", "regime", "seed", "learning_rate"]
 _LONGEST = 5  # stages on the console
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Findings:
-    """What a run found, for its report.
-
-    Attributes:
-      run: where it ran.
-      problem: the problem.
-      parts: takes note of what cannot be written.
-      teachers: by name.
-      everyone: one row a student, of all networks.
-      members: those of the first network.
-      summary: of `members`.
-      subsets: budget -> artifact.
-      sets: budget -> entry of `distill` -> its synthetic sets.
-      inputs: budget -> the inputs of the selections.
-    """
-
-    run: Run
-    problem: Problem
-    parts: Parts
-    teachers: dict[str, Teacher]
-    everyone: pd.DataFrame
-    members: pd.DataFrame
-    summary: pd.DataFrame
-    subsets: dict[int, Artifact]
-    sets: dict[int, dict[str, SyntheticSets]]
-    inputs: dict[int, SelectionInputs]
-
-    def windows(self, method: str, ipc: int) -> Iterator[tuple[str, float | None]]:
-        """Yields (regime, start) of a selection's windows; ("", None) without any."""
-        if not selection_of(self.problem, method).searches:
-            yield "", None
-            return
-        for regime in self.problem.settings.regimes:
-            start = chosen_start(self.problem, self.members, method, regime, ipc)
-            yield regime, start
 
 
 def report_stage(
