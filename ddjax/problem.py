@@ -46,6 +46,7 @@ class Problem:
       pool, validation, test: its three splits; selections see the pool only.
       images: the image set that was read, with the same number of images a class.
       transfer: the entry of `transfer` whose network is trained; "": `student`'s.
+      base: the problem with `student`'s network; None: this one.
       synthetic: addresses of the synthetic sets that are its pool; (): the source's
         images are.
       soft_labels: [N,C] of the pool's images, which take the teacher's place where an
@@ -59,6 +60,7 @@ class Problem:
     test: Examples
     images: ImageSet | None = None
     transfer: str = ""
+    base: Problem | None = None
     synthetic: tuple[str, ...] = ()
     soft_labels: np.ndarray | None = None
 
@@ -151,9 +153,11 @@ class Problem:
         )
         settings = dataclasses.replace(self.settings, student=own)
         if not other.own_augment:
-            return dataclasses.replace(self, settings=settings, transfer=name)
+            return dataclasses.replace(
+                self, settings=settings, transfer=name, base=self
+            )
         settings = dataclasses.replace(settings, augment=other.augment)
-        changed = dataclasses.replace(self, settings=settings, transfer=name)
+        changed = dataclasses.replace(self, settings=settings, transfer=name, base=self)
         for regime in settings.regimes:
             try:
                 changed.recipe(regime)
@@ -163,8 +167,9 @@ class Problem:
 
     def networks(self) -> dict[str, Problem]:
         """Returns the problem for each network that is trained, by `transfer`."""
-        others = self.settings.transfer
-        return {"": self} | {name: self.with_student(name) for name in others}
+        base = self.base or self
+        others = {name: base.with_student(name) for name in base.settings.transfer}
+        return {"": base} | others
 
     def with_pool(
         self,

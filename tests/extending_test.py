@@ -101,7 +101,7 @@ def copy(tmp_path_factory):
             ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__")
         )
     (root / "tests").mkdir()
-    for name in ("conftest.py", "recovering.py"):
+    for name in ("conftest.py", "programs.py", "recovering.py", "runs.py"):
         shutil.copy(ROOT / "tests" / name, root / "tests")
     for path, text in examples().items():
         assert not (root / path).exists(), path

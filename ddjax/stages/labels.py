@@ -154,30 +154,32 @@ class Stores:
         codec, classes = problem.labels(regime).codec, problem.num_classes
         if not codec or not stores:
             return Plan()
-        images, names = ipc * classes, problem.teachers(regime)
+        images, name = ipc * classes, (problem.transfer, regime)
         count = stores * problem.label_epochs(regime, ipc, images) * images
-        networks = [planned_network(problem, name) for name in names]
-        # The stores of other codecs with the same labels are encoded from the first.
-        same = [
-            name
-            for name in problem.settings.regimes
-            if problem.labels(name).codec
-            and problem.teachers(name) == names
-            and problem.label_epochs(name, ipc, images) * images * stores == count
-        ]
-        first = same[0] == regime
-        once = count * first
+        views = _views(problem, regime, ipc, images)
+        # Those of other networks and regimes are the same, or encoded from the first.
+        shared = {
+            (network, other): of.labels(other).codec
+            for network, of in problem.networks().items()
+            for other in _sharing(of, views, ipc, images)
+        }
         row = f"stored labels, {regime}, IPC {ipc}"
-        work = Work(row, once, flops=lambda: once * sum(map(forward_flops, networks)))
-        found = []
-        used = _codecs(problem, regime)
-        if first and len(used) > 1 and _FINEST not in used:
-            finest = f"labels, uncompressed, IPC {ipc}"
-            holds = f"{{}} labels, {_FINEST}"
-            found.append(Stored(finest, holds, count, 4.0 * classes))
-        each = codecs.parse(codec).bits_per_label(classes) / 8
-        found.append(Stored(row, f"{{}} labels, {codec}", count, each))
-        return Plan((work,), stored=tuple(found))
+        work, stored = [], []
+        if name == next(iter(shared)):
+            networks = [planned_network(problem, each) for each in views["teachers"]]
+            work.append(
+                Work(
+                    row, count, flops=lambda: count * sum(map(forward_flops, networks))
+                )
+            )
+            if len({*shared.values()}) > 1 and _FINEST not in shared.values():
+                finest = f"labels, uncompressed, IPC {ipc}"
+                holds = f"{{}} labels, {_FINEST}"
+                stored.append(Stored(finest, holds, count, 4.0 * classes))
+        if name == next(each for each, used in shared.items() if used == codec):
+            each = codecs.parse(codec).bits_per_label(classes) / 8
+            stored.append(Stored(row, f"{{}} labels, {codec}", count, each))
+        return Plan(tuple(work), stored=tuple(stored))
 
     def open(self, regime: str, ipc: int, seed: int, positions: np.ndarray) -> Labelled:
         """Returns the labels of a subset's views, computed now or earlier.
@@ -188,49 +190,43 @@ class Stores:
           seed: of the views.
           positions: [n] int32, the subset as positions in the pool.
         """
-        views = self._views(regime, ipc, seed, positions)
-        codec = self.problem.labels(regime).codec
+        problem, images = self.problem, len(positions)
+        views = _views(problem, regime, ipc, images)
+        codec = problem.labels(regime).codec
+        shared = _sharing(problem, views, ipc, images)
+        # Where other codecs want the same labels, all are encoded from a finer store.
+        finer = codec != _FINEST and len({problem.labels(r).codec for r in shared}) > 1
+        views = self._identity(views, seed, positions)
         key = digest([views, codec])
         if key not in self._opened:
             label = f"labels, {regime}, IPC {ipc}, seed {seed}"
-            artifact = self._store(regime, views, seed, positions, codec, label)
+            artifact = self._store(regime, views, seed, positions, codec, label, finer)
             store = LabelStore.open(artifact.path / "store")
             self._opened[key] = Labelled(artifact, store, self.problem.pool.ids)
         return self._opened[key]
 
-    def _views(self, regime, ipc, seed, positions) -> dict[str, Any]:
+    def _identity(self, views, seed, positions) -> dict[str, Any]:
         """Returns what determines a subset's labels before they are encoded."""
-        problem, labels = self.problem, self.problem.labels(regime)
-        names, recipe = problem.teachers(regime), problem.recipe(regime).used()
-        views = {
-            "epochs": problem.label_epochs(regime, ipc, len(positions)),
-            "subset": digest(problem.pool.ids[positions]),
-            "source": problem.source.digest,
-            "classes": list(problem.source.classes),
-            "teachers": {name: self.teachers[name].address for name in names},
-            "recipe": recipe,
-            "recipe_digest": digest(recipe),
+        source = self.problem.source
+        return views | {
+            "subset": digest(self.problem.pool.ids[positions]),
+            "source": source.digest,
+            "classes": list(source.classes),
+            "teachers": {
+                name: self.teachers[name].address for name in views["teachers"]
+            },
+            "recipe_digest": digest(views["recipe"]),
             "seed": int(seed),
             "precision": "highest",
-            "batch_norm": labels.batch_norm,
-            # Weights go by position, and a digest sorts the names of `teachers`.
-            "ensemble": [
-                labels.ensemble_mean,
-                dict(zip(names, labels.ensemble_weights, strict=False)),
-            ],
         }
-        if labels.batch_norm == "batch" or labels.ensemble_mean == "frobenius":
-            views["block"] = problem.settings.student.batch_size
-        return views
 
-    def _store(self, regime, views, seed, positions, codec, label) -> Artifact:
-        """Labels by the teachers; from a finer store where other codecs want one."""
+    def _store(self, regime, views, seed, positions, codec, label, finer) -> Artifact:
+        """Labels by the teachers, or encoded from a finer store."""
         problem = self.problem
         finest = None
-        if codec != _FINEST and _codecs(problem, regime) != {codec}:
-            finest = self._store(
-                regime, views, seed, positions, _FINEST, f"{label}, uncompressed"
-            )
+        if finer:
+            name = f"{label}, uncompressed"
+            finest = self._store(regime, views, seed, positions, _FINEST, name, False)
         settings = {"views": views, "codec": codec}
         parents = {"data": problem.data_digest} | views["teachers"]
         if finest is not None:
@@ -316,14 +312,34 @@ class Stores:
         )
 
 
-def _codecs(problem: Problem, regime: str) -> set[str]:
-    """Returns the codecs of all regimes that have the same teachers."""
-    entries = [
-        problem.labels(name)
+def _views(problem: Problem, regime: str, ipc: int, images: int) -> dict[str, Any]:
+    """Returns what determines labels of views, but for the seed, images and weights."""
+    labels, names = problem.labels(regime), problem.teachers(regime)
+    views = {
+        "epochs": problem.label_epochs(regime, ipc, images),
+        "teachers": names,
+        "recipe": problem.recipe(regime).used(),
+        "batch_norm": labels.batch_norm,
+        # Weights go by position, and a digest sorts the names of teachers.
+        "ensemble": [
+            labels.ensemble_mean,
+            dict(zip(names, labels.ensemble_weights, strict=False)),
+        ],
+    }
+    if labels.batch_norm == "batch" or labels.ensemble_mean == "frobenius":
+        views["block"] = problem.settings.student.batch_size
+    return views
+
+
+def _sharing(
+    problem: Problem, views: dict[str, Any], ipc: int, images: int
+) -> list[str]:
+    """Returns the regimes with stored labels of the same views by the same teachers."""
+    return [
+        name
         for name in problem.settings.regimes
-        if problem.teachers(name) == problem.teachers(regime)
+        if problem.labels(name).codec and _views(problem, name, ipc, images) == views
     ]
-    return {labels.codec for labels in entries if labels.codec}
 
 
 def _begun(path: pathlib.Path, identity: dict[str, Any]) -> bool | str:
