@@ -74,6 +74,7 @@ def _refuse_other_teachers(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -
 
 CV_DD = Recovery(
     cv_dd,
+    "CV-DD",
     SECTIONS | {"cv_dd": CvDd},
     refuses=_refuse_other_teachers,
     init="rded",

@@ -99,6 +99,7 @@ def _climb(outline: Outline, entry: Any, ipc: int) -> Cost:
 
 DWA = Recovery(
     dwa,
+    "DWA",
     SECTIONS | {"dwa": Dwa},
     costs=_climb,
     init="random",

@@ -85,6 +85,7 @@ def _form(entry: Any, batch: Batch) -> Form:
 
 EDC = Recovery(
     edc,
+    "EDC",
     SECTIONS | {"edc": Edc},
     refuses=check_classes,
     costs=lambda outline, entry, ipc: outline.forward(outline.size),

@@ -64,6 +64,7 @@ def _form(entry: Any, batch: Batch) -> Form:
 
 G_VBSM = Recovery(
     g_vbsm,
+    "G-VBSM",
     SECTIONS | {"g_vbsm": GVbsm},
     costs=lambda outline, entry, ipc: outline.forward(outline.size),
     through=lambda entry: None,

@@ -40,6 +40,7 @@ def lpld(task: Task, entry: Any) -> TargetsOf:
 
 LPLD = Recovery(
     lpld,
+    "LPLD",
     SECTIONS,
     refuses=check_classes,
     costs=lambda outline, entry, ipc: outline.forward(outline.size, 1),

@@ -105,11 +105,13 @@ def pca(task: Task, entry: Any) -> SyntheticSet:
 
 RDED = Stitched(
     rded,
+    "RDED",
     {"patches": Patches},
     candidates=lambda entry, needed: entry.patches.candidates,
 )
 CA2D = Stitched(
     ca2d,
+    "CA2D",
     {"patches": Patches, "ca2d": Ca2d},
     difficulty="cad",
     refuses=_refuse_small_pools,
@@ -117,4 +119,4 @@ CA2D = Stitched(
         entry.patches.candidates, entry.ca2d.pool or needed
     ),
 )
-PCA = Stitched(pca, {"patches": Patches}, difficulty="el2n", uses_teachers=False)
+PCA = Stitched(pca, "PCA", {"patches": Patches}, difficulty="el2n", uses_teachers=False)

@@ -87,10 +87,11 @@ def _refuse_whole_images(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> 
     require(area < 1, join(key, "recover.area"), area, allowed)
 
 
-SRE2L = Recovery(sre2l, SECTIONS)
-SRE2LPP = Recovery(sre2lpp, SECTIONS, init="rded")
+SRE2L = Recovery(sre2l, "SRe2L", SECTIONS)
+SRE2LPP = Recovery(sre2lpp, "SRe2L++", SECTIONS, init="rded")
 CDA = Recovery(
     cda,
+    "CDA",
     SECTIONS | {"cda": Cda},
     refuses=_refuse_whole_images,
     numbers=lambda entry: {"areas": curriculum(entry)},

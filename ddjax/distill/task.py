@@ -151,6 +151,7 @@ class Method:
       function: the method, (task, entry) -> the synthetic set, with the seconds of
         compiling as its cost; a family may define it otherwise. `ddjax list` prints the
         first line of its docstring.
+      title: its name for people.
       sections: name -> the frozen dataclass of options, see `ddjax.declare.setting`.
         Methods that share a name share the class.
       difficulty: the score, of `select.SCORES`, by which the pool is ordered unless the
@@ -161,6 +162,7 @@ class Method:
     """
 
     function: Callable[..., Any]
+    title: str
     sections: Mapping[str, type]
     difficulty: str = ""
     uses_teachers: bool = True

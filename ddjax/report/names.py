@@ -1,5 +1,8 @@
 """The names by which papers and people know methods, networks and data sets."""
 
+from ddjax import distill, select
+from ddjax.report.statistics import FULL
+
 # Name in a source's settings -> (dataset, pixels a side, classes).
 DATASETS = {
     "cifar10": ("CIFAR-10", 32, 10),
@@ -23,22 +26,36 @@ NETWORKS = {
     "convnet_d3": "ConvNet-D3",
     "convnet_d4": "ConvNet-D4",
 }
-METHODS = {
-    "random": "Random",
-    "k_center": "K-centers",
-    "cad_prune": "CAD-Prune",
-    "ca2d": "CA2D",
-    "cda": "CDA",
-    "d4m": "D4M",
-    "datm": "DATM",
-    "dc": "DC",
-    "dm": "DM",
-    "dwa": "DWA",
-    "edc": "EDC",
-    "g_vbsm": "G-VBSM",
-    "minimax": "Minimax",
-    "mtt": "TM",
-    "pca": "PCA",
-    "rded": "RDED",
-    "sre2l": "SRe2L",
-}
+
+
+def published_name(method: str) -> str | None:
+    """Returns the name of a selection or distillation method in published tables."""
+    declared = _declared(method)
+    return declared.title if declared else None
+
+
+def title(arm: str) -> str:
+    """Returns an arm's name for people: a method's own one, else the arm's words."""
+    if arm == FULL:
+        return "Full data"
+    words = arm.replace("_", " ")
+    return published_name(arm) or words[:1].upper() + words[1:]
+
+
+def is_control(arm: str) -> bool:
+    """Whether an arm is bad on purpose, see `select.Selection`."""
+    return bool(getattr(_declared(arm), "control", False))
+
+
+def is_claim(arm: str) -> bool:
+    """Whether an arm is what a study of selections tests, see `select.Selection`."""
+    return bool(getattr(_declared(arm), "claim", False))
+
+
+def signed(points: float) -> str:
+    """Returns text such as "+2.1" or "−0.3", never "-0.0"."""
+    return f"{round(points, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def _declared(method: str) -> select.Selection | distill.Method | None:
+    return select.METHODS.get(method) or distill.METHODS.get(method)

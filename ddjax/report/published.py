@@ -25,7 +25,7 @@ import functools
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from ddjax.report.names import DATASETS, METHODS, NETWORKS
+from ddjax.report.names import DATASETS, NETWORKS, published_name
 from ddjax.report.statistics import students
 from ddjax.report.table import plus_minus
 
@@ -165,7 +165,7 @@ def _data_name(source: str) -> str:
 def _published_name(settings: Settings, method: str) -> str | None:
     if method in settings.distill:
         method = settings.distill[method].method
-    return METHODS.get(method)
+    return published_name(method)
 
 
 def _follows(

@@ -341,6 +341,24 @@ def _checked(members: pd.DataFrame) -> pd.DataFrame:
     return members
 
 
+def accuracies(members: pd.DataFrame, column: str = "accuracy") -> pd.DataFrame:
+    """Accuracies of every student, failed ones NaN.
+
+    Args:
+        members: one row per trained student, as for `summarise`.
+        column: "accuracy", of the test split, or "val_accuracy".
+
+    Returns:
+        Percent, a row per (regime, ipc, seed), a column per method.
+
+    Raises:
+        InputError: as `summarise`.
+    """
+    return _checked(members).pivot(
+        index=["regime", "ipc", "seed"], columns="method", values=column
+    )
+
+
 def _accuracy_by_seed(members: pd.DataFrame) -> pd.DataFrame:
     """Accuracies indexed by (regime, ipc, seed), one column per method."""
     accuracy = members.pivot(

@@ -26,7 +26,7 @@ def el2n(trace: Trace, start: int = 0, stop: int | None = None) -> np.ndarray:
     return trace.mean("el2n", start, stop)
 
 
-EL2N = Score(function=el2n)
+EL2N = Score(function=el2n, title="EL2N")
 
 
 def el2n_sl(trace: Trace, start: int = 0, stop: int | None = None) -> np.ndarray:
@@ -43,4 +43,4 @@ def el2n_sl(trace: Trace, start: int = 0, stop: int | None = None) -> np.ndarray
     return trace.mean("el2n_sl", start, stop)
 
 
-EL2N_SL = Score(function=el2n_sl, requires=("soft_traces",))
+EL2N_SL = Score(function=el2n_sl, title="EL2N-SL", requires=("soft_traces",))

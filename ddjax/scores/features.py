@@ -119,6 +119,7 @@ def _distances(unit_ND, centroids_KD):
 
 PROTOTYPES = Score(
     function=prototypes,
+    title="Prototypes",
     of_inputs=lambda inputs: prototypes(
         inputs.key_of("prototypes"),
         inputs.require("features"),

@@ -87,9 +87,10 @@ class CadOptions:
     quantity: str = setting("true_prob", "What S of CAD is.", QUANTITIES)
 
 
-def _cad(quantity=""):
+def _cad(title, quantity=""):
     return Score(
         function=cad,
+        title=title,
         of_trace=lambda trace, options: cad(
             trace, options.span or None, options.windows, quantity or options.quantity
         ),
@@ -100,7 +101,9 @@ def _cad(quantity=""):
     )
 
 
-CAD, CAD_TRUE_PROB, CAD_EL2N = _cad(), _cad("true_prob"), _cad("el2n")
+CAD = _cad("CAD")
+CAD_TRUE_PROB = _cad("CAD (probability)", "true_prob")
+CAD_EL2N = _cad("CAD (EL2N)", "el2n")
 
 
 def dyn_unc(trace: Trace, window: int = 10) -> np.ndarray:
@@ -131,6 +134,7 @@ def dyn_unc(trace: Trace, window: int = 10) -> np.ndarray:
 
 DYN_UNC = Score(
     function=dyn_unc,
+    title="Dyn-Unc",
     of_trace=lambda trace, _: dyn_unc(trace, min(_WINDOW, trace.num_snapshots - 1)),
 )
 
@@ -171,6 +175,7 @@ def dual(trace: Trace, window: int = 10, stop: int | None = 30) -> np.ndarray:
 
 DUAL = Score(
     function=dual,
+    title="DUAL",
     of_trace=lambda trace, _: dual(
         trace, min(_WINDOW, trace.num_snapshots), min(DUAL_STOP, trace.num_snapshots)
     ),
@@ -222,6 +227,7 @@ def tdds(
 
 TDDS = Score(
     function=tdds,
+    title="TDDS",
     of_trace=lambda trace, _: tdds(trace, min(_WINDOW, trace.num_snapshots)),
 )
 

@@ -137,6 +137,7 @@ def _check(variables, images, labels_N, batch_size):
 
 GRAND = Score(
     function=grand,
+    title="GraNd",
     of_inputs=lambda inputs: inputs.require("grand"),
     requires=("grand",),
 )
@@ -274,6 +275,7 @@ def check_labels(name: str, labels, num_examples: int, num_classes: int) -> None
 
 GRAND_LAST_LAYER = Score(
     function=LastLayer.norms,
+    title="GraNd (last layer)",
     of_inputs=lambda inputs: inputs.require("gradients").norms(),
     requires=("gradients",),
 )

@@ -54,7 +54,7 @@ class ForgettingOptions:
     )
 
 
-FORGETTING = Score(function=forgetting, options=ForgettingOptions)
+FORGETTING = Score(function=forgetting, title="Forgetting", options=ForgettingOptions)
 
 
 MARGINS = ("logit", "probability")
@@ -103,4 +103,4 @@ class AumOptions:
     margins: str = setting("logit", "Margins of what.", MARGINS)
 
 
-AUM = Score(function=aum, options=AumOptions)
+AUM = Score(function=aum, title="AUM", options=AumOptions)

@@ -83,6 +83,7 @@ class Score:
     Attributes:
       function: the public function of arrays; its docstring begins with a line on the
         score and names the source.
+      title: its name for people.
       requires: which of `REQUIREMENTS` it reads.
       options: the class of its options, a frozen dataclass of `declare.setting`; None
         without any.
@@ -93,6 +94,7 @@ class Score:
     """
 
     function: Callable[..., np.ndarray]
+    title: str
     requires: tuple[str, ...] = ("traces",)
     options: type | None = None
     of_trace: Callable[[Trace, Any], np.ndarray] | None = None

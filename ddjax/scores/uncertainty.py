@@ -55,6 +55,6 @@ def margin(trace: Trace, at: int = -1) -> np.ndarray:
     return trace.at("least_confidence", at) + trace.at("second_prob", at)
 
 
-ENTROPY = Score(function=entropy)
-LEAST_CONFIDENCE = Score(function=least_confidence)
-MARGIN = Score(function=margin)
+ENTROPY = Score(function=entropy, title="Entropy")
+LEAST_CONFIDENCE = Score(function=least_confidence, title="Least confidence")
+MARGIN = Score(function=margin, title="Margin")

@@ -106,5 +106,9 @@ def _dual_beta(inputs, per_class, values):
 
 
 DUAL_BETA = Selection(
-    function=beta, choose=_dual_beta, score="dual", options=BetaOptions
+    function=beta,
+    title="DUAL beta",
+    choose=_dual_beta,
+    score="dual",
+    options=BetaOptions,
 )

@@ -110,4 +110,4 @@ def _ridge(x_nD, y_nC, regularization):
     return np.linalg.solve(moments_DD, x_nD.T @ y_nC)
 
 
-BWS = Selection(function=bws, score="el2n", requires=("features",))
+BWS = Selection(function=bws, title="BWS", score="el2n", requires=("features",))

@@ -77,4 +77,4 @@ def _similarities(gradients):
     return kept_rows(computed, gradients.num_examples)
 
 
-CRAIG = Selection(function=craig, requires=("gradients",))
+CRAIG = Selection(function=craig, title="CRAIG", requires=("gradients",))

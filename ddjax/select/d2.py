@@ -211,6 +211,7 @@ def _d2(inputs, per_class, values):
 
 D2 = Selection(
     function=d2,
+    title="D2",
     choose=_d2,
     score="aum",
     requires=("features",),

@@ -176,12 +176,15 @@ def kept_rows(rows_of, size: int):
     return lambda rows: matrix_nn[rows]
 
 
-FACILITY_LOCATION = Selection(function=facility_location, requires=("features",))
+FACILITY_LOCATION = Selection(
+    function=facility_location, title="Facility location", requires=("features",)
+)
 
 
 # Not in CAD's paper: an extension tried by an independent re-implementation.
 CAD_FACILITY_LOCATION = Selection(
     function=facility_location,
+    title="Facility location (CAD weights)",
     summary="Facility location in which an example counts by its CAD.",
     choose=lambda inputs, per_class, values: facility_location(
         inputs.require("features"), inputs.labels, per_class, weights=values

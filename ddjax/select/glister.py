@@ -124,6 +124,7 @@ def _logits(errors_MC, labels_M):
 
 GLISTER = Selection(
     function=glister,
+    title="GLISTER",
     choose=lambda inputs, per_class: glister(
         inputs.require("gradients"),
         inputs.labels,

@@ -99,4 +99,4 @@ def _weights(gram_kk, aligned_k, ridge):
     return nnls(root_kk, solve_triangular(root_kk, aligned_k, trans="T"))[0]
 
 
-GRADMATCH = Selection(function=gradmatch, requires=("gradients",))
+GRADMATCH = Selection(function=gradmatch, title="GradMatch", requires=("gradients",))

@@ -79,4 +79,4 @@ def _greedy(unit_nD, count, penalty):
     return chosen
 
 
-GRAPH_CUT = Selection(function=graph_cut, requires=("features",))
+GRAPH_CUT = Selection(function=graph_cut, title="Graph cut", requires=("features",))

@@ -63,4 +63,4 @@ def _greedy(features_nD, count):
     return chosen
 
 
-HERDING = Selection(function=herding, requires=("features",))
+HERDING = Selection(function=herding, title="Herding", requires=("features",))

@@ -112,4 +112,6 @@ def _lowest_of_largest(nearest_n):
     return int(np.argmax(nearest_n >= nearest_n.max() * (1 - _TIE)))
 
 
-K_CENTER = Selection(function=k_center, key="k_center", requires=("features",))
+K_CENTER = Selection(
+    function=k_center, title="K-centers", key="k_center", requires=("features",)
+)

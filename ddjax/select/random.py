@@ -35,6 +35,7 @@ def random(key, labels, per_class: int, balanced: bool = True) -> np.ndarray:
 # A clone, so that a key's random subset is the one that `random` gives for it.
 RANDOM = Selection(
     function=random,
+    title="Random",
     choose=lambda inputs, per_class: random(
         jax.random.clone(inputs.key), inputs.labels, per_class
     ),

@@ -112,15 +112,23 @@ def highest(score: str) -> Selection:
     """
     return Selection(
         function=top,
+        title=SCORES[score].title,
         summary=f"The highest of: {SCORES[score].summary}",
         score=score,
     )
+
+
+def hardest(score: str) -> Selection:
+    """Declares `highest` as a control: the hardest images teach a small set little."""
+    title = f"{SCORES[score].title} hardest"
+    return dataclasses.replace(highest(score), title=title, control=True)
 
 
 def lowest(score: str) -> Selection:
     """Declares the selection of a score's lowest values; argument as of `highest`."""
     return Selection(
         function=top,
+        title=f"{SCORES[score].title} easiest",
         summary=f"The lowest of: {SCORES[score].summary}",
         choose=lambda inputs, per_class, values: top(
             values, inputs.labels, per_class, largest=False
@@ -144,7 +152,7 @@ def imported(name: str, *, subset: bool, largest: bool = True) -> Selection:
             return values
         return top(values, inputs.labels, per_class, largest=largest)
 
-    return Selection(function=top, choose=choose)
+    return Selection(function=top, title=name, choose=choose)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +177,8 @@ def cad_prune(score: str) -> Selection:
 
     return Selection(
         function=top,
+        title=SCORES[score].title.replace("CAD", "CAD-Prune"),
+        claim=True,
         summary=f"CAD-Prune, the highest or the lowest of {score}.",
         choose=choose,
         score=score,
@@ -191,6 +201,7 @@ class WindowOptions:
 
 EL2N_BEST_WINDOW = Selection(
     function=window,
+    title="EL2N best window",
     summary="The window of el2n whose students do best on validation images.",
     score="el2n",
     options=WindowOptions,

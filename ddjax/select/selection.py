@@ -19,6 +19,10 @@ class Selection:
     Attributes:
       function: the public function of arrays; its docstring begins with a line on the
         selection and names the source.
+      title: its name for people.
+      control: whether it is bad on purpose, so that a spread that has it in means
+        little.
+      claim: whether it is what a study tests that has no synthetic sets.
       summary: a line that stands for that one; "": none.
       key: the name of the key that `function` takes first, "" for none.
       score: the name in `scores.SCORES` of the score that it reads, "" for none.
@@ -35,6 +39,9 @@ class Selection:
     """
 
     function: Callable[..., np.ndarray]
+    title: str
+    control: bool = False
+    claim: bool = False
     summary: str = ""
     key: str = ""
     score: str = ""

@@ -115,7 +115,7 @@ class CcsOptions:
     )
 
 
-CCS = Selection(function=ccs, key="ccs", score="aum", options=CcsOptions)
+CCS = Selection(function=ccs, title="CCS", key="ccs", score="aum", options=CcsOptions)
 
 
 def stratified(
@@ -183,4 +183,6 @@ def _shares(parts, count, draws_K):
     return share_K
 
 
-EL2N_STRATIFIED = Selection(function=stratified, key="stratified", score="el2n")
+EL2N_STRATIFIED = Selection(
+    function=stratified, title="EL2N strata", key="stratified", score="el2n"
+)
