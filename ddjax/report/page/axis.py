@@ -98,21 +98,24 @@ class Log:
     """A logarithmic axis with a place for zero at its left.
 
     Attributes:
-      low, high: its ends, 0 < low <= high.
+      low, high: its ends, 0 < low < high.
       zero: whether there is a zero.
+      start, stop: where it lies, in percent of the width.
     """
 
     low: float
     high: float
     zero: bool
+    start: float
+    stop: float
 
     def x(self, value: float) -> float:
         """Returns where a value lies, in percent of the width."""
-        left = 18.0 if self.zero else 5.0
+        left = self.start + (10.0 if self.zero else 0.0)
         if value <= 0:
-            return 5.0
-        span = math.log10(self.high / self.low)
-        return left + (95.0 - left) * (math.log10(value / self.low) / span)
+            return self.start
+        share = math.log10(value / self.low) / math.log10(self.high / self.low)
+        return left + (self.stop - left) * share
 
     def named(self) -> list[float]:
         """Returns the values that are written below it."""
@@ -124,11 +127,11 @@ class Log:
         return [0.0, *inside] if self.zero else inside
 
 
-def logarithmic(values: Iterable[float]) -> Log:
+def logarithmic(values: Iterable[float], start: float, stop: float) -> Log:
     """Returns an axis of non-negative values, at least one of which is positive."""
     known = [value for value in values if math.isfinite(value)]
     positive = [value for value in known if value > 0]
     low, high = min(positive), max(positive)
-    if high / low < 4:
-        low, high = low / 2, high * 2
-    return Log(low, high, zero=min(known) <= 0)
+    if high / low < 2:
+        low, high = low / 1.5, high * 1.5
+    return Log(low, high, min(known) <= 0, start, stop)

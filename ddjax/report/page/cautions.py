@@ -74,14 +74,17 @@ def notes(found: Any) -> list[str]:
             edges[who].setdefault(match["regime"], []).append(match["ipc"])
         else:
             kept.append(note)
+    clauses = []
     for who, regimes in edges.items():
         places = [f"{name} at IPC {', '.join(ipcs)}" for name, ipcs in regimes.items()]
         more = len(places) - _NAMED
         if more > 0:
             places = [*places[: _NAMED - 1], f"{more + 1} more kinds of labels"]
+        clauses.append(f"{who} under {text.listed(places)}")
+    if clauses:
         kept.append(
-            f"Learning rates at the edge of their grid, where a wider grid may do "
-            f"better: {who} under {text.listed(places)}."
+            "Learning rates at the edge of their grid, where a wider grid may do "
+            f"better: {'; '.join(clauses)}."
         )
     return kept
 
@@ -104,7 +107,8 @@ def _intervals(record: Record) -> list[str]:
     found = intervals(record)
     words = f"Intervals include what a seed varies: {text.listed(found['include'])}."
     if found["exclude"]:
-        words += f" They do not include another {' or '.join(found['exclude'])}."
+        *first, last = found["exclude"]
+        words += f" They do not include another {', '.join(first)} or {last}."
     return [words]
 
 
@@ -138,7 +142,7 @@ def _luck(record: Record, grid: Grid) -> list[str]:
     ]
     if len(gaps) < _MANY:
         return []
-    out = sum(abs(gap.mean) > gap.half_width for gap in gaps)
+    out = sum(map(text.clear, gaps))
     return [
         f"Of {len(gaps)} intervals of gaps about {LEVEL * len(gaps):.0f} would leave "
         f"out 0 by luck alone; {out} do, {sum(gap.sign != 0 for gap in gaps)} after "
@@ -153,9 +157,7 @@ def _changing(grid: Grid) -> list[str]:
         for row in grid.rows:
             gaps = [grid.gap(row, column, ipc) for ipc in grid.budgets]
             sides = {
-                gap.mean > 0
-                for gap in gaps
-                if gap is not None and abs(gap.mean) > gap.half_width
+                gap.mean > 0 for gap in gaps if gap is not None and text.clear(gap)
             }
             if len(sides) == 2 and row.role != FULL:
                 under = "" if grid.of_labels else f" under {column.title}"

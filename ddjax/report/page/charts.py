@@ -23,7 +23,7 @@ _HEIGHT = 250
 _TOP, _BOTTOM = 10, 24
 _LINE = 15  # pixels between names
 _NAMED = 6  # rows up to which all are named
-_LEFT, _RIGHT = 7.0, 72.0  # percent of the width where budgets lie
+_LEFT, _RIGHT = 8.0, 60.0  # percent of the width where points lie; names follow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def costs(grid: Grid, ipc: int) -> Chart | None:
             gap = cell.gap if cell else None
             if cell and gap and gap.n and math.isfinite(cell.passes):
                 half = 0.0 if math.isnan(gap.half_width) else gap.half_width
-                on = gap.sign != 0
+                on = text.clear(gap)
                 points.append((row, cell.passes, gap.mean, half, on))
         if len(points) > 1 and any(passes > 0 for _, passes, _, _, _ in points):
             ends = [g + s * h for _, _, g, h, _ in points for s in (-1, 1)]
@@ -100,7 +100,7 @@ def sizes(grid: Grid, ipc: int) -> Chart | None:
         cell = None if row.role == FULL else grid.cell(row, column, ipc)
         if cell and cell.n and math.isfinite(cell.bytes) and cell.bytes > 0:
             half = 0.0 if math.isnan(cell.ci95) else cell.ci95
-            on = cell.gap is None or cell.gap.sign != 0
+            on = cell.gap is None or text.clear(cell.gap)
             points.append((row, cell.bytes, cell.accuracy, half, on))
     if len(points) < 2:
         return None
@@ -124,8 +124,7 @@ def _measured(cell: Cell | None) -> bool:
 
 
 def _y(scale: Axis, value: float) -> float:
-    share = min(max(scale.share(value), -0.05), 1.05)
-    return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - share)
+    return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - scale.share(value))
 
 
 def _frame(scale: Axis, sign: bool) -> list[Markup]:
@@ -134,7 +133,8 @@ def _frame(scale: Axis, sign: bool) -> list[Markup]:
     for value, name in scale.named(sign):
         y = _y(scale, value)
         kind = "zero" if sign and value == 0 else "grid"
-        line = text.tag("line", class_=kind, x1="0", x2="100%", y1=y, y2=y)
+        place = {"x1": "0", "x2": text.percent(_RIGHT + 3), "y1": y, "y2": y}
+        line = text.tag("line", class_=kind, **place)
         parts += [line, text.tag("text", name, x=0, y=y - 3)]
     return parts
 
@@ -151,7 +151,7 @@ def _curves(
     for x, ipc in zip(places, grid.budgets, strict=True):
         place = {"x": text.percent(x), "y": _HEIGHT - 6, "text_anchor": "middle"}
         parts.append(text.tag("text", f"{ipc:,}", **place))
-    ends = []
+    ends, drawn = [], []
     for row, cells in sorted(curves, key=lambda each: each[0].key in named):
         role = grid.role(row, column) if row.key in named else "pale"
         known = [(x, c) for x, c in zip(places, cells, strict=True) if c and c.n]
@@ -167,8 +167,8 @@ def _curves(
                 for x, c in known
             ]
             ends.append((_y(scale, known[-1][1].accuracy), known[-1][0], row, role))
-        parts.append(text.tag("g", title, *lines, class_=f"curve {role}"))
-    return _svg([*parts, *_tags(ends)])
+        drawn.append(text.tag("g", title, *lines, class_=f"curve {role}"))
+    return _svg([*parts, _clipped(drawn), *_tags(ends)])
 
 
 def _points(
@@ -180,28 +180,42 @@ def _points(
     unit: str,
 ) -> Markup:
     """A dot a row: (row, cost, mean, half width, whether its gap is shown)."""
-    costs = axis.logarithmic([cost for _, cost, _, _, _ in points])
+    costs = axis.logarithmic([point[1] for point in points], _LEFT + 2, _RIGHT)
     named = _named(grid, column, [row for row, _, _, _, _ in points])
     parts = _frame(scale, sign)
     for value in costs.named():
         place = {"x": text.percent(costs.x(value)), "y": _HEIGHT - 6}
         name = text.quantity(value, unit)
         parts.append(text.tag("text", name, text_anchor="middle", **place))
-    ends = []
+    ends, drawn = [], []
     for x, (row, _, mean, half, on) in _apart(costs, points):
         role = grid.role(row, column)
         where, y = text.percent(x), _y(scale, mean)
-        if half:
-            low, high = _y(scale, mean - half), _y(scale, mean + half)
-            line = {"x1": where, "x2": where, "y1": low, "y2": high}
-            parts.append(text.tag("line", class_=f"ci {role}", **line))
         number = signed(mean) if sign else f"{mean:.1f}"
         title = text.tag("title", f"{row.title}: {number}")
         fill = f"{'on' if on else 'off'} {role}"
-        parts.append(text.tag("circle", title, class_=fill, cx=where, cy=y, r=4))
+        if not scale.inside(mean):
+            parts.append(_beyond(where, mean < scale.low, fill, title))
+            continue
+        low, high = _y(scale, mean - half), _y(scale, mean + half)
+        line = {"x1": where, "x2": where, "y1": low, "y2": high}
+        drawn.append(text.tag("line", class_=f"ci {role}", **line))
+        drawn.append(text.tag("circle", title, class_=fill, cx=where, cy=y, r=4))
         if row.key in named:
             ends.append((y, x, row, role))
-    return _svg([*parts, *_tags(ends, beside=True)])
+    return _svg([*parts, _clipped(drawn), *_tags(ends)])
+
+
+def _clipped(parts: list[Markup]) -> Markup:
+    """The inside of a chart, without what lies beyond its axis."""
+    return text.tag("svg", *parts, width="100%", height=_HEIGHT - _BOTTOM + 4)
+
+
+def _beyond(where: str, below: bool, fill: str, title: Markup) -> Markup:
+    path = "M-4-6L4-6 0 0Z" if below else "M-4 6L4 6 0 0Z"
+    arrow = text.tag("path", title, class_=fill, d=path)
+    y = _HEIGHT - _BOTTOM + 2 if below else 2
+    return text.tag("svg", arrow, x=where, y=y, overflow="visible")
 
 
 def _apart(
@@ -215,8 +229,8 @@ def _apart(
         stop = start
         while stop < len(ordered) and places[stop] - places[start] < 1.5:
             stop += 1
-        width = min(1.4 * (stop - start - 1), 14.0)
-        middle = min(max(places[start], width / 2 + 1), 99 - width / 2)
+        width = min(1.4 * (stop - start - 1), 12.0)
+        middle = min(places[start], _RIGHT - width / 2)
         step = width / max(stop - start - 1, 1)
         for index in range(start, stop):
             placed.append((middle - width / 2 + step * (index - start), ordered[index]))
@@ -234,23 +248,24 @@ def _named(grid: Grid, column: Column, rows: list[Row]) -> set[str]:
     return {*found[:_NAMED], *plain[: max(_NAMED - 1 - len(found), 0)], *plain[:1]}
 
 
-def _tags(
-    ends: list[tuple[float, float, Row, str]], beside: bool = False
-) -> list[Markup]:
-    """Names at the right of their points, moved apart until none covers another."""
-    parts, taken = [], []
-    for y, x, row, role in sorted(ends, key=lambda end: (end[0], end[1])):
-        left = beside and x > 60
-        group = (round(x / 25), left) if beside else (0, left)
-        below = [place + _LINE for other, place in taken if other == group]
-        y = min(max([y, *below]), _HEIGHT - _BOTTOM)
-        taken.append((group, y))
-        anchor = {"text_anchor": "end"} if left else {}
-        at = text.percent(x - 2 if left else x + 2)
-        name = text.shortened(row.title)
-        parts.append(
-            text.tag("text", name, class_=f"tag {role}", x=at, y=y + 4, **anchor)
-        )
+def _tags(ends: list[tuple[float, float, Row, str]]) -> list[Markup]:
+    """Names at the right, moved apart until none covers another: (y, x, row, role)."""
+    ends = sorted(ends, key=lambda end: end[0])
+    places: list[float] = []
+    for y, _, _, _ in ends:
+        places.append(max([y, *(place + _LINE for place in places[-1:])]))
+    over = max(places[-1:], default=0.0) - (_HEIGHT - _BOTTOM)
+    for index in range(len(places) - 1, -1, -1):  # those below the end move up
+        if over > 0:
+            limit = _HEIGHT - _BOTTOM - _LINE * (len(places) - 1 - index)
+            places[index] = min(places[index], limit)
+    parts = []
+    for (y, x, row, role), at in zip(ends, places, strict=True):
+        line = {"x1": text.percent(x + 1.5), "x2": text.percent(_RIGHT + 4)}
+        parts.append(text.tag("line", class_="lead", **line, y1=y, y2=at))
+        place = {"x": text.percent(_RIGHT + 5), "y": at + 4}
+        name = text.shortened(row.title, 17)
+        parts.append(text.tag("text", name, class_=f"tag {role}", **place))
     return parts
 
 

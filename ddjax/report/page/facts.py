@@ -6,6 +6,7 @@ import base64
 import datetime
 import gzip
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from ddjax.report.page import text
 from ddjax.report.page.record import Record
 
 _SETS = {"digits": "Digits", "fashion_mnist": "Fashion-MNIST"}
+_LATER = "manifest.json"  # a run writes it behind its page
 # What lies beside a page, in the order of the list.
 _FILES = {
     "summary.csv": "a row for each method, budget and kind of labels",
@@ -70,14 +72,14 @@ def facts(record: Record) -> list[str]:
     height, width, *channels = source.get("shape", (0, 0, 0))
     colour = "grey" if channels == [1] else "colour"
     classes = len(source.get("classes", ()))
-    found = [f"{width}×{height} px, {colour}, {classes:,} classes"]
+    found = [f"{width}×{height} {colour}, {classes:,} classes"]
     pool, test = source.get("pool", 0), source.get("test", 0)
     found.append(f"{pool:,} training and {test:,} test images")
     if record.compares and classes and pool:
         shares = [f"{100 * ipc * classes / pool:.2g} %" for ipc in record.budgets]
         if len(shares) > 3:
             shares = [f"{shares[0]} to {shares[-1]}"]
-        found.append(f"{text.listed(shares)} of them kept")
+        found.append(f"{text.listed(shares)} kept")
     found.append(network(settings.get("student" if record.compares else "teacher", {})))
     if record.compares:
         found.append(
@@ -91,8 +93,10 @@ def network(section: Mapping[str, Any]) -> str:
     """Returns a network's name and width."""
     found = section.get("network", {})
     name = str(found.get("name", ""))
-    options = found.get(name, {})
-    width = f", width {options['width']}" if "width" in options else ""
+    options = found.get(re.sub(r"_d\d+$", "", name), found.get(name, {}))
+    width = f", width {options['width']}" if options.get("width") else ""
+    if "depth" in options:
+        name = f"{name}_d{options['depth']}"
     return names.NETWORKS.get(name, name) + width
 
 
@@ -182,6 +186,8 @@ def files(record: Record) -> list[tuple[str, str, str]]:
             found.append((f"{name}/", meaning, text.counted(count, "file")))
         elif path.exists():
             found.append((name, meaning, text.quantity(path.stat().st_size, "B")))
+        elif name == _LATER:
+            found.append((name, meaning, ""))
     return found
 
 

@@ -112,27 +112,30 @@ def finding(grid: Grid, ipc: int | None) -> str:
       grid: of the study.
       ipc: the budget; None: averaged over budgets.
     """
-    clauses: list[str] = []
-    silent = []
-    base = f"{grid.base} labels" if grid.of_labels else "random"
+    clauses, silent, count = [], [], 0
     for column in grid.columns:
         gaps = _gaps(grid, column, ipc)
-        up = sum(gap.sign > 0 for gap in gaps)  # those that are small too
+        up = sum(gap.sign > 0 for gap in gaps)
         down = sum(gap.sign < 0 for gap in gaps)
         under = f" under {column.title}" if not grid.of_labels else ""
+        count = max(count, len(gaps))
         if up or down:
-            parts = [f"{up} better" if up else "", f"{down} worse" if down else ""]
+            parts = [f"{up} above 0" if up else "", f"{down} below 0" if down else ""]
             found = text.listed([part for part in parts if part])
-            than = f" than {base}" if not clauses else ""
-            clauses.append(f"{found}{than} of {len(gaps)}{under}")
+            clauses.append(f"{found}{under}")
         elif gaps:
             silent.append(column.title)
+    base = f"{grid.base} labels" if grid.of_labels else "random"
+    if not count:
+        return ""
     if not clauses:
-        return f"No gap to {base} is shown after Holm." if silent else ""
-    many = f"; none under {text.listed(silent)}" if silent else ""
+        return f"No gap to {base} is shown after Holm."
     if len(clauses) > _SHOWN_COLUMNS:
         clauses = [*clauses[:_SHOWN_COLUMNS], "others in the table"]
-    return f"Shown after Holm: {'; '.join(clauses)}{many}."
+    elif 0 < len(silent) <= _SHOWN_COLUMNS:
+        clauses.append(f"none under {text.listed(silent)}")
+    gaps_ = text.counted(count, "gap")
+    return f"Of {gaps_} to {base}, shown after Holm: {', '.join(clauses)}."
 
 
 def _gaps(grid: Grid, column: Column, ipc: int | None) -> list[Contrast]:
@@ -153,7 +156,7 @@ def _chosen(
     rows = [row for row in rows if _known(grid, row, columns)]
     plain = [row for row in rows if row.role != FULL]
     if len(plain) > _SHOWN_ROWS:
-        named = {row.key for row in plain if row.role == TESTED}
+        named = set(grid.tested.values())
         if not grid.of_labels:
             study = record.study
             for column in columns:
@@ -182,7 +185,7 @@ def _plot(
     ends = [g.mean + s * h for g, h in zip(gaps, halves, strict=True) for s in (-1, 1)]
     scale = axis.of_gaps([gap.mean for gap in gaps], ends)
     height = _HEIGHTS[len(rows) >= _DENSE]
-    lines = []
+    lines: list[Line] = []
     for row in rows:
         cells = []
         for column in columns:
@@ -291,8 +294,7 @@ def _beyond(found: Contrast, side: int, height: int) -> Markup:
 
 
 def _fill(found: Contrast) -> str:
-    """Whether an interval leaves out 0."""
-    return "on" if found.n > 1 and abs(found.mean) > found.half_width else "off"
+    return "on" if text.clear(found) else "off"
 
 
 def _at(x: str, y: float, *parts: Markup) -> Markup:
@@ -344,13 +346,12 @@ def legend(grid: Grid, plot: Plot) -> list[tuple[Markup, str]]:
     if "on" in filled:
         add("the interval leaves out 0", on=True)
     if "off" in filled:
-        add("it does not")
+        add("it holds 0")
     if any(gap.state == SMALL for gap in shown):
         add(f"shown to be smaller than {MARGIN:g} point", diamond=True)
     roles = {grid.role(row, column) for row in grid.rows for column in plot.columns}
-    tested = record_title(grid)
     for role, words in (
-        (TESTED, tested),
+        (TESTED, _tested(grid)),
         (BEST, "best on validation"),
         (CONTROL, "bad on purpose"),
     ):
@@ -359,10 +360,9 @@ def legend(grid: Grid, plot: Plot) -> list[tuple[Markup, str]]:
     return entries
 
 
-def record_title(grid: Grid) -> str:
-    """Returns the name of what a study tests."""
-    rows = [row for row in grid.rows if row.role == TESTED]
-    return rows[0].title if len(rows) == 1 else "synthetic sets"
+def _tested(grid: Grid) -> str:
+    arms = set(grid.tested.values())
+    return names.title(arms.pop()) if len(arms) == 1 else "best set on validation"
 
 
 def _key(
@@ -378,4 +378,3 @@ def _key(
     return text.tag(
         "svg", *parts, class_=f"dot key {role}", width=18, height=12, aria_hidden="true"
     )
-

@@ -1,4 +1,4 @@
-"""Words of a page, in the order in which they are explained, for those who need them."""
+"""The words of a page that not everyone knows, in the order of their explanation."""
 
 from ddjax.report.page.grid import Grid
 from ddjax.report.page.record import Record

@@ -150,10 +150,23 @@ class Grid:
             for column in self.columns
         }
 
+    @functools.cached_property
+    def tested(self) -> dict[str, str]:
+        """Column -> what the study tests, of several what is best on validation."""
+        if self.of_labels or not self._study.tested:
+            return {}
+        return {
+            column.key: self._study.best(column.regime, self._study.tested)[1]
+            for column in self.columns
+        }
+
     def role(self, row: Row, column: Column) -> str:
         """Returns what a row is in a column: its own role, or BEST."""
-        best = self.best.get(column.key) == row.method
-        return BEST if best and row.role == REST else row.role
+        if row.role not in (REST, TESTED):
+            return row.role
+        if row.method == self.tested.get(column.key):
+            return TESTED
+        return BEST if row.method == self.best.get(column.key) else REST
 
     def gap(self, row: Row, column: Column, ipc: int | None = None) -> Contrast | None:
         """Returns a row's gap to the base, None of the base."""
@@ -227,7 +240,7 @@ class Grid:
     def _row(self, method: str) -> Row:
         if method in (RANDOM, FULL):
             role = BASE if method == RANDOM else FULL
-        elif method in self._study.tested:
+        elif method == next(iter(self.tested.values()), ""):
             role = TESTED
         else:
             role = CONTROL if names.is_control(method) else REST

@@ -15,8 +15,9 @@ from ddjax.report.contrasts import LEVEL, MARGIN, SMALL
 from ddjax.report.page import charts, facts, forest, text
 from ddjax.report.page.cautions import cautions, intervals, notes
 from ddjax.report.page.glossary import glossary
-from ddjax.report.page.grid import Grid
+from ddjax.report.page.grid import Cell, Grid
 from ddjax.report.page.record import Figure, Record, read
+from ddjax.report.statistics import FULL
 from ddjax.report.verdicts import SHOWN, UNDECIDED, Verdict, as_json
 
 if TYPE_CHECKING:
@@ -158,19 +159,21 @@ def environment() -> jinja2.Environment:
     return found
 
 
-def mark(gap: Any) -> str:
+def mark(cell: Cell) -> str:
     """Returns ▲ or ▼ where an interval leaves out 0, two of it after Holm."""
-    if gap is None or gap.n < 2 or not abs(gap.mean) > gap.half_width:
+    gap = cell.gap
+    if gap is None or not text.clear(gap):
         return ""
-    return ("▲" if gap.mean > 0 else "▼") * (2 if gap.sign else 1)
+    judged = gap.sign and cell.row.role != FULL  # which is no member of the column
+    return ("▲" if gap.mean > 0 else "▼") * (2 if judged else 1)
 
 
-def tint(gap: Any) -> str:
+def tint(cell: Cell) -> str:
     """Returns the class of a cell: how far from the base, where that is clear."""
-    if not mark(gap):
+    if cell.gap is None or not mark(cell):
         return ""
-    level = sum(abs(gap.mean) >= least for least in _TINTS)
-    return f"{'u' if gap.mean > 0 else 'd'}{level}"
+    level = sum(abs(cell.gap.mean) >= least for least in _TINTS)
+    return f"{'u' if cell.gap.mean > 0 else 'd'}{level}"
 
 
 def pills(verdict: Verdict) -> list[tuple[str, str, str]]:
@@ -217,7 +220,9 @@ def _of_students(record: Record) -> dict[str, Any]:
         "protocol": facts.protocol(record),
         "glossary": glossary(record, grid),
         "embedded": facts.embedded(record),
-        "failures": failed[[name for name in kept if name in failed]].to_dict("records"),
+        "failures": failed[[name for name in kept if name in failed]].to_dict(
+            "records"
+        ),
         "published": published,
         "recommended": record.manifest.get("recommended", ""),
     }
@@ -228,7 +233,7 @@ def _best(grid: Grid) -> set[tuple[str, str, int | None]]:
     found = set()
     for column in grid.columns:
         for ipc in (*grid.budgets, None):
-            cells = [grid.cell(r, column, ipc) for r in grid.rows if r.role != "full"]
+            cells = [grid.cell(r, column, ipc) for r in grid.rows if r.role != FULL]
             values = {
                 cell.row.key: cell.accuracy
                 if ipc is not None
