@@ -50,6 +50,8 @@ def _execute(arguments: list[str]) -> None:
             from ddjax.cli import explain
 
             print(explain.explain(parsed.argument))
+        elif parsed.verb == "compare":
+            _compare(parsed)
         else:
             _configure(aside)
             settings = _settings(parsed)
@@ -97,6 +99,18 @@ def _list(kind: str) -> None:
     width = max(map(len, rows))
     for name, line in rows.items():
         print(f"{name:<{width}}  {line}".rstrip())
+
+
+def _compare(parsed: Command) -> None:
+    from ddjax.process.console import shown_path
+    from ddjax.report import compare, comparison_page
+
+    runs = compare.read([parsed.argument, *parsed.others])
+    compared = compare.table(runs)
+    print(comparison_page.console_text(runs, compared))
+    if out := parsed.flags.get("out"):
+        for path in comparison_page.write(out, runs, compared):
+            print(f"written: {shown_path(path)}")
 
 
 def _plan(settings: Settings) -> None:

@@ -17,12 +17,14 @@ VERBS = {
     "plan": "check the settings and print what a run will cost; writes nothing",
     "list": "name what there is of a KIND",
     "show": "explain a config or a setting",
+    "compare": "compare runs, each with the first; writes only with --out",
 }
 _USAGE = {
     "run": "CONFIG[:VARIANT] [--workdir=DIR] [--KEY=VALUE ...]",
     "plan": "CONFIG[:VARIANT] [--KEY=VALUE ...]",
     "list": "KIND",
     "show": "CONFIG[:VARIANT] | KEY",
+    "compare": "RUN RUN ... [--out=FOLDER]",
 }
 _MODES = ("auto", "on", "off")
 
@@ -56,6 +58,7 @@ FLAGS = {
         "off",
         ("run",),
     ),
+    "out": Flag("DIR", "compare.csv and compare.html", ("compare",)),
     "config": Flag("CONFIG", "another way to name the config"),
     "dry_run": Flag("", "run: the same as plan"),
     "traceback": Flag("", "show where in the code a wrong input was noticed"),
@@ -71,6 +74,7 @@ _MISSING = {
     "run": ("CONFIG", EXAMPLES[0]),
     "list": ("KIND", "ddjax list configs"),
     "show": ("CONFIG or KEY", "ddjax show cad_prune"),
+    "compare": ("RUN RUN", "ddjax compare runs/a runs/b"),
 }
 
 
@@ -80,13 +84,15 @@ class Command:
 
     Attributes:
       verb: of VERBS, or "help" or "version".
-      argument: the config, kind or key; "" where it is missing.
+      argument: the config, kind, key or first run; "" where it is missing.
+      others: the runs behind the first one.
       flags: of FLAGS, those that were given; True for those that stand alone.
       overrides: (key, text) of settings, in their order.
     """
 
     verb: str
     argument: str = ""
+    others: list[str] = dataclasses.field(default_factory=list)
     flags: dict[str, Any] = dataclasses.field(default_factory=dict)
     overrides: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
@@ -135,6 +141,9 @@ def parse(arguments: list[str]) -> Command:
 def _take(command: Command, word: str, rest: list[str]) -> None:
     """Adds one argument to a command, with the word behind it where it takes one."""
     if not word.startswith("--"):
+        if command.argument and command.verb == "compare":
+            command.others.append(word)
+            return
         if command.argument:
             raise InputError(
                 f"{word}: unknown argument, {command.verb} takes one; settings are "
@@ -147,7 +156,9 @@ def _take(command: Command, word: str, rest: list[str]) -> None:
     if name in FLAGS and command.verb in FLAGS[name].verbs:
         command.flags[name] = _flag_value(name, equals, text, rest)
     elif command.verb not in ("run", "plan"):
-        raise InputError(f"--{name}: unknown flag, {command.verb} has none")
+        own = [f"--{flag}" for flag in FLAGS if command.verb in FLAGS[flag].verbs]
+        has = f"has {', '.join(own) or 'none'}"
+        raise InputError(f"--{name}: unknown flag, {command.verb} {has}")
     elif name in FLAGS:
         raise InputError(f"--{name}: unknown flag of {command.verb}")
     else:
