@@ -71,6 +71,7 @@ def test_run_leaves_its_files_and_nothing_else(done):
     folder, _ = done
     assert {path.name for path in folder.iterdir()} == {
         ".lock",
+        "README.md",
         "artifacts",
         "figures",
         "manifest.json",

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddjax.artifacts import write_file
+from ddjax.artifacts import csv_bytes, write_file
 from ddjax.errors import InputError
 from ddjax.report import compare, html, names
 from ddjax.report.contrasts import MARGIN, SHOWN, SMALL
@@ -143,8 +143,7 @@ def write(
         raise InputError(
             f"--out {place}: cannot be made a folder ({error.strerror})"
         ) from error
-    text = compared.round(_DECIMALS).to_csv(index=False)
-    write_file(place / TABLE, text.encode(errors="backslashreplace"))
+    write_file(place / TABLE, csv_bytes(compared.round(_DECIMALS)))
     unlike = compare.differing(runs)
     numbers = compared.round(2).astype(object).where(compared.notna(), "–")
     page = html.template("compare.html.j2").render(
