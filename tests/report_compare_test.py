@@ -325,8 +325,10 @@ GOOD = json.dumps(student("random", 2, "hard", 0, 50.0))
         (GOOD.replace('"ipc"', '"cpi"'), "line 1 has nothing for ipc, expected a who"),
         (
             GOOD.replace("50.0", '"much"', 1),
-            "line 1 has 'much' for accuracy, expected a number",
+            "line 1 has 'much' for accuracy, expected a finite",
         ),
+        (GOOD.replace("50.0", "NaN", 1), "line 1 has nan for accuracy, expected a fin"),
+        (GOOD.replace('"mlp"', "5"), "line 1 has 5 for network, expected a text"),
         (
             GOOD.replace('"seed": 0', '"seed": true'),
             "line 1 has True for seed, expected a whole",
@@ -373,6 +375,14 @@ def test_twelve_runs_of_any_name_become_a_table_and_a_page(tmp_path, capsys):
     assert labels[:6] == list(NAMES[:6])
     again = pd.read_csv(sheet, dtype=str, keep_default_na=False)
     assert again.to_dict("records") == rows
+
+
+def test_names_in_files_do_not_reach_the_terminal(two):
+    cells = [("random", 2, "hard"), ("m\x1b[31m\nx", 2, "r\x1b[2J")]
+    settings = {"settings": {"data": {"data_dir": "\x1b]0;x"}}}
+    runs, table = two(students(cells=cells), students(cells=cells), **settings)
+    text = comparison_page.console_text(runs, table)
+    assert "\x1b" not in text and r"\x1b[31m\nx" in text and r"\x1b]0;x" in text
 
 
 def test_the_command_writes_only_where_it_is_told_to(tmp_path, monkeypatch, capsys):

@@ -67,6 +67,53 @@ def wrong(folder, of="students", complete=True):
                 yield f"{file.name}: {found}, declared {there}"
 
 
+# `Column.values` -> the least and the greatest.
+RANGES = {
+    "0 to 100": (0, 100),
+    "-100 to 100": (-100, 100),
+    "-200 to 200": (-200, 200),
+    "-1 to 1": (-1, 1),
+    "0 to 1": (0, 1),
+    "0 or more": (0, np.inf),
+    "1 or more": (1, np.inf),
+    "5 or more": (5, np.inf),
+    "more than 0": (1e-300, np.inf),
+    "0, 1, 2, ...": (0, np.inf),
+    "1, 2, ...": (1, np.inf),
+    "number": (-np.inf, np.inf),
+    "number or `inf`": (-np.inf, np.inf),
+}
+
+
+def misfits(folder, of="students"):
+    """Values that are outside of their declared range, or missing where none may be."""
+    for file in dictionary.FILES:
+        for path in folder.glob(file.name) if file.of in ("", of) else ():
+            if path.suffix == ".csv":
+                table = pd.read_csv(path)
+            elif path.suffix == ".jsonl" and file.columns:
+                table = pd.read_json(path, lines=True)
+            else:
+                continue
+            for column in file.columns:
+                if column.name in table:
+                    why = misfit(column, table[column.name])
+                    yield from (f"{path.name}: {column.name} is {one}" for one in why)
+
+
+def misfit(column, values):
+    if values.isna().any() and not column.missing:
+        yield "missing"
+    if column.values not in RANGES:
+        return
+    numbers = pd.to_numeric(values.dropna(), errors="coerce")
+    if numbers.isna().any() and "joined" not in column.meaning:
+        yield "no number"
+    low, high = RANGES[column.values]
+    if not numbers.dropna().between(low, high).all():
+        yield f"outside {column.values}"
+
+
 @pytest.mark.slow
 def test_a_run_writes_what_is_declared(tmp_path):
     config = tiny.config(
@@ -78,7 +125,7 @@ def test_a_run_writes_what_is_declared(tmp_path):
     add_transfer(config, "linear", name="mlp", hidden=())
     summary = pipeline.run(from_config(config), tmp_path / "run")
     assert summary.attrs["missing"] == []
-    assert not list(wrong(tmp_path / "run"))
+    assert not list(wrong(tmp_path / "run")) and not list(misfits(tmp_path / "run"))
     written = {file.name for file, _ in tables(tmp_path / "run")}
     declared = {file.name for file in dictionary.FILES if file.columns}
     assert declared - written <= {"verdicts.json"}
@@ -90,6 +137,7 @@ def test_teachers_write_what_is_declared(tmp_path):
     config = tiny.config(source, regimes=(), teacher__epochs=1)
     pipeline.run(from_config(config), tmp_path / "run")
     assert not list(wrong(tmp_path / "run", "teachers"))
+    assert not list(misfits(tmp_path / "run", "teachers"))
     found = {file.name for file, _ in tables(tmp_path / "run", "teachers")}
     assert found == {"summary.csv", "stages.csv"}
     text = (tmp_path / "run" / "README.md").read_text()
@@ -101,6 +149,7 @@ def test_studies_that_were_run_have_what_is_declared():
     for folder in (ROOT / "results").iterdir():
         if (folder / "members.jsonl").exists():
             assert not list(wrong(folder, complete=False))
+            assert not list(misfits(folder))
             found += 1
     assert found > 5
 
@@ -130,6 +179,12 @@ def test_a_comparison_has_what_is_declared():
 def test_a_column_that_is_not_declared_is_noticed(tmp_path):
     (tmp_path / "subset.csv").write_text("id,class,colour\n")
     assert list(wrong(tmp_path))[0] == "subset.csv: colour"
+    (tmp_path / "subset.csv").write_text("id,class\n-1,\nx,a\n")
+    assert list(misfits(tmp_path)) == [
+        "subset.csv: id is no number",
+        "subset.csv: id is outside 0, 1, 2, ...",
+        "subset.csv: class is missing",
+    ]
     (tmp_path / "subset.csv").write_text("class\n")
     assert len(list(wrong(tmp_path))) == 1 and not list(wrong(tmp_path, complete=False))
 

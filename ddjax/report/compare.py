@@ -290,7 +290,7 @@ def remarks(runs: Runs) -> list[str]:
     note(
         f"not the source or not the test images of {first.label}, so only gaps to "
         "random are compared",
-        lambda run: bool(run.manifest) and not run.same_test(first),
+        lambda run: bool(run.manifest and first.manifest) and not run.same_test(first),
     )
     note(
         f"split into training and validation otherwise than {first.label}, so that no "
@@ -541,6 +541,6 @@ def _leaves(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:
         for name, value in tree.items():
             yield from _leaves(value, f"{key}.{name}" if key else str(name))
     elif isinstance(tree, list):
-        yield key, ", ".join(map(str, tree)) or "()"
+        yield key, results.printable(", ".join(map(str, tree)) or "()")
     else:
-        yield key, str(tree)
+        yield key, results.printable(str(tree))

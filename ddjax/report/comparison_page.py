@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ddjax.artifacts import csv_bytes, write_file
 from ddjax.errors import InputError
-from ddjax.report import compare, html, names
+from ddjax.report import compare, html, names, results
 from ddjax.report.contrasts import MARGIN, SHOWN, SMALL
 from ddjax.report.statistics import ordered_methods, ordered_regimes
 from ddjax.report.table import plus_minus
@@ -117,7 +117,8 @@ def console_text(runs: compare.Runs, compared: pd.DataFrame) -> str:
     if lines:
         blocks.append(f"{MEANS}\n{_aligned([header, *lines])}")
     blocks.append("\n".join(compare.answers(compared)))
-    return "\n\n".join(blocks) + "\n"
+    lines = "\n\n".join(blocks).split("\n")
+    return "\n".join(map(results.printable, lines)) + "\n"
 
 
 def write(
@@ -196,6 +197,7 @@ def _mark(row: dict, kind: str) -> str:
 
 
 def _aligned(rows: list[list[str]]) -> str:
+    rows = [[results.printable(text) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(f"{t:<{w}}" for t, w in zip(row, widths, strict=True)).rstrip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 MEMBERS, MANIFEST = "members.jsonl", "manifest.json"
 
 _TEXTS, _COUNTS = ("method", "regime", "status"), ("ipc", "seed")
+_LATER = ("network", "subset", "select_on")  # texts that early versions did not write
 _NUMBERS = (
     "accuracy",
     "val_accuracy",
@@ -86,13 +88,15 @@ def labels(paths: Sequence[Path]) -> list[str]:
     length = 1
     while len({own[-length:] for own in parts}) < len(parts):
         length += 1
-    return [_printable("/".join(own[-length:])) for own in parts]
+    return [printable("/".join(own[-length:])) for own in parts]
 
 
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return text.encode("unicode_escape").decode()
+def printable(text: str) -> str:
+    """Returns a text whose control characters and the like are escaped."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def read(label: str, folder: Path) -> RunResults:
@@ -166,7 +170,8 @@ def _members(path: Path, manifest: dict[str, Any]) -> pd.DataFrame:
     settings = manifest.get("settings", {})
     known = settings.get("student", {}).get("network", {}).get("name", "")
     table = pd.DataFrame(rows)
-    for name, value in (("network", known), ("subset", ""), ("select_on", "")):
+    for name in _LATER:
+        value = known if name == "network" else ""
         table[name] = table[name].fillna(value) if name in table else value
     return table
 
@@ -175,14 +180,15 @@ def _check(row: Any, where: str) -> None:
     """Refuses a line that is no student."""
     if not isinstance(row, dict):
         raise InputError(f"{where} is damaged (no JSON object)")
-    wanted: tuple[tuple[tuple[str, ...], Any, str], ...] = (
-        (_TEXTS, str, "a text"),
+    row = dict.fromkeys(_LATER, "") | row
+    for keys, kind, words in (
+        ((*_TEXTS, *_LATER), str, "a text"),
         (_COUNTS, int, "a whole number"),
-        (_NUMBERS, (int, float, type(None)), "a number or null"),
-    )
-    for keys, kind, words in wanted:
+        (_NUMBERS, (int, float, type(None)), "a finite number or null"),
+    ):
         for key in keys:
             value = row.get(key, ...)
-            if not isinstance(value, kind) or isinstance(value, bool):
+            endless = isinstance(value, float) and not math.isfinite(value)
+            if not isinstance(value, kind) or isinstance(value, bool) or endless:
                 found = "nothing" if value is ... else repr(value)
                 raise InputError(f"{where} has {found} for {key}, expected {words}")
