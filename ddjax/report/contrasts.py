@@ -95,6 +95,51 @@ def contrast(
     return Contrast(name, regime, tuple(values.tolist()), mean, half_width, p, p_small)
 
 
+def unpaired(
+    name: str,
+    regime: str,
+    one: Iterable[float],
+    other: Iterable[float],
+    grains: tuple[float, float] = (0.0, 0.0),
+) -> Contrast:
+    """Returns a difference of means of students that share no seed: Welch's test.
+
+    Args:
+      name: what is compared.
+      regime: under which labels.
+      one: a value a seed, in points; NaNs are dropped.
+      other: of other seeds, likewise; its mean is subtracted.
+      grains: as of `contrast`, of the two.
+
+    Returns:
+      The contrast, not corrected for others, without values: there are no pairs.
+    """
+    samples = [np.asarray([*values], np.float64) for values in (one, other)]
+    samples = [values[~np.isnan(values)] for values in samples]
+    counts = [len(values) for values in samples]
+    nan = float("nan")
+    if not min(counts):
+        return Contrast(name, regime, (), nan, nan, nan, nan)
+    mean = float(samples[0].mean() - samples[1].mean())
+    if min(counts) < 2:
+        return Contrast(name, regime, (), mean, nan, nan, nan)
+    # The deviation of a value is at least that of its own rounding.
+    parts = [
+        max(float(values.var(ddof=1)), grain**2 / 12) / len(values)
+        for values, grain in zip(samples, grains, strict=True)
+    ]
+    error = math.sqrt(sum(parts))
+    freedom = min(counts) - 1.0
+    if error:
+        shares = (part / error**2 for part in parts)
+        freedom = 1 / sum(s**2 / (n - 1) for s, n in zip(shares, counts, strict=True))
+    n = freedom + 1  # of the paired test with as many degrees of freedom
+    half_width = _quantile(1 - 0.05 / 2, n) * error
+    p = min(1.0, 2 * _tail(abs(mean), error, n))
+    p_small = _tail(MARGIN - abs(mean), error, n)
+    return Contrast(name, regime, (), mean, half_width, p, p_small)
+
+
 def judged(family: Sequence[Contrast], grain: float = 0.0) -> list[Contrast]:
     """Returns contrasts with p values that are corrected for each other by Holm.
 
@@ -210,7 +255,7 @@ def _deviation(values: np.ndarray, grain: float) -> float:
     return max(float(values.std(ddof=1)), grain / math.sqrt(6))
 
 
-def _tail(value: float, error: float, n: int) -> float:
+def _tail(value: float, error: float, n: float) -> float:
     """Probability that Student's t exceeds value / error."""
     from scipy.special import stdtr
 
@@ -219,7 +264,7 @@ def _tail(value: float, error: float, n: int) -> float:
     return float(stdtr(n - 1, -value / error))
 
 
-def _quantile(level: float, n: int) -> float:
+def _quantile(level: float, n: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(n - 1, level))
