@@ -445,7 +445,8 @@ def _tested_answer(classes: dict[str, str], rivals: dict[str, str], seeds: str) 
         words = _CLASSES[found][1].format(
             other=min(other) if len(other) == 1 else "the best other", seeds=seeds
         )
-        said.append(f"{words} under {_kinds(regimes)}")
+        everywhere = len(parts) == 1 and found == "open"
+        said.append(words if everywhere else f"{words} under {_kinds(regimes)}")
     start = _CLASSES[next(iter(parts))][0]
     return _text([(f"{start}: " if start else "") + "; ".join(said)])
 
@@ -532,9 +533,10 @@ def _labels_answer(study: Study, known: Sequence[Contrast], base: str) -> str:
 
 
 def _grouped(gains: Sequence[Contrast]) -> str:
-    """Gains of kinds of labels: each by itself, or of many what is shown."""
+    """The end of a sentence: gains of each kind of labels, or of many what is shown."""
     if len(gains) <= _FEW:
-        return "; ".join(f"{e.regime} {_signed(e)}{_meaning(e)}" for e in gains)
+        each = [f"{gain.regime} {_signed(gain)}{_meaning(gain)}" for gain in gains]
+        return f": {'; '.join(each)}"
     parts = []
     for word, wanted in (
         ("shown better", lambda each: each.state == SHOWN and each.mean > 0),
@@ -544,11 +546,11 @@ def _grouped(gains: Sequence[Contrast]) -> str:
         of_kind = [each for each in gains if wanted(each)]
         if of_kind:
             words = [f"{each.regime} {_signed(each)}" for each in of_kind]
-            parts.append(f"{word} {_several(words, ', ')}")
+            parts.append(f"{word}: {_several(words, ', ')}")
     left = [each for each in gains if each.state == UNDECIDED]
     if left:
-        parts.append(f"not decided {len(left)} of {len(gains)}{_until_half(left)}")
-    return "; ".join(parts)
+        parts.append(f"not decided: {len(left)} of {len(gains)}{_until_half(left)}")
+    return f", {'; '.join(parts)}"
 
 
 def _until_half(left: Sequence[Contrast]) -> str:
