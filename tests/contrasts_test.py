@@ -79,8 +79,8 @@ def test_fewer_than_two_seeds_decide_nothing(values):
 
 
 def test_seeds_that_agree_by_chance_prove_nothing():
-    grain = 100 / 360
-    assert contrast("", "hard", [grain, grain]).sign == 1
+    grain = 100 / 90
+    assert contrast("", "hard", [grain, grain]).state == SHOWN
     found = contrast("", "hard", [grain, grain], grain)
     assert (found.state, found.sign) == (UNDECIDED, 0)
     assert found.half_width == pytest.approx(12.7062 * grain / 12**0.5, rel=1e-4)
@@ -115,7 +115,9 @@ def test_a_family_is_corrected():
         expected = stepped([getattr(each, name) for each in family])
         np.testing.assert_allclose([getattr(each, name) for each in found], expected)
     assert {each.family for each in found} == {4}
-    assert [dataclasses.replace(e, needed=None) for e in judged(family)][:4] == found[:4]
+    assert [dataclasses.replace(e, needed=None) for e in judged(family)][:4] == found[
+        :4
+    ]
 
 
 def test_arms_are_picked_by_the_other_seeds():
@@ -234,7 +236,7 @@ def test_error_rates_are_what_they_claim(truth, seeds):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("luck", [0.3, 0.7, 1.0])
-@pytest.mark.parametrize("seeds", [2, 3, 5, 10, 20])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
 @pytest.mark.parametrize("truth", TRUTHS)
 def test_error_rates_of_many_studies(truth, seeds, luck):
     check_rates(5000, seeds, TRUTHS[truth], luck)
