@@ -118,8 +118,8 @@ def console_text(runs: compare.Runs, compared: pd.DataFrame) -> str:
     if lines:
         blocks.append(f"{MEANS}\n{_aligned([header, *lines])}")
     blocks.append("\n".join(compare.answers(compared)))
-    lines = "\n\n".join(blocks).split("\n")
-    return "\n".join(map(results.printable, lines)) + "\n"
+    printed = "\n\n".join(blocks).split("\n")
+    return "\n".join(map(results.printable, printed)) + "\n"
 
 
 def write(
