@@ -36,6 +36,11 @@ def expanded(path: str | os.PathLike) -> Path:
     return place
 
 
+def cache() -> Path:
+    """Returns the user's cache folder: $XDG_CACHE_HOME, or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+
+
 def is_file(path: str | os.PathLike | os.DirEntry) -> bool:
     """Whether there is a regular file, or a link to one."""
     return _mode(path) == stat.S_IFREG

@@ -9,6 +9,7 @@ from ddjax.data import (
     digits,
     fashion_mnist,
     folder,
+    glyphs,
     npz,
     optional,
     tfds,
@@ -72,6 +73,7 @@ SOURCES: dict[str, Kind] = {
     "cifar": cifar.KIND,
     "folder": folder.KIND,
     "npz": npz.KIND,
+    "glyphs": glyphs.KIND,
 }
 
 

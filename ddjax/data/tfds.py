@@ -156,8 +156,7 @@ def _digest(value: Any) -> str:
 
 def _labels(shards: _Shards) -> np.ndarray:
     """[N] int64, from the cache where the files are as they were."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    path = pathlib.Path(cache, "ddjax", f"labels-{shards.state[:16]}.npz")
+    path = regular.cache() / "ddjax" / f"labels-{shards.state[:16]}.npz"
     with contextlib.suppress(*DAMAGED), path.open("rb") as file:
         labels_N = np.load(file)["labels"]
         if labels_N.shape == (len(shards),):

@@ -6,6 +6,8 @@ import os
 import pathlib
 import platform
 
+from ddjax import regular
+
 SIZE = 2**30  # bytes that are kept; the programs that were used last stay
 _VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
@@ -50,8 +52,7 @@ def folder(name: str, *more: str) -> pathlib.Path:
     parts = [*versions, platform.machine(), *more]
     parts += sorted(features.partition("\n")[0].split())
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-    place = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return place / name / f"jax-{versions[0]}-{digest}"
+    return regular.cache() / name / f"jax-{versions[0]}-{digest}"
 
 
 def _tidy(path: pathlib.Path) -> None:

@@ -13,7 +13,8 @@ class Data:
         "digits",
         "Where images come from, see ddjax.data.SOURCES.",
         Text(
-            "a source, such as digits, folder:PATH, npz:PATH, cifar:PATH or tfds:NAME"
+            "a source, such as digits, folder:PATH, npz:PATH, cifar:PATH, glyphs:PATH "
+            "or tfds:NAME"
         ),
     )
     data_dir: str = setting(
