@@ -22,7 +22,7 @@ def npz(tmp_path):
 
 
 def test_check_name_takes_every_kind(tmp_path, npz):
-    folders = [f"folder:{tmp_path}", f"cifar:{tmp_path}"]
+    folders = [f"{kind}:{tmp_path}" for kind in ("folder", "cifar", "glyphs")]
     names = ["digits", "fashion_mnist", "tfds:cifar10", "tfds:a/b:1.0.0", npz]
     names += folders
     for name in names:

@@ -157,8 +157,8 @@ def _is_test(family: str) -> bool:
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:
-    with contextlib.suppress(*DAMAGED), np.load(path) as stored:
-        return dict(stored)
+    with contextlib.suppress(*DAMAGED), path.open("rb") as file:
+        return dict(np.load(file))
     return None
 
 
