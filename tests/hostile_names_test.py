@@ -18,8 +18,8 @@ from runs import drawing, numbers_of
 from ddjax import data, mesh, pipeline, report
 from ddjax.errors import InputError
 from ddjax.process.ending import Preempted
-from ddjax.report import html as report_html
 from ddjax.report import image_plots
+from ddjax.report.page.render import environment
 from ddjax.settings import Distill, Labels, Settings, from_config
 from ddjax.stages import exports
 from ddjax.stages.checks import check_classes
@@ -158,9 +158,8 @@ def test_names_in_tables_are_read_back_as_they_are(tmp_path):
 
 
 def test_a_page_shows_names_as_they_are():
-    template = report_html.template("report.html.j2")
-    assert template.environment.autoescape is True
-    source = template.environment.from_string("{{ name }}")
+    assert environment().autoescape is True
+    source = environment().from_string("{{ name }}")
     for name in HOSTILE:
         assert source.render(name=name) == html.escape(name).replace(
             "&quot;", "&#34;"
