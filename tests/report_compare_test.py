@@ -391,14 +391,15 @@ def test_a_damaged_manifest_is_refused(tmp_path, text):
 NAMES = ("a", '<b>"q"', "=1+1", "{{ 7 * 7 }}", "$x$", "ل" * 40, "\u202eab", "n\nl", ",")
 
 
-def test_twelve_runs_of_any_name_become_a_table_and_a_page(tmp_path, capsys):
+def test_twelve_runs_of_any_name_become_a_table_and_a_page(tmp_path):
+    cells = CELLS[::2][:2]
     folders = [
-        write(tmp_path / name, students(noise=place))
+        write(tmp_path / name, students(noise=place, cells=cells, seeds=range(2)))
         for place, name in enumerate((*NAMES, "x1", "x2", "x3"))
     ]
     runs = compare.read(folders)
     table = compare.table(runs)
-    assert len(table) == 12 * len(CELLS)
+    assert len(table) == 12 * len(cells)
     out = tmp_path / "deep" / "out"
     page, sheet = reversed(comparison_page.write(out, runs, table))
     text = page.read_text()

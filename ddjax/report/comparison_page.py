@@ -148,10 +148,10 @@ def console_text(runs: compare.Runs, compared: pd.DataFrame) -> str:
     header, lines = means(runs, compared)
     if lines:
         blocks.append(f"{MEANS}\n{_aligned([header, *lines])}")
-    found = compare.answers(runs, compared)
-    blocks.append("\n".join(f"{name}: {text}" for name, text in found.items()))
-    lines = "\n\n".join(blocks).split("\n")
-    return "\n".join(map(results.printable, lines)) + "\n"
+    answers = compare.answers(runs, compared)
+    blocks.append("\n".join(f"{name}: {text}" for name, text in answers.items()))
+    printed = "\n\n".join(blocks).split("\n")
+    return "\n".join(map(results.printable, printed)) + "\n"
 
 
 def write(

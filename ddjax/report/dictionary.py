@@ -411,6 +411,11 @@ VERDICTS = (
         "verdicts.contrasts.state", "of this difference", values="as `verdicts.states`"
     ),
     Column(
+        "verdicts.contrasts.comparisons",
+        "how many the p values are corrected for",
+        values=_WHOLE,
+    ),
+    Column(
         "verdicts.contrasts.seeds_needed",
         "seeds that would decide it, if mean and spread stay",
         "seeds",
