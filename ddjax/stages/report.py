@@ -43,12 +43,7 @@ _LONGEST = 5  # stages on the console
 
 def report_stage(
     problem: Problem,
-    teachers: dict[str, Stage],
-    tunings: dict[tuple[str, str, int], Stage],
-    comparisons: list[Stage],
-    subsets: dict[int, Stage],
-    sets: dict[int, dict[str, Stage]],
-    inputs: dict[int, Stage],
+    draws: list[tuple[Problem, dict[str, Any]]],
     export: str | os.PathLike | None = None,
 ) -> Stage:
     """The stage of the report: the summary, whose `attrs["missing"]` lists failures.
@@ -61,47 +56,45 @@ def report_stage(
 
     Args:
       problem: the problem.
-      teachers: by name.
-      tunings: (entry of `transfer`, regime, budget) -> learning rates.
-      comparisons: of all networks, regimes and budgets.
-      subsets: by budget.
-      sets: budget -> entry of `distill` -> synthetic sets.
-      inputs: of the selections, by budget.
+      draws: of `Problem.draws`, each with its stages: `teachers` by name; `tunings`,
+        (entry of `transfer`, regime, budget) -> learning rates; `comparisons` of all
+        networks, regimes and budgets; `subsets` by budget; `sets`, budget -> entry of
+        `distill` -> synthetic sets; `inputs` of the selections, by budget.
       export: folder for the images of the recommended subset; None: none.
     """
+    problems = [of for of, _ in draws]
 
-    def make(run, teachers, tunings, comparisons, subsets, sets, inputs):
+    def make(run: Run, draws: list[dict[str, Any]]) -> pd.DataFrame:
         import pandas as pd
 
-        rows = sum(comparisons, [])
+        compared = [each for found in draws for each in found["comparisons"]]
+        rows = sum(compared, [])
         everyone = pd.DataFrame(rows)
         members = everyone[everyone["network"] == rows[0]["network"]]
         summary = report.with_label_effect(report.summarise(members), members)
-        found = Findings(
-            run,
-            problem,
-            Parts(),
-            teachers,
-            everyone,
-            members,
-            summary,
-            subsets,
-            sets,
-            inputs,
-        )
-        notes = _notes(problem, teachers, tunings)
-        read = (of.notes for by_name in sets.values() for of in by_name.values())
-        return _write(found, rows, [*notes, *sum(read, ())], export)
+        parts, notes, findings = Parts(), [], []
+        for of, found in zip(problems, draws, strict=True):
+            findings.append(
+                Findings(
+                    run,
+                    of,
+                    parts,
+                    found["teachers"],
+                    everyone,
+                    members,
+                    summary,
+                    found["subsets"],
+                    found["sets"],
+                    found["inputs"],
+                )
+            )
+            notes += _notes(of, found["teachers"], found["tunings"])
+            sets = [each for by in found["sets"].values() for each in by.values()]
+            notes += [note for each in sets for note in each.notes]
+        unique = list(dict.fromkeys(notes))
+        return _write(problem, findings, rows, unique, export)
 
-    parents = {
-        "teachers": teachers,
-        "tunings": tunings,
-        "comparisons": comparisons,
-        "subsets": subsets,
-        "sets": sets,
-        "inputs": inputs,
-    }
-    return Stage("report", parents, make)
+    return Stage("report", {"draws": [stages for _, stages in draws]}, make)
 
 
 def _notes(problem: Problem, teachers: dict[str, Teacher], tunings) -> list[str]:
@@ -116,25 +109,32 @@ def _notes(problem: Problem, teachers: dict[str, Teacher], tunings) -> list[str]
 
 
 def _write(
-    found: Findings,
+    problem: Problem,
+    draws: list[Findings],
     rows: Rows,
     notes: list[str],
     export: str | os.PathLike | None,
 ) -> pd.DataFrame:
-    problem, run, parts, summary = found.problem, found.run, found.parts, found.summary
-    folder = run.folder
+    found = draws[0]
+    run, parts, summary, folder = (
+        found.run,
+        found.parts,
+        found.summary,
+        found.run.folder,
+    )
     with parts.part("members.jsonl"):
         lines = [json.dumps(finite(row), allow_nan=False) + "\n" for row in rows]
         artifacts.write_file(folder / "members.jsonl", "".join(lines).encode())
     with parts.part("summary.csv"):
         report.write_csv(summary, folder / "summary.csv")
-    write_exports(found)
-    write_images(found)
+    for each in draws:
+        write_exports(each)
+        write_images(each)
     answer, tables, published = None, {}, None
     with parts.part("the recommended subset"):
         answer = recommend(found)
     with parts.part("dcs.csv"):
-        tables = _write_dcs(found)
+        tables = _write_dcs(draws)
     figures = draw(found, tables)
     if problem.settings.transfer:
         with parts.part("architectures.csv"):
@@ -169,15 +169,15 @@ def _write(
     return summary
 
 
-def _write_dcs(found: Findings) -> dict[tuple[str, int], pd.DataFrame]:
+def _write_dcs(draws: list[Findings]) -> dict[tuple[str, int], pd.DataFrame]:
     """Writes dcs.csv, if there is anything in it, and returns its tables."""
     import pandas as pd
 
-    tables = dcs_tables(found)
+    tables = dcs_tables(draws)
     if tables:
         table = pd.concat(tables, names=["regime", "ipc"]).reset_index([0, 1])
         data = artifacts.csv_bytes(table.round(4))
-        artifacts.write_file(found.run.folder / "dcs.csv", data)
+        artifacts.write_file(draws[0].run.folder / "dcs.csv", data)
     return tables
 
 
