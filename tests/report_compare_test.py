@@ -104,9 +104,16 @@ def test_students_of_other_subsets_are_not(two):
     assert (row["difference_pairing"], row["difference_n"]) == ("unpaired", 12)
 
 
-@pytest.mark.parametrize("change", [{"pool": 999}, {"validation": 99}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": SOURCE | {"pool": 999}},
+        {"source": SOURCE | {"validation": 99}},
+        {"settings": {"protocol": {"resample": True}}},
+    ],
+)
 def test_another_split_pairs_nothing(two, change):
-    runs, table = two(students(noise=1), students(noise=2), source=SOURCE | change)
+    runs, table = two(students(noise=1), students(noise=2), **change)
     others = table[table["run"] == "b"]
     assert (others["difference_pairing"] == "unpaired").all()
     (remark,) = comparability.remarks(runs)
@@ -379,8 +386,22 @@ def test_damaged_students_are_refused(tmp_path, text, message):
     refuse(f"b/members.jsonl: {message}", run, other)
 
 
+def test_settings_of_another_form_are_compared(two):
+    settings = {"protocol": [], "student": {"network": None}}
+    runs, table = two(students(noise=1), students(noise=2), settings=settings)
+    assert (table[table["run"] == "b"]["difference_pairing"] == "paired").all()
+    assert "protocol" in comparability.differing(runs).index
+
+
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"settings": {}, "source": {"test": "many"}}']
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"settings": {}, "source": {"test": "many"}}',
+        json.dumps({"settings": {}, "source": SOURCE, "environment": []}),
+    ],
 )
 def test_a_damaged_manifest_is_refused(tmp_path, text):
     run, other = write(tmp_path / "a", students()), write(tmp_path / "b", students())

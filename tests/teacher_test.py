@@ -248,7 +248,7 @@ def test_a_run_without_regimes_leaves_teachers_and_their_report(taught):
     picture = (folder / "figures" / "teachers.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     text = (folder / "report.html").read_text()
-    for word in ("tiny on ", "small", "Learning curves", "data:image/png"):
+    for word in ("Teachers on tiny", "small", "Learning curves", "data:image/png"):
         assert word in text
     table = pd.read_csv(folder / "summary.csv")
     assert len(table) == len(summary)
