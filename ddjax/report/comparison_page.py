@@ -25,7 +25,8 @@ PAGE, TABLE = "compare.html", "compare.csv"
 _KEY = (
     "Cells: test accuracy in % ± 95 % interval (gap to the run's own random). A mark "
     "compares a number with that of {first}: ▲ shown higher, ▼ shown lower, = less "
-    "than {margin:g} point apart, · not decided, ~ before a mark: unpaired."
+    "than {margin:g} point apart, · not decided, ~ before a mark: unpaired. !2: two "
+    "students failed."
 )
 MEANS = (
     "Differences of means over all that two runs share, in points ± 95 % interval: of "
