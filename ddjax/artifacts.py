@@ -30,6 +30,7 @@ import numpy as np
 from ddjax.errors import DAMAGED, InputError
 
 SCHEMA = 4
+MISSING = "not installed"  # the version of a package that is not there
 _CHECKSUM = "digest"  # the key of a sealed JSON object
 _followers: list[Callable[[pathlib.Path, bytes], None]] = []  # see `following`
 _PACKAGES = ("ddjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -159,7 +160,7 @@ def versions() -> dict[str, str]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
+            found[name] = MISSING
     return found
 
 
