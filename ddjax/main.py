@@ -50,6 +50,9 @@ def _execute(arguments: list[str]) -> None:
             from ddjax.cli import explain
 
             print(explain.explain(parsed.argument))
+        elif parsed.verb == "report":
+            folders = [parsed.argument, *parsed.more]
+            _report(folders, linked=parsed.flags.get("link", False))
         else:
             _configure(aside)
             settings = _settings(parsed)
@@ -97,6 +100,15 @@ def _list(kind: str) -> None:
     width = max(map(len, rows))
     for name, line in rows.items():
         print(f"{name:<{width}}  {line}".rstrip())
+
+
+def _report(folders: list[str], linked: bool) -> None:
+    from ddjax import report
+    from ddjax.process.console import shown_path
+
+    for folder in folders:
+        page = report.render(folder, embed=not linked)
+        print(f"report: {shown_path(page)}")
 
 
 def _plan(settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ class Run:
       workdir: where artifacts go.
       costs: one row an artifact, in the order in which they were reached: stage,
         reused, the fields of `artifacts.Cost`, artifact.
+      started: when.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Run:
         self._tensorboard = tensorboard
         self._compiled = {} if compiled is None else compiled
         self._placed: dict[Any, Any] = {}  # images of pools on the devices
+        self.started = datetime.datetime.now(datetime.UTC)
         self._started = time.perf_counter()
 
     @property

@@ -16,8 +16,9 @@ _PLAIN = {"−": "-", "–": "-", "±": "+-", "…": "...", "×": "x", "\xa0": "
 class Console:
     """A stream of text whose reader may go away, or read fewer characters.
 
-    What its encoding lacks is printed by plainer characters, or as "?". Once a write fails, as behind
-    `| head -1`, at a full disk or where the terminal was closed, the rest is dropped.
+    What its encoding lacks is printed by plainer characters, or as "?". Once a write
+    fails, as behind `| head -1`, at a full disk or where the terminal was closed, the
+    rest is dropped.
     """
 
     def __init__(self, stream: Any):

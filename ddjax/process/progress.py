@@ -19,6 +19,8 @@ class Bar(tqdm.tqdm):
     The first steps hold the compilation, so the clock begins behind them.
     """
 
+    n: float  # units so far
+
     def __init__(self, label: str, total: int, unit: str, **options: Any):
         """Shows the bar.
 

@@ -104,13 +104,13 @@ def contrast(
     values = values[~np.isnan(values)]
     n = len(values)
     mean = float(values.mean()) if n else float("nan")
-    found = (float("nan"),) * 3
+    half_width = p = p_small = float("nan")
     if n > 1:
         # Two accuracies, each rounded to a whole number of images.
         deviation = max(float(values.std(ddof=1)), grain / math.sqrt(6))
         error = max(error, deviation / math.sqrt(n))
-        found = tuple(float(each) for each in tests(mean, error, n))
-    return Contrast(name, regime, tuple(values.tolist()), mean, *found)
+        half_width, p, p_small = map(float, tests(mean, error, n))
+    return Contrast(name, regime, tuple(values.tolist()), mean, half_width, p, p_small)
 
 
 def tests(
@@ -254,7 +254,7 @@ def corrected(family: Sequence[Contrast]) -> list[Contrast]:
         holm([getattr(each, name) for each in family]).tolist()
         for name in ("p", "p_small")
     )
-    tested = sum(each.n > 1 for each in family)
+    tested = sum(not math.isnan(each.p) for each in family)
     return [
         dataclasses.replace(each, p=one, p_small=other, family=tested)
         for each, one, other in zip(family, p, p_small, strict=True)
