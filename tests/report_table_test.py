@@ -134,7 +134,7 @@ def test_the_best_cells_are_bold_where_that_is_wanted(summary, monkeypatch):
     assert re.findall("\x1b\\[1m(.*?)\x1b\\[0m", text) == bold
     stripped = re.sub("\x1b\\[.m", "", text)
     assert stripped.splitlines()[:-1] == before.splitlines()
-    assert stripped.splitlines()[-1].startswith("Bold: the best of a column;")
+    assert stripped.splitlines()[-1].startswith("Bold: the highest of a column.")
     monkeypatch.setenv("NO_COLOR", "1")
     assert table.console_table(summary) == before
 

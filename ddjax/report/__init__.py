@@ -47,6 +47,7 @@ from ddjax.report.statistics import (
     with_label_effect,
 )
 from ddjax.report.table import (
+    aligned,
     console_table,
     recommendation,
     write_csv,
@@ -58,6 +59,7 @@ __all__ = [
     "PageFigure",
     "Record",
     "accuracy_figure",
+    "aligned",
     "architectures_figure",
     "beside",
     "by_architecture",

@@ -49,7 +49,7 @@ _LABEL_KEY = (
     "Test accuracy in % ± 95 % interval (paired gap to soft_kd). Bytes: the "
     "labels of one student by their format's formula, for each budget."
 )
-_BOLD = "Bold: the best of a column; whether it is shown to be, verdicts say."
+_BOLD = "Bold: the highest of a column. Whether it is better, the verdicts say."
 _MARKS = {
     "±?": "±?: one student, no interval.",
     "!": "!k: k students failed and are left out.",
