@@ -16,7 +16,7 @@ class Page(HTMLParser):
       links: (tag, address) of everything that is linked or loaded.
       words: the texts outside of styles and scripts.
       heads: the texts of headings and summaries.
-      tables: id -> rows of cells (tag, attributes, text); those without one are left out.
+      tables: id -> rows of cells (tag, attributes, text), of those that have an id.
     """
 
     def __init__(self, text):

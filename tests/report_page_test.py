@@ -162,7 +162,9 @@ def test_a_study_of_any_shape_gives_a_sound_page(made, shape):
     own = settings(distill={"dm": {}, "edc": {}}) if shape == "synthetic sets" else {}
     record, page = made(students(**SHAPES[shape]), **own)
     rows = page.tables["accuracy"]
-    shown = sum(tag == "th" and "who" in a["class"] for row in rows for tag, a, _ in row)
+    shown = sum(
+        tag == "th" and "who" in a["class"] for row in rows for tag, a, _ in row
+    )
     pairs = record.members.groupby(["method", "regime"]).ngroups
     of_labels = shape in ("labels", "full data only")
     assert shown == 1 + pairs / (1 if of_labels else len(record.study.regimes))
@@ -296,7 +298,15 @@ def test_a_page_says_how_to_run_it_again_and_where_it_ran(made):
 
 def test_what_a_run_did_not_record_is_left_out(made):
     _, page = made(run={}, environment={}, costs=[], notes=[], pictures={})
-    for word in ("date", "duration", "commit", "host", "Environment", "Stages", "Figures"):
+    for word in (
+        "date",
+        "duration",
+        "commit",
+        "host",
+        "Environment",
+        "Stages",
+        "Figures",
+    ):
         assert word not in page.text.split("Details", 1)[1], word
     assert page.text.count("ddjax run") == 0
     assert 'id="command"' not in page.text
@@ -341,7 +351,7 @@ def test_figures_of_a_kind_stand_together_one_of_them_open(made):
 
 
 def test_figures_that_do_not_fit_are_linked(tmp_path):
-    large = "difficulty #1 & \"2\"_ipc1.png"
+    large = 'difficulty #1 & "2"_ipc1.png'
     (tmp_path / large).write_bytes(PNG + bytes(2_000_000))
     (tmp_path / "dcs.png").write_bytes(PNG)
     figures = tuple(report.PageFigure(file) for file in (large, "dcs.png"))
