@@ -212,12 +212,21 @@ class Page:
             self.errors.append(" ".join(words))
 
     def look(
-        self, width, height, *, phone=False, dark=False, print_=False, script=True
+        self,
+        width,
+        height,
+        *,
+        scale=1,
+        phone=False,
+        dark=False,
+        print_=False,
+        script=True,
     ):
         """Sets window, device, theme, medium and whether scripts run.
 
         Args:
             width, height: of the window, in CSS pixels.
+            scale: pixels of a picture in one CSS pixel.
             phone: lays out as phones do: the viewport that the page asks for.
             dark: `prefers-color-scheme: dark`.
             print_: the medium is paper.
@@ -227,7 +236,7 @@ class Page:
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=height,
-            deviceScaleFactor=1,
+            deviceScaleFactor=scale,
             mobile=phone,
         )
         self.call(
