@@ -36,7 +36,11 @@ setup(
     packages=find_packages(include=["ddjax", "ddjax.*"])
     + [f"ddjax.{name}" for name in CONFIGS],
     package_dir={"ddjax.configs": "configs"},
-    package_data={"ddjax": ["py.typed"], "ddjax.report": ["*.j2", "*.csv"]},
+    package_data={
+        "ddjax": ["py.typed"],
+        "ddjax.report": ["*.csv"],
+        "ddjax.report.page": ["*.j2", "*.css", "*.js"],
+    },
     entry_points={"console_scripts": ["ddjax = ddjax.main:run"]},
     # Lower ends are the versions the tests ran with, upper ends the next major ones.
     install_requires=[

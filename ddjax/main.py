@@ -50,6 +50,8 @@ def _execute(arguments: list[str]) -> None:
             from ddjax.cli import explain
 
             print(explain.explain(parsed.argument))
+        elif parsed.verb == "report":
+            _report([parsed.argument, *parsed.more])
         else:
             _configure(aside)
             settings = _settings(parsed)
@@ -97,6 +99,14 @@ def _list(kind: str) -> None:
     width = max(map(len, rows))
     for name, line in rows.items():
         print(f"{name:<{width}}  {line}".rstrip())
+
+
+def _report(folders: list[str]) -> None:
+    from ddjax import report
+    from ddjax.process.console import shown_path
+
+    for folder in folders:
+        print(f"report: {shown_path(report.render(folder))}")
 
 
 def _plan(settings: Settings) -> None:

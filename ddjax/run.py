@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ class Run:
         reused, the fields of `artifacts.Cost`, artifact.
       prefix: what a line on an artifact begins with, such as "stage 3 of 12: ".
       suffix: what it ends with, such as "; about 3 min left".
+      started: when.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Run:
         self._tensorboard = tensorboard
         self._compiled = {} if compiled is None else compiled
         self._placed: dict[Any, Any] = {}  # images of pools on the devices
+        self.started = datetime.datetime.now(datetime.UTC)
         self._started = time.perf_counter()
 
     @property

@@ -43,6 +43,7 @@ _FILES = {
     "stages.csv",
     "subset.csv",
     "summary.csv",
+    "verdicts.json",
 }
 _FOLDERS = {
     "artifacts",

@@ -17,13 +17,16 @@ VERBS = {
     "plan": "check the settings and print what a run will cost; writes nothing",
     "list": "name what there is of a KIND",
     "show": "explain a config or a setting",
+    "report": "write report.html and verdicts.json again from a run's files",
 }
 _USAGE = {
     "run": "CONFIG[:VARIANT] [--workdir=DIR] [--KEY=VALUE ...]",
     "plan": "CONFIG[:VARIANT] [--KEY=VALUE ...]",
     "list": "KIND",
     "show": "CONFIG[:VARIANT] | KEY",
+    "report": "FOLDER ...",
 }
+_SEVERAL = ("report",)  # verbs that take several arguments
 _MODES = ("auto", "on", "off")
 
 
@@ -71,6 +74,7 @@ _MISSING = {
     "run": ("CONFIG", EXAMPLES[0]),
     "list": ("KIND", "ddjax list configs"),
     "show": ("CONFIG or KEY", "ddjax show cad_prune"),
+    "report": ("FOLDER", "ddjax report runs/digits"),
 }
 
 
@@ -80,13 +84,15 @@ class Command:
 
     Attributes:
       verb: of VERBS, or "help" or "version".
-      argument: the config, kind or key; "" where it is missing.
+      argument: the config, kind, key or first folder; "" where it is missing.
+      more: the arguments behind it, of a verb that takes several.
       flags: of FLAGS, those that were given; True for those that stand alone.
       overrides: (key, text) of settings, in their order.
     """
 
     verb: str
     argument: str = ""
+    more: list[str] = dataclasses.field(default_factory=list)
     flags: dict[str, Any] = dataclasses.field(default_factory=dict)
     overrides: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
@@ -135,6 +141,9 @@ def parse(arguments: list[str]) -> Command:
 def _take(command: Command, word: str, rest: list[str]) -> None:
     """Adds one argument to a command, with the word behind it where it takes one."""
     if not word.startswith("--"):
+        if command.argument and command.verb in _SEVERAL:
+            command.more.append(word)
+            return
         if command.argument:
             raise InputError(
                 f"{word}: unknown argument, {command.verb} takes one; settings are "

@@ -17,14 +17,24 @@ from ddjax.report.correlation import (
 )
 from ddjax.report.cost_plots import bytes_figure, cost_figure
 from ddjax.report.drawing import method_styles, save_png
-from ddjax.report.html import write_html, write_teachers_html
-from ddjax.report.image_plots import contact_sheet, set_difficulty_figure, tsne_figure
+from ddjax.report.image_plots import (
+    contact_sheet,
+    image_strip,
+    set_difficulty_figure,
+    tsne_figure,
+)
+from ddjax.report.names import title
+from ddjax.report.page import Figure as PageFigure
+from ddjax.report.page import Record, read, render, write_page, write_verdicts
 from ddjax.report.published import EXPLANATION, beside
 from ddjax.report.selection_plots import (
     correlation_figure,
+    correlation_finding,
     difficulty_figure,
+    difficulty_finding,
     matrix_figure,
     overlap_figure,
+    overlap_finding,
 )
 from ddjax.report.statistics import (
     compares_labels,
@@ -47,6 +57,8 @@ from ddjax.report.table import (
 __all__ = [
     "EXPLANATION",
     "Correlation",
+    "PageFigure",
+    "Record",
     "accuracy_figure",
     "answer",
     "architectures_figure",
@@ -57,12 +69,15 @@ __all__ = [
     "console_table",
     "contact_sheet",
     "correlation_figure",
+    "correlation_finding",
     "cost_figure",
     "dcs",
     "dcs_figure",
     "difficulty_figure",
+    "difficulty_finding",
     "dynamics_figure",
     "gap_figure",
+    "image_strip",
     "label_effect",
     "labels_figure",
     "learning_curve_figure",
@@ -71,19 +86,23 @@ __all__ = [
     "mean_interval",
     "method_styles",
     "overlap_figure",
+    "overlap_finding",
     "paired_interval",
+    "read",
     "recommendation",
     "recommended",
+    "render",
     "save_png",
     "selection_gain",
     "set_difficulty_figure",
     "spearman",
     "summarise",
+    "title",
     "tsne_figure",
     "with_label_effect",
     "write_csv",
-    "write_html",
-    "write_teachers_html",
+    "write_page",
+    "write_verdicts",
 ]
 
 

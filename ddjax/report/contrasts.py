@@ -106,16 +106,20 @@ def judged(family: Sequence[Contrast], grain: float = 0.0) -> list[Contrast]:
       family: not corrected yet.
       grain: as of `contrast`.
     """
+    return [
+        dataclasses.replace(each, needed=_needed(each, len(family), grain))
+        for each in corrected(family)
+    ]
+
+
+def corrected(family: Sequence[Contrast]) -> list[Contrast]:
+    """Returns what `judged` does, without the seeds that would decide."""
     p, p_small = (
         holm([getattr(each, name) for each in family]) for name in ("p", "p_small")
     )
-    corrected = [
+    return [
         dataclasses.replace(each, p=one, p_small=other)
         for each, one, other in zip(family, p, p_small, strict=True)
-    ]
-    return [
-        dataclasses.replace(each, needed=_needed(each, len(family), grain))
-        for each in corrected
     ]
 
 

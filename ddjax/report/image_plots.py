@@ -6,6 +6,7 @@ images, S sets.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,26 @@ def contact_sheet(
     top = 1.0 - 0.1 / figure.get_size_inches()[1]
     figure.suptitle(f"Images selected by each method{some}", x=0.01, y=top, ha="left")
     return figure
+
+
+def image_strip(images: np.ndarray) -> bytes:
+    """Returns images side by side as a PNG file, transparent between them.
+
+    Args:
+        images: [n, H, W, C] uint8, C = 1 or 3; shown at about 64 pixels.
+    """
+    from PIL import Image
+
+    shown = [_thumbnail(image) for image in images]
+    height, width, _ = shown[0].shape
+    step = width + _THUMBNAIL // 8
+    strip = np.zeros((height, step * len(shown) - step + width, 4), np.uint8)
+    for place, image in enumerate(shown):
+        part = strip[:, place * step : place * step + width]
+        part[..., :3], part[..., 3] = image, 255
+    file = io.BytesIO()
+    Image.fromarray(strip).save(file, "png", optimize=True)
+    return file.getvalue()
 
 
 @plain_style()

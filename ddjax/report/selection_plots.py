@@ -7,7 +7,7 @@ Shape letters: K methods or scores, N examples, n examples of a subset.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from ddjax.report.drawing import (
     new_figure,
     plain_style,
 )
+from ddjax.report.names import title
 from ddjax.report.statistics import (
     FULL,
     RANDOM,
@@ -107,15 +108,7 @@ def correlation_figure(scores: Mapping[str, np.ndarray]) -> Figure:
     Raises:
         InputError: if there is no score, or one is not [N], N >= 2, or holds a NaN.
     """
-    scores_KN = _checked_scores(scores)
-    # Not at the top: scipy.stats takes longer to import than the whole package.
-    from scipy.stats import rankdata
-
-    ranks_KN = rankdata(scores_KN, axis=1)
-    ranks_KN -= ranks_KN.mean(axis=1, keepdims=True)
-    norms_K1 = np.linalg.norm(ranks_KN, axis=1, keepdims=True)
-    unit_KN = ranks_KN / np.where(norms_K1 > 0, norms_K1, np.nan)
-    rho_KK = np.clip(unit_KN @ unit_KN.T, -1.0, 1.0)
+    rho_KK = _correlations(_checked_scores(scores))
     figure = _heat_map(
         rho_KK,
         list(scores),
@@ -147,12 +140,8 @@ def overlap_figure(
             0..N-1 or differs in size from the first.
     """
     _check_equal(subsets, count)
-    ids_K = [np.asarray(ids) for ids in subsets.values()]
-    size = ids_K[0].size
-    _, places = np.unique(np.concatenate(ids_K), return_inverse=True)
-    member_KN = np.zeros((len(ids_K), places.max() + 1))
-    member_KN[np.repeat(np.arange(len(ids_K)), size), places] = 1.0
-    share_KK = member_KN @ member_KN.T / size
+    share_KK = _shares(subsets)
+    size = len(next(iter(subsets.values())))
     figure = _heat_map(
         100.0 * share_KK,
         list(subsets),
@@ -234,6 +223,77 @@ def difficulty_figure(
     return figure
 
 
+def difficulty_finding(
+    scores: np.ndarray, subsets: Mapping[str, np.ndarray], ipc: int
+) -> str:
+    """Says in a sentence which subsets are the hardest and the easiest.
+
+    Args:
+        scores: as of `difficulty_figure`, EL2N.
+        subsets: likewise.
+        ipc: their budget.
+    """
+    order = np.sort(np.asarray(scores, np.float64))
+    medians = {
+        name: np.median(np.searchsorted(order, scores[ids])) / len(order)
+        for name, ids in subsets.items()
+    }
+    hardest = max(medians, key=lambda name: medians[name])
+    easiest = min(medians, key=lambda name: medians[name])
+    if hardest == easiest:
+        return f"EL2N of the selected images, IPC {ipc}, first seed."
+    return (
+        f"{title(hardest)} keeps the hardest images by EL2N, its median at "
+        f"{medians[hardest]:.0%} of all, {title(easiest)} the easiest, at "
+        f"{medians[easiest]:.0%} (IPC {ipc}, first seed)."
+    )
+
+
+def correlation_finding(scores: Mapping[str, np.ndarray], ipc: int) -> str:
+    """Says in a sentence which two scores rank most alike.
+
+    Args:
+        scores: as of `correlation_figure`, at least two.
+        ipc: the budget of their scoring run.
+    """
+    rho_KK = _correlations(_checked_scores(scores))
+    return _closest(
+        np.nan_to_num(rho_KK, nan=-2.0),
+        list(scores),
+        lambda one, other, rho: (
+            f"{one} and {other} rank most alike: Spearman {rho:.2f} "
+            f"(IPC {ipc}, first seed)."
+        ),
+    )
+
+
+def overlap_finding(subsets: Mapping[str, np.ndarray], ipc: int) -> str:
+    """Says in a sentence which two subsets share most images.
+
+    Args:
+        subsets: as of `overlap_figure`, at least two.
+        ipc: their budget.
+    """
+    share_KK = _shares(subsets)
+    return _closest(
+        share_KK,
+        [title(name) for name in subsets],
+        lambda one, other, share: (
+            f"{one} and {other} share most: {share:.0%} of their images "
+            f"(IPC {ipc}, first seed)."
+        ),
+    )
+
+
+def _closest(
+    alike_KK: np.ndarray, names: list[str], words: Callable[[str, str, float], str]
+) -> str:
+    """Words on the two names that are most alike."""
+    one, other = np.triu_indices(len(names), 1)
+    best = int(alike_KK[one, other].argmax())
+    return words(names[one[best]], names[other[best]], alike_KK[one, other][best])
+
+
 def compared(summary: pd.DataFrame, hidden: tuple[str, ...]) -> pd.DataFrame:
     """Returns the rows of a summary's selections that are compared with random.
 
@@ -293,6 +353,28 @@ def _write(axes: Axes, x: int, y: int, text: str, dark: bool, **style) -> None:
     colour = "white" if dark else "black"
     cell = axes.text(x, y, text, color=colour, ha="center", va="center", **style)
     cell.set_in_layout(False)
+
+
+def _correlations(scores_KN: np.ndarray) -> np.ndarray:
+    """Spearman correlations, ties with their average rank; NaN of a constant."""
+    # Not at the top: scipy.stats takes longer to import than the whole package.
+    from scipy.stats import rankdata
+
+    ranks_KN = rankdata(scores_KN, axis=1)
+    ranks_KN -= ranks_KN.mean(axis=1, keepdims=True)
+    norms_K1 = np.linalg.norm(ranks_KN, axis=1, keepdims=True)
+    unit_KN = ranks_KN / np.where(norms_K1 > 0, norms_K1, np.nan)
+    return np.clip(unit_KN @ unit_KN.T, -1.0, 1.0)
+
+
+def _shares(subsets: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What share of their images every two subsets of a size have in common."""
+    ids_K = [np.asarray(ids) for ids in subsets.values()]
+    size = ids_K[0].size
+    _, places = np.unique(np.concatenate(ids_K), return_inverse=True)
+    member_KN = np.zeros((len(ids_K), places.max() + 1))
+    member_KN[np.repeat(np.arange(len(ids_K)), size), places] = 1.0
+    return member_KN @ member_KN.T / size
 
 
 def _heat_map(values_KK, names, distance_KK, colours, text) -> Figure:

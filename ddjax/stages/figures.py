@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddjax import mesh, report
+from ddjax import artifacts, mesh, report
 from ddjax.problem import Problem
 from ddjax.report.statistics import RANDOM
 from ddjax.run import Run
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+_CLASSES = 10  # of the strip of images
 _SHOWN = 2  # images of a class that a contact sheet has
 _FEW = 12  # up to so many selections can be told apart in one panel
 _MANY = 5  # from so many on they are compared with each other, not with random only
@@ -51,14 +52,14 @@ def draw(
     with parts.part("figures of the results"):
         drawn += _of_results(problem, summary, styles)
     if tables:
-        caption = "Correlation of scores and losses with the test loss (DCS)"
+        caption = "Rank correlation of numbers of a subset with the test loss (DCS)."
         drawn.append((caption, partial(report.dcs_figure, tables), "dcs"))
     for ipc in found.subsets:
         if problem.settings.protocol.curves:
             of_ipc = found.members[found.members["ipc"] == ipc]
             figure = partial(report.dynamics_figure, of_ipc, styles)
             drawn.append(
-                (f"How students learn, IPC {ipc}", figure, f"dynamics_ipc{ipc}")
+                (f"Accuracy while training, IPC {ipc}.", figure, f"dynamics_ipc{ipc}")
             )
         positions = None
         with parts.part(f"figures of the subsets, IPC {ipc}"):
@@ -69,6 +70,26 @@ def draw(
             with parts.part(f"figures of the sets, IPC {ipc}"):
                 drawn += _of_sets(found, ipc, positions, styles)
     return write_figures(found.run, parts, drawn)
+
+
+def class_images(
+    run: Run, parts: Parts, problem: Problem
+) -> list[tuple[str, pathlib.Path]]:
+    """Writes figures/classes.png, an image of each of up to ten classes."""
+    path, classes = run.folder / "figures" / "classes.png", problem.source.classes
+    pool = problem.pool
+    with parts.part("figures/classes.png"):
+        _, first = np.unique(pool.labels, return_index=True)
+        spread = np.linspace(0, len(first) - 1, min(_CLASSES, len(first)))
+        chosen = first[spread.round().astype(int)]
+        taken = pool.take(np.sort(chosen))
+        order = np.argsort(taken.labels, kind="stable")
+        path.parent.mkdir(exist_ok=True)
+        png = report.image_strip(np.asarray(taken.images)[order])
+        artifacts.write_file(path, png)
+        names = ", ".join(classes[label] for label in taken.labels[order])
+        return [(f"An image of each of these classes: {names}.", path)]
+    return []
 
 
 def write_figures(
@@ -128,7 +149,7 @@ def _of_subsets(found: Findings, ipc: int, positions, styles) -> list[Planned]:
     drawn: list[Planned] = []
     sheet = partial(_sheet, found.problem, positions, found.sets[ipc])
     which = "Selected and synthetic" if found.sets[ipc] else "Selected"
-    shown = (f"{which} images, IPC {ipc}, first seed", sheet, f"images_ipc{ipc}")
+    shown = (f"{which} images, IPC {ipc}, first seed.", sheet, f"images_ipc{ipc}")
     scores = scores_of(found.subsets[ipc], 0)
     if "traces" in found.inputs[ipc].found and "el2n" not in scores:
         inputs = found.inputs[ipc].inputs(0)
@@ -137,15 +158,15 @@ def _of_subsets(found: Findings, ipc: int, positions, styles) -> list[Planned]:
         figure = partial(
             report.difficulty_figure, scores["el2n"], "EL2N", positions, styles
         )
-        caption = f"Difficulty of the selected images, IPC {ipc}, first seed"
+        caption = report.difficulty_finding(scores["el2n"], positions, ipc)
         drawn.append((caption, figure, f"difficulty_ipc{ipc}"))
     if len(scores) > 1:
         figure = partial(report.correlation_figure, scores)
-        caption = f"Rank correlation of the scores, IPC {ipc}, first seed"
+        caption = report.correlation_finding(scores, ipc)
         drawn.append((caption, figure, f"correlation_ipc{ipc}"))
     if len(positions) >= _MANY:
         figure = partial(report.overlap_figure, positions, len(found.problem.pool))
-        caption = f"Images that selections share, IPC {ipc}, first seed"
+        caption = report.overlap_finding(positions, ipc)
         drawn.append((caption, figure, f"overlap_ipc{ipc}"))
     return [*drawn, shown]
 
@@ -199,8 +220,14 @@ def _of_sets(found: Findings, ipc: int, positions, styles) -> list[Planned]:
     points, labels, rows = (arrays[name] for name in ("points", "labels", "set"))
     classes = problem.source.classes
     places = partial(report.tsne_figure, points, labels, rows, names, classes)
-    end = f"IPC {ipc}, first seed"
+    hardest = max(hard, key=lambda name: np.median(hard[name]))
+    finding = (
+        f"{report.title(hardest)} has the hardest images for the teacher: median EL2N "
+        f"{np.median(hard[hardest]):.2f}, real images {np.median(real):.2f} "
+        f"(IPC {ipc}, first seed)."
+    )
+    places_of = f"t-SNE of the teacher's features, IPC {ipc}, first seed."
     return [
-        (f"EL2N of the teacher, {end}", difficulty, f"set_difficulty_ipc{ipc}"),
-        (f"Sets among the real images, {end}", places, f"tsne_ipc{ipc}"),
+        (finding, difficulty, f"set_difficulty_ipc{ipc}"),
+        (places_of, places, f"tsne_ipc{ipc}"),
     ]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
 import json
 import math
 import os
 import pathlib
 import platform
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
 
 from ddjax import artifacts, mesh, report
 from ddjax.problem import Problem
-from ddjax.process import switches
+from ddjax.process import invocation, switches
 from ddjax.process.console import shown_path
 from ddjax.report.statistics import FULL
 from ddjax.run import Run
@@ -29,7 +29,7 @@ from ddjax.stages.exports import (
     write_images,
     write_recommended,
 )
-from ddjax.stages.figures import draw, write_figures
+from ddjax.stages.figures import class_images, draw, write_figures
 from ddjax.stages.findings import Findings
 from ddjax.stages.imports import remarks
 from ddjax.stages.outputs import Parts
@@ -38,7 +38,6 @@ from ddjax.stages.stage import Stage
 if TYPE_CHECKING:
     import pandas as pd
 
-_FAILURE = ["network", "method", "ipc", "regime", "seed", "learning_rate"]
 _LONGEST = 5  # stages on the console
 
 
@@ -54,10 +53,10 @@ def report_stage(
 ) -> Stage:
     """The stage of the report: the summary, whose `attrs["missing"]` lists failures.
 
-    It writes members.jsonl, summary.csv, stages.csv, dcs.csv, scores/*.csv,
-    subsets/*.csv, subset.csv, figures/*.png, manifest.json and report.html, and with
-    `transfer` architectures.csv, which has the students of all networks; all else but
-    members.jsonl is about the first network.
+    It writes members.jsonl, summary.csv, verdicts.json, stages.csv, dcs.csv,
+    scores/*.csv, subsets/*.csv, subset.csv, figures/*.png, manifest.json and
+    report.html, and with `transfer` architectures.csv, which has the students of all
+    networks; all else but members.jsonl is about the first network.
 
     Args:
       problem: the problem.
@@ -166,6 +165,7 @@ def _write(
             drawn = [("Every network", make, "architectures")]
             figures = write_figures(run, parts, drawn) + figures
     figures += learning_curves(run, parts, found.teachers)
+    figures += class_images(run, parts, problem)
     with parts.part("the comparison with published numbers"):
         source = problem.source
         published = report.beside(
@@ -174,20 +174,11 @@ def _write(
     lines = [answer.text] if answer else []
     with parts.part("subset.csv or the export"):
         lines = write_recommended(found, answer, export)
-    everyone = found.everyone
-    failures = everyone[everyone["status"] == "failed"]
-    _write_report(
-        run,
-        problem,
-        parts,
-        notes,
-        report.write_html,
-        summary=summary,
-        figures=figures,
-        failures=failures[_FAILURE].to_dict("records"),
-        published=published,
-        recommended=answer.text if answer else "",
-    )
+    more = {
+        "published": _published(published),
+        "recommended": answer.text if answer else "",
+    }
+    _write_report(run, problem, parts, notes, figures, more, students=found.everyone)
     print()
     with parts.part("the table on the console"):
         print(report.console_table(summary))
@@ -211,43 +202,56 @@ def _write_dcs(found: Findings) -> dict[tuple[str, int], pd.DataFrame]:
     return tables
 
 
+def _published(found: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Returns the published numbers beside the run's for the page."""
+    if found is None or found.empty:
+        return None
+    rows = found.astype(str).to_numpy().tolist()
+    return {"columns": list(found), "rows": rows, "note": report.EXPLANATION}
+
+
 def _write_report(
     run: Run,
     problem: Problem,
     parts: Parts,
     notes: list[str],
-    write_html: Callable[..., None],
-    **shown: Any,
+    figures: list[tuple[str, pathlib.Path]],
+    more: dict[str, Any],
+    **tables: pd.DataFrame,
 ) -> None:
-    """Writes report.html and manifest.json, which name what else is missing.
+    """Writes stages.csv, verdicts.json, report.html and manifest.json.
 
     Args:
       run: where it ran.
       problem: the problem.
-      parts: those that failed so far.
+      parts: those that failed so far; the last two files name them.
       notes: remarks on the validity of the results.
-      write_html: of `report`.
-      **shown: what the report has besides the manifest.
+      figures: (caption, path) in the order to show.
+      more: what the page shows besides, for the manifest.
+      **tables: `students` or `teachers` of `report.Record`.
     """
     folder = run.folder
-    manifest = manifest_of(run, problem, notes + parts.missing)
-    with parts.part("report.html"):
-        if mesh.primary():
-            write_html(
-                folder / "report.html",
-                title=f"{problem.settings.name} on {problem.source.name}",
-                settings=manifest["settings"],
-                costs=run.costs,
-                environment=manifest["environment"] | {"source": manifest["source"]},
-                notes=notes + parts.missing,
-                **shown,
-            )
+    shown = [
+        {"file": path.relative_to(folder).as_posix(), "caption": caption}
+        for caption, path in figures
+    ]
     with parts.part("stages.csv"):
         table = stage_table(run.costs)
         text = table.round({"seconds": 3, "compile_seconds": 3, "share": 4}).to_csv(
             index=False, float_format="%.6g"
         )
         artifacts.write_file(folder / "stages.csv", text.encode())
+    manifest = manifest_of(run, problem, notes) | {"figures": shown} | more
+    images = tuple(report.PageFigure(**each) for each in shown)
+    record = report.Record(folder, manifest, figures=images, **tables)
+    if record.compares:
+        with parts.part("verdicts.json"):
+            if mesh.primary():
+                report.write_verdicts(record)
+    manifest["notes"] = notes + parts.missing
+    with parts.part("report.html"):
+        if mesh.primary():
+            report.write_page(record)
     with parts.part("manifest.json"):
         manifest["notes"] = notes + parts.missing
         artifacts.write_json(folder / "manifest.json", finite(manifest))
@@ -314,9 +318,8 @@ def _write_teachers(
     with parts.part("summary.csv"):
         text = summary.to_csv(index=False)
         artifacts.write_file(folder / "summary.csv", text.encode())
-    figures = learning_curves(run, parts, teachers)
-    make = report.write_teachers_html
-    _write_report(run, problem, parts, notes, make, table=summary, figures=figures)
+    figures = learning_curves(run, parts, teachers) + class_images(run, parts, problem)
+    _write_report(run, problem, parts, notes, figures, {}, teachers=summary)
     print()
     print(summary.to_string(index=False, float_format="%.2f"))
     _end(run, parts, notes, [])
@@ -383,19 +386,28 @@ def learning_curves(
     if not trainings:
         return []
     make = functools.partial(report.learning_curve_figure, trainings)
-    drawn = [("Learning curves of the teachers", make, "teachers")]
+    drawn = [
+        ("Training loss and validation accuracy of the teachers.", make, "teachers")
+    ]
     return write_figures(run, parts, drawn)
 
 
 def manifest_of(run: Run, problem: Problem, notes: list[str]) -> dict[str, Any]:
-    """Returns manifest.json: settings, source, environment, costs.
+    """Returns manifest.json: command and times, settings, source, environment, costs.
 
     Args:
       run: where it ran.
       problem: the problem.
       notes: remarks on the validity of the results.
     """
+    now = datetime.datetime.now(datetime.UTC)
     return {
+        "run": {
+            "command": invocation.command_line(),
+            "commit": invocation.commit(),
+            "started": run.started.isoformat(timespec="seconds"),
+            "ended": now.isoformat(timespec="seconds"),
+        },
         "settings": dataclasses.asdict(problem.settings),
         "source": {
             "name": problem.source.name,
@@ -420,6 +432,8 @@ def environment() -> dict[str, Any]:
         "backend": jax.default_backend(),
         "devices": [str(device.device_kind) for device in jax.local_devices()],
         "processors": os.cpu_count(),
+        "processor": invocation.processor(),
+        "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "switches": switches.found(),
     }
