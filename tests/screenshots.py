@@ -4,16 +4,19 @@ python tests/screenshots.py
 """
 
 import pathlib
+import shutil
 import tempfile
 
 import browser
+
+from ddjax.report.page import render
 
 ROOT = pathlib.Path(__file__).parents[1]
 LOOKS = {
     "desk": {"width": 1280, "height": 800},
     "desk-dark": {"width": 1280, "height": 800, "dark": True},
     "tablet": {"width": 820, "height": 1180},
-    "phone": {"width": 390, "height": 844, "phone": True, "scale": 2},
+    "phone": {"width": 390, "height": 844, "phone": True, "scale": 1.5},
 }
 LARGEST = 300_000  # bytes of a picture
 
@@ -26,8 +29,8 @@ def main():
     folder = ROOT / "docs/img"
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as made, browser.Browser(executable) as running:
-        report = pathlib.Path(made) / "report.html"
-        RENDER
+        shutil.copytree(ROOT / "results/coresets", made, dirs_exist_ok=True)
+        report = render(made)
         for name, look in LOOKS.items():
             with running.page(**look) as page:
                 page.open(report)
