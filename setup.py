@@ -46,6 +46,7 @@ setup(
     install_requires=[
         "absl-py>=2.5,<3",
         "array-record>=0.8.6,<1",
+        "filelock>=4.3,<5",
         "flax>=0.12.8,<1",
         "grain>=0.2.18,<1",
         "jax>=0.10.2,<1",

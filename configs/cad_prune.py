@@ -50,9 +50,11 @@ def get_config(variant: str = "digits"):
     if variant == "digits":
         config = presets.digits()
         config.select.methods = _METHODS
-        config.select.ipcs = (2, 5, 10)
-        config.student.epochs = 120
-        config.student.learning_rates = (3e-3, 1e-2, 3e-2, 1e-1)
+        config.select.ipcs = (2, 10)
+        config.student.epochs = 60
+        config.student.learning_rates = (1e-2, 3e-2, 1e-1)
+        config.protocol.seeds = tuple(range(12))
+        config.protocol.search_seeds = 3
     elif variant == "smoke":
         config = presets.smoke()
         config.select.methods = ("random", "cad_prune")

@@ -192,7 +192,7 @@ def _configure(aside: list[str]) -> None:
       aside: of `switches.set_aside`.
     """
     from ddjax.errors import InputError
-    from ddjax.process import switches
+    from ddjax.process import cache, switches
 
     for name in aside:
         print(
@@ -219,6 +219,7 @@ def _configure(aside: list[str]) -> None:
     if count is None:
         jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is ours
+    cache.keep()
 
 
 def _print_unless_late(kind: type, error: BaseException, trace: Any) -> None:

@@ -36,7 +36,7 @@ from ddjax.stages.students import students_stage
 from ddjax.stages.subsets import subsets_stage
 from ddjax.stages.synthetic import READ, number_of_sets, read_stage, synthetic_stage
 from ddjax.stages.teacher import teacher_stage
-from ddjax.stages.tuning import tuning_stage, windows_stage
+from ddjax.stages.tuning import arms_tuning_stage, tuning_stage, windows_stage
 from ddjax.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -120,13 +120,19 @@ def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Sta
                 if selection_of(problem, name).searches
             }
             for network, of in networks.items():
+                trainer = students[""][network]
                 if network:
-                    stage = tuning_stage(of, students[""][network], regime, ipc)
+                    stage = tuning_stage(of, trainer, regime, ipc)
                     tunings[network, regime, ipc] = add(stage)
                 tuning = tunings[network, regime, ipc]
+                if settings.protocol.tune_each:
+                    stage = arms_tuning_stage(
+                        of, trainer, subsets[ipc], windows, tuning, regime, ipc
+                    )
+                    tuning = tunings[network, regime, ipc] = add(stage)
                 comparison = subsets_comparison(
                     of,
-                    students[""][network],
+                    trainer,
                     tuning,
                     inputs[ipc],
                     subsets[ipc],

@@ -17,6 +17,7 @@ from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
 from ddjax.stages import tuning
 from ddjax.stages.inputs import inputs_stages
+from ddjax.stages.rates import Rates
 from ddjax.stages.students import Outcome
 from ddjax.stages.subsets import scores_of, subset_of
 
@@ -63,7 +64,7 @@ def teacher(run, problem):
 
 @pytest.fixture(scope="module")
 def inputs(run, problem):
-    tunings = {"hard": runs.known({FULL: 0.01})}
+    tunings = {"hard": runs.known(Rates({FULL: 0.01}))}
     students = runs.students_of(problem)
     *_, last = inputs_stages(problem, students, {}, tunings, None, IPC)
     return runs.result(run, last)
@@ -190,7 +191,7 @@ def search(run, students, subsets, rate=0.01):
         students.problem,
         runs.known(students),
         runs.known(subsets),
-        runs.known({RANDOM: rate}),
+        runs.known(Rates({RANDOM: rate})),
         "el2n_best_window",
         "hard",
         IPC,
@@ -213,7 +214,7 @@ def test_tune_chooses_by_the_split_of_its_settings(run, opened, select_on, expec
         student__learning_rates=(0.01, 0.03), protocol__select_on=select_on
     )
     students = Invented(problem, by_rate)
-    assert tune(run, students, "hard") == expected
+    assert tune(run, students, "hard").by_method == expected
     ((label, regime, read_test, members),) = students.trained
     assert (label, regime, read_test) == ("tuning", "hard", select_on == "test")
     assert {member.seed for member in members} == {0}  # search_seeds of them
@@ -222,7 +223,7 @@ def test_tune_chooses_by_the_split_of_its_settings(run, opened, select_on, expec
 
 def test_tune_takes_a_single_rate_untried(run, opened):
     students = Invented(opened(), by_rate)
-    assert tune(run, students, "hard") == {RANDOM: 0.01, FULL: 0.01}
+    assert tune(run, students, "hard") == Rates({RANDOM: 0.01, FULL: 0.01})
     assert students.trained == []
 
 
@@ -232,7 +233,7 @@ def test_tune_takes_the_middle_of_equally_good_rates(run, opened):
         problem, lambda member: (70.0 - 9 * (member.learning_rate == 0.3), 0.0)
     )
     found = tune(run, students, "hard")
-    assert found == {RANDOM: 0.03, FULL: 0.03}
+    assert found.by_method == {RANDOM: 0.03, FULL: 0.03}
 
 
 def test_tune_passes_over_rates_that_diverge(run, opened):
@@ -243,7 +244,7 @@ def test_tune_passes_over_rates_that_diverge(run, opened):
         return value, float("nan")
 
     found = tune(run, Invented(problem, accuracies), "hard")
-    assert found == {RANDOM: 0.01, FULL: 0.01}
+    assert found.by_method == {RANDOM: 0.01, FULL: 0.01}
 
 
 def test_tune_averages_the_search_seeds(run, opened):
@@ -254,7 +255,7 @@ def test_tune_averages_the_search_seeds(run, opened):
         return values[member.learning_rate, member.seed], float("nan")
 
     found = tune(run, Invented(problem, accuracies), "hard")
-    assert found == {RANDOM: 0.03, FULL: 0.03}
+    assert found.by_method == {RANDOM: 0.03, FULL: 0.03}
 
 
 def test_tune_refuses_when_all_rates_diverge(run, opened):
@@ -263,6 +264,72 @@ def test_tune_refuses_when_all_rates_diverge(run, opened):
     message = "with all of which training diverged .random, soft, IPC 2.; offer smaller"
     with pytest.raises(InputError, match=message):
         tune(run, nothing, "soft")
+
+
+def of_rate(accuracy):
+    return lambda member: (accuracy(member.learning_rate), float("nan"))
+
+
+@pytest.mark.parametrize(
+    "accuracy, chosen, tried",
+    [
+        (lambda rate: -abs(rate - 0.4), 0.4, [0.1, 0.2, 0.4, 0.8]),
+        (lambda rate: -abs(rate - 0.05), 0.05, [0.025, 0.05, 0.1, 0.2]),
+        (lambda rate: -float(rate == 0.4), 0.2, [0.1, 0.2, 0.4]),
+        # Beyond that training diverges.
+        (lambda rate: rate if rate < 0.5 else float("nan"), 0.4, [0.1, 0.2, 0.4, 0.8]),
+    ],
+)
+def test_tune_goes_on_beyond_the_end_that_is_the_best(
+    run, opened, accuracy, chosen, tried
+):
+    problem = opened(student__learning_rates=(0.2, 0.1), protocol__widen=3)
+    students = Invented(problem, of_rate(accuracy))
+    assert tune(run, students, "hard") == Rates({RANDOM: chosen, FULL: chosen})
+    members = [member for *_, group in students.trained for member in group]
+    assert sorted({member.learning_rate for member in members}) == tried
+    assert len(members) == 2 * len(tried)
+
+
+def test_tune_says_where_the_end_is_still_the_best(run, opened):
+    def accuracies(member):
+        rate = member.learning_rate
+        return (rate if member.method == RANDOM else -abs(rate - 0.2)), float("nan")
+
+    problem = opened(student__learning_rates=(0.1, 0.2, 0.3), protocol__widen=2)
+    rates = tune(run, Invented(problem, accuracies), "hard")
+    assert rates.by_method == {RANDOM: 0.675, FULL: 0.2}
+    (note,) = rates.notes
+    assert "0.675 chosen for random under hard labels at IPC 2" in note
+
+
+def test_each_selection_may_have_a_rate_of_its_own(run, opened, subsets):
+    good = {"el2n_best_window": 0.03, "cad_prune": 0.01}
+    problem = opened(
+        student__learning_rates=(0.01, 0.03), select__methods=(RANDOM, *good)
+    )
+
+    def accuracies(member):
+        return 50.0 + (member.learning_rate == good[member.method]), float("nan")
+
+    students = Invented(problem, accuracies)
+    stage = tuning.arms_tuning_stage(
+        problem,
+        runs.known(students),
+        runs.known(subsets),
+        {"el2n_best_window": runs.known((0.5, Cost()))},
+        runs.known(Rates({RANDOM: 0.02, FULL: 0.04})),
+        "hard",
+        IPC,
+    )
+    rates = runs.result(run, stage)
+    assert rates.by_method == {RANDOM: 0.02, FULL: 0.04} | good
+    assert rates.of("herding") == 0.02
+    for member in students.trained[0][3]:
+        start = 0.5 if member.method == "el2n_best_window" else None
+        np.testing.assert_array_equal(
+            member.positions, subset_of(subsets, member.method, 0, start)
+        )
 
 
 @pytest.mark.parametrize("select_on, best", [("validation", 0.0), ("test", 0.5)])
@@ -305,7 +372,7 @@ def test_searches_leave_no_test_accuracy(run, opened, subsets, folder):
     problem = dataclasses.replace(problem, test=Examples(None, None, None))
     students = runs.result(run, runs.students_of(problem))
     rates = tune(run, students, "hard")
-    start, _ = search(run, students, subsets, rates[RANDOM])
+    start, _ = search(run, students, subsets, rates.of(RANDOM))
     assert start in (0.0, 0.5)
     labels = students_artifacts(folder)
     assert sorted(name.split(",")[0] for name in labels.values()) == [

@@ -19,6 +19,7 @@ from ddjax.errors import InputError
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
 from ddjax.stages import tuning
+from ddjax.stages.rates import Rates
 
 ROOT = pathlib.Path(__file__).parents[1]
 METHODS = ("random", "el2n_best_window", "cad_prune", "facility_location")
@@ -355,7 +356,7 @@ def test_another_learning_rate_trains_other_students(source, reference, tmp_path
 
 def test_failed_students_are_told_apart(small, reference, monkeypatch):
     # Rates are tuned so that this happens by bad luck only; here it is arranged.
-    rates = {RANDOM: 0.01, FULL: 1e30}  # beyond what settings allow
+    rates = Rates({RANDOM: 0.01, FULL: 1e30})  # beyond what settings allow
     healthy = rows_of(reference)
     monkeypatch.setattr(tuning, "_tune", lambda *arguments: rates)
     folder = small()

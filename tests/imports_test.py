@@ -19,6 +19,7 @@ from ddjax.stages.findings import Findings
 from ddjax.stages.imports import file_digests, imported_path, remarks
 from ddjax.stages.inputs import inputs_stages
 from ddjax.stages.outputs import Parts
+from ddjax.stages.rates import Rates
 from ddjax.stages.subsets import scores_of, subset_of
 
 METHODS = ("random", "el2n_best_window", "cad_prune")
@@ -39,7 +40,7 @@ def open_run(source, selections=None, **changes):
 
 
 def inputs_of(run, problem):
-    tunings = {"hard": runs.known({FULL: RATE})}
+    tunings = {"hard": runs.known(Rates({FULL: RATE}))}
     students = runs.students_of(problem)
     *_, last = inputs_stages(problem, students, {}, tunings, None, IPC)
     return runs.result(run, last)

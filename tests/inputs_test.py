@@ -13,6 +13,7 @@ from ddjax.problem import open_problem
 from ddjax.report.statistics import FULL
 from ddjax.settings import from_config
 from ddjax.stages.inputs import inputs_stages
+from ddjax.stages.rates import Rates
 from ddjax.stages.requirements import (
     required_teachers,
     requirements,
@@ -44,7 +45,7 @@ def run(tmp_path_factory):
 
 def gather(run, problem):
     students = runs.students_of(problem)
-    tunings = {regime: runs.known({FULL: RATES[regime]}) for regime in RATES}
+    tunings = {regime: runs.known(Rates({FULL: RATES[regime]})) for regime in RATES}
     teachers, labels = students.parents["teachers"], students.parents["fixed_labels"]
     *_, last = inputs_stages(problem, students, teachers, tunings, labels, IPC)
     return runs.result(run, last)

@@ -1,12 +1,11 @@
 """Where compiled programs are kept, between tests and between runs of the tests."""
 
-import hashlib
-import importlib.metadata
 import os
 import pathlib
-import platform
 import sys
 import time
+
+from ddjax.process import cache
 
 _DAYS = 14  # that a program is kept
 _FLAGS = ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS")
@@ -20,14 +19,7 @@ def keep() -> None:
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return  # of a process that keeps them, or the user's own
-    cpu = pathlib.Path("/proc/cpuinfo")
-    features = cpu.read_text().partition("\nflags")[2] if cpu.exists() else ""
-    versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib")]
-    told = [*versions, platform.machine(), *(os.environ.get(n, "") for n in _FLAGS)]
-    told += sorted(features.partition("\n")[0].split())
-    digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
-    place = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = place / "ddjax-tests" / f"jax-{versions[0]}-{digest}"
+    folder = cache.folder("ddjax-tests", *(os.environ.get(n, "") for n in _FLAGS))
     folder.mkdir(parents=True, exist_ok=True)
     # JAX reads these once, when it is imported.
     assert "jax" not in sys.modules

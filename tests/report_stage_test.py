@@ -161,20 +161,3 @@ def test_write_keeps_notes_costs_and_environment(problem, written):
     assert manifest["settings"]["name"] == "tiny"
     assert manifest["source"]["digest"] == problem.source.digest
     assert "A remark." in (folder / "report.html").read_text()
-
-
-def test_learning_rate_notes_speak_of_edges_only():
-    grid = (0.1, 0.01, 0.001)
-    hard, soft = {RANDOM: 0.01, FULL: 0.1}, {RANDOM: 0.001, FULL: 0.01}
-    notes = report.learning_rate_notes(hard, grid, "", "hard", 2)
-    notes += report.learning_rate_notes(soft, grid, "", "soft", 10)
-    assert notes == [
-        "The learning rate 0.1 chosen for the full data under hard labels at IPC 2 "
-        "lies at the edge of the grid; a wider grid may do better.",
-        "The learning rate 0.001 chosen for subsets under soft labels at IPC 10 "
-        "lies at the edge of the grid; a wider grid may do better.",
-    ]
-
-
-def test_learning_rate_notes_are_silent_about_a_single_rate():
-    assert report.learning_rate_notes({RANDOM: 0.1}, (0.1,), "", "hard", 2) == []

@@ -54,6 +54,7 @@ def config(source, **changes):
     made.teacher.epochs = 3
     made.teacher.batch_size = 12
     made.protocol.seeds = (0, 1)
+    made.protocol.widen = 0
     made.sweep.driver = "loop"
     made.update_from_flattened_dict(
         {name.replace("__", "."): value for name, value in changes.items()}

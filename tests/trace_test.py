@@ -10,6 +10,7 @@ from ddjax.errors import InputError
 from ddjax.problem import open_problem
 from ddjax.report.statistics import FULL
 from ddjax.settings import from_config
+from ddjax.stages.rates import Rates
 from ddjax.stages.trace import (
     run_seeds,
     snapshot_steps,
@@ -32,7 +33,7 @@ IPC, RATE = 2, 0.01
 
 
 def trace_of_regime(run, problem, regime):
-    rates = runs.known({FULL: RATE})
+    rates = runs.known(Rates({FULL: RATE}))
     stage = trace_stage(problem, runs.students_of(problem), rates, regime, IPC)
     return runs.result(run, stage)
 

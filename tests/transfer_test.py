@@ -144,7 +144,7 @@ def test_learning_rates_are_chosen_by_each_network(source, tmp_path, monkeypatch
     ]
     rows = pd.DataFrame(rows_of(folder))
     for name, (_, _, _, found) in zip(NETWORKS[:2], seen, strict=True):
-        for method, rate in found.items():
+        for method, rate in found.by_method.items():
             own = rows[(rows["network"] == name) & (rows["method"] == method)]
             assert (own["learning_rate"] == rate).all()
 

@@ -29,6 +29,17 @@ class Protocol:
         "so.",
         SPLITS,
     )
+    widen: int = setting(
+        3,
+        "Learning rates that are tried beyond each end of learning_rates while the "
+        "best so far lies there.",
+        "[0, 20]",
+    )
+    tune_each: bool = setting(
+        False,
+        "Whether each selection has learning rates of its own; else all have those "
+        "that random subsets do best with.",
+    )
     curves: int = setting(
         0,
         "Points of a training at which train and test accuracy are measured, for the "

@@ -11,9 +11,10 @@ import numpy as np
 from ddjax import artifacts
 from ddjax.artifacts import Artifact, Cost
 from ddjax.problem import Problem
-from ddjax.report.statistics import FULL, RANDOM
+from ddjax.report.statistics import FULL
 from ddjax.run import Run
 from ddjax.stages.inputs import SelectionInputs
+from ddjax.stages.rates import Rates
 from ddjax.stages.requirements import selection_of
 from ddjax.stages.stage import Plan, Stage
 from ddjax.stages.students import Member, Outcome, Students, training_plan
@@ -163,7 +164,7 @@ def _compare(
     students: Students,
     regime: str,
     ipc: int,
-    rates: dict[str, float],
+    rates: Rates,
     candidates: list[Candidate],
 ) -> Rows:
     """Trains all candidates' students of a regime and budget; one row a student."""
@@ -172,7 +173,7 @@ def _compare(
             each.method,
             ipc,
             seed,
-            rates[FULL if each.method == FULL else RANDOM],
+            rates.of(each.method),
             positions,
             each.start,
         )

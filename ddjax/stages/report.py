@@ -18,7 +18,6 @@ from ddjax import artifacts, mesh, report
 from ddjax.problem import Problem
 from ddjax.process import invocation, switches
 from ddjax.process.console import shown_path
-from ddjax.report.statistics import FULL
 from ddjax.run import Run
 from ddjax.stages.bundle import Teacher
 from ddjax.stages.comparison import Rows
@@ -108,32 +107,10 @@ def _notes(problem: Problem, teachers: dict[str, Teacher], tunings) -> list[str]
     settings = problem.settings
     notes = [*problem.source.remarks, *remarks(problem)]
     notes += [note for teacher in teachers.values() for note in teacher.notes]
-    for (network, regime, ipc), rates in tunings.items():
-        grid = problem.networks()[network].settings.student.learning_rates
-        notes += learning_rate_notes(rates, grid, network, regime, ipc)
+    notes += [note for rates in tunings.values() for note in rates.notes]
     if settings.protocol.select_on == "test":
         notes.append("Learning rates and windows were chosen on the test split.")
     return notes
-
-
-def learning_rate_notes(
-    rates: dict[str, float],
-    grid: tuple[float, ...],
-    network: str,
-    regime: str,
-    ipc: int,
-) -> list[str]:
-    """Returns remarks on rates at the edge of the grid that they were chosen from."""
-    if len(grid) < 2:
-        return []
-    who = f"with {network} " if network else ""
-    return [
-        f"The learning rate {rate:g} chosen for "
-        f"{'the full data' if method == FULL else 'subsets'} under {regime} labels "
-        f"{who}at IPC {ipc} lies at the edge of the grid; a wider grid may do better."
-        for method, rate in rates.items()
-        if rate in (min(grid), max(grid))
-    ]
 
 
 def _write(

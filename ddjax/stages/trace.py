@@ -21,6 +21,7 @@ from ddjax.report.statistics import FULL
 from ddjax.run import Run
 from ddjax.scores import step_kl
 from ddjax.scores.trace import label_distance
+from ddjax.stages.rates import Rates
 from ddjax.stages.requirements import snapshots_required
 from ddjax.stages.stage import Plan, Stage, Stored, Trainings
 from ddjax.stages.students import Students, planned_program, training_work
@@ -50,8 +51,8 @@ def trace_stage(
     """
     label = f"trace, {regime}, IPC {ipc}"
 
-    def make(run: Run, students: Students, rates: dict[str, float]) -> Artifact:
-        return _trace(run, students, label, regime, ipc, rates[FULL])
+    def make(run: Run, students: Students, rates: Rates) -> Artifact:
+        return _trace(run, students, label, regime, ipc, rates.of(FULL))
 
     plan = functools.partial(_plan, problem, label, regime, ipc)
     return Stage(label, {"students": students, "rates": tuning}, make, plan)
