@@ -51,7 +51,8 @@ def _execute(arguments: list[str]) -> None:
 
             print(explain.explain(parsed.argument))
         elif parsed.verb == "report":
-            _report([parsed.argument, *parsed.more])
+            folders = [parsed.argument, *parsed.more]
+            _report(folders, linked=parsed.flags.get("link", False))
         else:
             _configure(aside)
             settings = _settings(parsed)
@@ -101,12 +102,13 @@ def _list(kind: str) -> None:
         print(f"{name:<{width}}  {line}".rstrip())
 
 
-def _report(folders: list[str]) -> None:
+def _report(folders: list[str], linked: bool) -> None:
     from ddjax import report
     from ddjax.process.console import shown_path
 
     for folder in folders:
-        print(f"report: {shown_path(report.render(folder))}")
+        page = report.render(folder, embed=not linked)
+        print(f"report: {shown_path(page)}")
 
 
 def _plan(settings: Settings) -> None:

@@ -61,6 +61,9 @@ FLAGS = {
     ),
     "config": Flag("CONFIG", "another way to name the config"),
     "dry_run": Flag("", "run: the same as plan"),
+    "link": Flag(
+        "", "link figures beside the page instead of embedding them", ("report",)
+    ),
     "traceback": Flag("", "show where in the code a wrong input was noticed"),
 }
 EXAMPLES = (

@@ -16,6 +16,7 @@ from ddjax.report.contrasts import contrast, corrected
 from ddjax.report.names import signed
 from ddjax.report.page import axis, text
 from ddjax.report.page.axis import Axis, Log
+from ddjax.report.page.forest import PANELS
 from ddjax.report.page.grid import BASE, BEST, REST, TESTED, Cell, Column, Grid, Row
 from ddjax.report.statistics import FULL
 
@@ -48,7 +49,7 @@ def budgets(grid: Grid) -> Chart | None:
     if len(grid.budgets) < 2:
         return None
     panels = []
-    for column in grid.columns:
+    for column in grid.columns[:PANELS]:
         curves = [
             (row, [grid.cell(row, column, ipc) for ipc in grid.budgets])
             for row in grid.rows
@@ -66,7 +67,7 @@ def costs(grid: Grid, ipc: int) -> Chart | None:
     if grid.of_labels:
         return None
     panels = []
-    for column in grid.columns:
+    for column in grid.columns[:PANELS]:
         points = []
         for row in grid.rows:
             cell = None if row.role in (BASE, FULL) else grid.cell(row, column, ipc)
@@ -168,7 +169,7 @@ def _curves(
             ]
             ends.append((_y(scale, known[-1][1].accuracy), known[-1][0], row, role))
         drawn.append(text.tag("g", title, *lines, class_=f"curve {role}"))
-    return _svg([*parts, _clipped(drawn), *_tags(ends)])
+    return _svg([*parts, _clipped(drawn), *_tags(ends)], column.title)
 
 
 def _points(
@@ -203,7 +204,7 @@ def _points(
         drawn.append(text.tag("circle", title, class_=fill, cx=where, cy=y, r=4))
         if row.key in named:
             ends.append((y, x, row, role))
-    return _svg([*parts, _clipped(drawn), *_tags(ends)])
+    return _svg([*parts, _clipped(drawn), *_tags(ends)], column.title)
 
 
 def _clipped(parts: list[Markup]) -> Markup:
@@ -269,8 +270,10 @@ def _tags(ends: list[tuple[float, float, Row, str]]) -> list[Markup]:
     return parts
 
 
-def _svg(parts: list[Markup]) -> Markup:
-    return text.tag("svg", *parts, class_="chart", height=_HEIGHT, role="img")
+def _svg(parts: list[Markup], label: str) -> Markup:
+    return text.tag(
+        "svg", *parts, class_="chart", height=_HEIGHT, role="img", aria_label=label
+    )
 
 
 def _growth(grid: Grid) -> str:

@@ -62,6 +62,9 @@ def title(record: Record) -> str:
 def dataset(record: Record) -> str:
     """Returns the name of the images for people."""
     name = str(record.source.get("name", ""))
+    kind, separator, path = name.partition(":")
+    if separator:  # such as "folder:/data/birds"
+        name = pathlib.PurePath(path).stem or kind
     known = names.DATASETS.get(name)
     return known[0] if known else _SETS.get(name, name)
 

@@ -23,6 +23,7 @@ from ddjax.report.page.record import Record
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.report.verdicts import LABELS, Verdict
 
+PANELS = 8  # kinds of labels that a picture below the first one has
 _SHOWN_ROWS = 14  # of the first picture
 _SHOWN_COLUMNS = 4
 _LEADING = 5  # rows of the first picture that are there as they do best
@@ -101,7 +102,7 @@ def hero(record: Record, grid: Grid) -> Plot:
 def by_seed(grid: Grid, ipc: int) -> Plot:
     """Returns the gaps of all rows at a budget, with a stroke a seed."""
     rows = [row for row in grid.rows if grid.gap(row, grid.columns[0], ipc)]
-    plot = _plot(grid, rows, grid.columns, ipc, seeds=True)
+    plot = _plot(grid, rows, grid.columns[:PANELS], ipc, seeds=True)
     return dataclasses.replace(plot, caption=finding(grid, ipc))
 
 
@@ -303,10 +304,13 @@ def _at(x: str, y: float, *parts: Markup) -> Markup:
 
 def _scale(scale: Axis, sign: bool = False) -> Markup:
     parts = []
+    step = scale.ticks[1] - scale.ticks[0] if len(scale.ticks) > 1 else 1.0
     for value, name in scale.named(sign):
         x = scale.x(value)
         parts.append(text.tag("line", class_="tick", x1=x, x2=x, y1=0, y2=4))
-        parts.append(text.tag("text", name, x=x, y=16, text_anchor="middle"))
+        kind = "minor" if round(value / step) % 2 else ""  # left out on a phone
+        place = {"x": x, "y": 16, "text_anchor": "middle", "class_": kind}
+        parts.append(text.tag("text", name, **place))
     return text.tag("svg", *parts, class_="scale", height=20, aria_hidden="true")
 
 

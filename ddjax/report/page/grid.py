@@ -113,7 +113,14 @@ class Grid:
           record: of a run with students.
         """
         self._study = study = record.study
-        self._accuracy = accuracies(record.members)
+        # By (regime, budget): a row a seed, a column a method; likewise the means.
+        self._accuracy: dict[tuple[str, int | None], pd.DataFrame] = {
+            key: table.droplevel(["regime", "ipc"])
+            for key, table in accuracies(record.members).groupby(["regime", "ipc"])
+        }
+        self._accuracy |= {
+            (regime, None): study.accuracy(regime) for regime in study.regimes
+        }
         self._rows = {
             (row.regime, int(row.ipc), row.method): row
             for row in record.summary.itertuples()
@@ -208,13 +215,10 @@ class Grid:
         """
         import pandas as pd
 
-        regime = row.regime or column.regime
-        if ipc is None:
-            return self._study.of(regime, row.method)
-        there = (regime, ipc) in self._accuracy.index.droplevel("seed")
-        if not there or row.method not in self._accuracy:
+        table = self._accuracy.get((row.regime or column.regime, ipc))
+        if table is None or row.method not in table:
             return pd.Series(dtype=float)
-        return self._accuracy.loc[(regime, ipc), row.method]
+        return table[row.method]
 
     def _family(
         self, rows: list[Row], column: Column, ipc: int | None

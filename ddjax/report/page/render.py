@@ -60,12 +60,12 @@ class Shown:
     figures: list[tuple[str, str, int | None]]
 
 
-def render(folder: str | os.PathLike, embed: int = EMBEDDED) -> pathlib.Path:
+def render(folder: str | os.PathLike, embed: bool = True) -> pathlib.Path:
     """Writes the page and the verdicts of a results folder again; trains nothing.
 
     Args:
       folder: of a run, or some of its files: manifest.json, members.jsonl, PNG files.
-      embed: bytes of PNG files inside the page; further ones are linked.
+      embed: of `write_page`.
 
     Returns:
       Where the page is.
@@ -98,14 +98,14 @@ def write_verdicts(record: Record) -> pathlib.Path:
     return path
 
 
-def write_page(record: Record, embed: int = EMBEDDED) -> pathlib.Path:
+def write_page(record: Record, embed: bool = True) -> pathlib.Path:
     """Writes report.html, atomically, into the record's folder.
 
     Args:
       record: what the run left.
-      embed: bytes of PNG files inside the page; further ones are linked.
+      embed: whether PNG files are inside of the page, up to 1.2 MB; others are linked.
     """
-    shown = _figures(record, embed)
+    shown = _figures(record, EMBEDDED if embed else 0)
     named = next((f for f in record.figures if f.kind == "classes"), None)
     found: dict[str, Any] = {
         "record": record,
@@ -196,7 +196,7 @@ def _of_students(record: Record) -> dict[str, Any]:
     grid = Grid(record)
     largest = grid.budgets[-1]
     picture = forest.hero(record, grid)
-    many = len(grid.rows) * len(grid.columns) * len(grid.budgets)
+    many = len(grid.rows) * min(len(grid.columns), forest.PANELS) * len(grid.budgets)
     budgets = grid.budgets[::-1] if many <= _GAPS else [largest]
     compared = any(grid.gap(row, grid.columns[0]) for row in grid.rows)
     draw = charts.sizes if grid.of_labels else charts.costs
@@ -206,6 +206,7 @@ def _of_students(record: Record) -> dict[str, Any]:
     published = record.manifest.get("published") or {}
     return {
         "grid": grid,
+        "panels": forest.PANELS,
         "verdicts": record.verdicts,
         "no_verdict": record.no_verdict,
         "hero": picture,
