@@ -182,6 +182,7 @@ class Page:
     Attributes:
         errors: messages of the console from warnings on, and uncaught exceptions.
         requests: addresses that were asked for, besides the opened file.
+        path: the opened file.
     """
 
     def __init__(self, browser: Browser, session: str):
@@ -241,7 +242,7 @@ class Page:
         )
         self.call(
             "Emulation.setEmulatedMedia",
-            media="print" if print_ else "screen",
+            media="print" if print_ else "",  # else screen, and paper when printed
             features=[
                 {
                     "name": "prefers-color-scheme",
@@ -253,7 +254,8 @@ class Page:
 
     def open(self, path: str | os.PathLike):
         """Opens a file and waits until it and all that it embeds are loaded."""
-        self._address = pathlib.Path(path).resolve().as_uri()
+        self.path = pathlib.Path(path).resolve()
+        self._address = self.path.as_uri()
         answer = self.call("Page.navigate", url=self._address)
         if "errorText" in answer:
             raise BrowserError(f"{path}: {answer['errorText']}")

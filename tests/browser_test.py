@@ -5,11 +5,14 @@ import pathlib
 import time
 
 import browser
+import numpy as np
 import paper
 import pytest
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 TEXTS = (pathlib.Path(__file__).parent / "visible_text.js").read_text()
+PROBES = (pathlib.Path(__file__).parent / "page_probes.js").read_text().strip()
 HEAD = """<!DOCTYPE html><meta charset="utf-8">
 <meta name="color-scheme" content="light dark">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -151,6 +154,37 @@ def test_paper_is_read_and_lacks_what_is_cut(chromium, tmp_path):
     assert "gone" not in text
     assert "123" in text
     assert "890" not in text
+
+
+def test_pictures_on_paper_are_found(chromium, tmp_path):
+    for name, height in (("open", 30), ("folded", 50)):
+        noise = np.random.default_rng(0).integers(0, 255, (height, 40, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{name}.png")
+    path = tmp_path / "page.html"
+    path.write_text(
+        HEAD + "<img src=open.png><div style='height: 9000px'></div>"
+        "<details><img src=folded.png loading=lazy></details><p>end"
+    )
+    with chromium.page() as page:
+        page.open(path)
+        assert paper.pictures(page.paper()) == {(40, 30)}
+
+
+def test_torn_words_and_what_sticks_out_are_found(chromium, tmp_path):
+    path = tmp_path / "page.html"
+    away = '<i style="position: absolute; left: 500px; width: 9px">away</i>'
+    path.write_text(
+        HEAD + "<p style='width: 1em; overflow-wrap: anywhere'>torn</p><p>whole words"
+        f'<div class="in" style="overflow-x: auto; position: relative">{away}</div>'
+        f'<div class="out" style="overflow-x: auto">{away}</div>'
+    )
+    with chromium.page(width=400, height=300) as page:
+        page.open(path)
+        assert page.run(f"{PROBES}.torn", 12) == {"torn in undefined": 1}
+        assert page.run(f"{PROBES}.torn", 3) == {}
+        width, wide = page.run(f"{PROBES}.width")
+    assert width > 500
+    assert len(wide) == 1
 
 
 def test_errors_of_a_script_are_told(chromium):

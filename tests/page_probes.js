@@ -10,10 +10,15 @@
     copy: "[data-copy]",
     filter: "input[type=radio][name=labels]",
   };
-  // Whether an element lies in a box that scrolls or cuts.
+  // Whether a box that scrolls or cuts holds an element: what is placed absolutely is held
+  // by boxes around the one it is placed in only.
   const boxed = (e) => {
+    let free = getComputedStyle(e).position === "absolute";
     for (let p = e.parentElement; p && p !== document.body; p = p.parentElement) {
-      if (getComputedStyle(p).overflowX !== "visible") return true;
+      const { position, overflowX } = getComputedStyle(p);
+      if (position !== "static") free = false;
+      if (!free && overflowX !== "visible") return true;
+      if (position === "absolute") free = true;
     }
     return false;
   };
@@ -30,9 +35,35 @@
         visible(e) && e.getBoundingClientRect().right > root.clientWidth + 1 && !boxed(e));
       return [root.scrollWidth, wide.slice(0, 5).map((e) => e.outerHTML.slice(0, 120))];
     },
-    // For each table, what its heads say that they are heads of.
-    scopes: () => all("table").map((table) =>
-      all("th", table).map((th) => th.getAttribute("scope"))),
+    // Words of at most so many letters that stand on several lines, and how often.
+    torn: (letters) => {
+      const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      const range = document.createRange(), found = {};
+      while (walker.nextNode()) {
+        const node = walker.currentNode, home = node.parentElement;
+        if (!visible(home) || home.closest("script,svg,pre,.unseen")) continue;
+        for (const { 0: word, index } of node.data.matchAll(/[\p{L}\p{N}_.]+/gu)) {
+          if (word.length > letters) continue;
+          range.setStart(node, index);
+          range.setEnd(node, index + word.length);
+          const lines = new Set([...range.getClientRects()].filter((box) => box.width > 0)
+            .map((box) => Math.round(box.top)));
+          const name = `${word} in ${home.closest("[id]")?.id}`;
+          if (lines.size > 1) found[name] = (found[name] ?? 0) + 1;
+        }
+      }
+      return found;
+    },
+    // Each picture, loaded: its size in its own pixels, and what it says to those who do
+    // not see it.
+    pictures: () => Promise.all([...document.images].map(async (image) => {
+      image.loading = "eager";
+      await image.decode().catch(() => {});
+      return [image.naturalWidth, image.naturalHeight, image.alt];
+    })),
+    // For each table, its heads: what they are heads of, and what they say.
+    heads: () => all("table").map((table) =>
+      all("th", table).map((th) => [th.getAttribute("scope"), th.textContent.trim()])),
     // The main table as it is seen: rows of texts.
     rows: () => rows().map((row) => cells(row).map((cell) => cell.innerText)),
     // Clicks the head of a sortable column. Returns its text, its state, the states of all
@@ -62,7 +93,9 @@
       }
       return window.ddjaxCopied;
     },
-    copyNames: () => all(kinds.copy).map((e) => e.innerText),
+    // What stands around the buttons that copy.
+    copyWords: () => all(kinds.copy).flatMap((e) => [...e.parentElement.childNodes])
+      .map((node) => node.textContent.trim()),
     // How many elements of each kind can be used, and which has the focus: its kind, its
     // number among them, and whether one can tell that it has the focus.
     usable: () => Object.fromEntries(Object.entries(kinds).map(([kind, selector]) =>

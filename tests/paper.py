@@ -24,6 +24,13 @@ def text(pdf: bytes) -> str:
     return squeezed("".join(parts))
 
 
+def pictures(pdf: bytes) -> set[tuple[int, int]]:
+    """Returns the sizes of the pages' pictures, (width, height) in their own pixels."""
+    heads = re.findall(rb"<<[^>]*/Subtype /Image[^>]*>>", pdf)
+    sides = (re.findall(rb"/(?:Width|Height) (\d+)", head) for head in heads)
+    return {(int(width), int(height)) for width, height in sides}
+
+
 def squeezed(text: str) -> str:
     """Returns text without white space, with ligatures taken apart."""
     return "".join(unicodedata.normalize("NFKC", text).split())

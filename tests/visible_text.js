@@ -1,5 +1,5 @@
 // Every visible text of a page: what it says, where it stands, how well it can be read.
-// Returns [{text, where, size, contrast, needed, over, left, right, top, bottom}], sizes in
+// Returns [{text, where, drawn, size, contrast, needed, over, left, right, top, bottom}], sizes in
 // CSS pixels; `over` is true where a picture lies behind, so that no contrast is known.
 () => {
   const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 })
@@ -88,7 +88,7 @@
     const large = size >= 24 || (size >= 18.66 && +style.fontWeight >= 700);
     const ink = rgba(element.ownerSVGElement ? style.fill : style.color);
     return {
-      text, where: place(element), size, over, needed: large ? 3 : 4.5,
+      text, where: place(element), drawn: !!element.ownerSVGElement, size, over, needed: large ? 3 : 4.5,
       contrast: ratio(onto(colour, ink, opacity), colour),
       left: box.left + scrollX, right: box.right + scrollX,
       top: box.top + scrollY, bottom: box.bottom + scrollY,
