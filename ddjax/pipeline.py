@@ -165,10 +165,10 @@ def execute(run: Run, stages: list[Stage]) -> Any:
     spent, done, begun = 0.0, 0.0, 0
     for stage in stages:
         if stage.counts:
-            begun += 1
             left = sum(weights[each] for each in counted[begun:])
-            run.prefix = f"stage {begun} of {len(counted)}: "
-            run.suffix = _left(spent / done * left) if done else ""
+            begun += 1
+            about = _left(spent / done * left) if done else ""
+            run.say(f"stage {begun} of {len(counted)}: {stage.name}{about}")
         start, artifacts = time.perf_counter(), len(run.costs)
         results[stage] = stage.execute(run, results)
         for parent in set(stages_in(stage.parents)):
@@ -179,18 +179,17 @@ def execute(run: Run, stages: list[Stage]) -> Any:
         if stage.counts and weights[stage] and not reused:
             spent += time.perf_counter() - start
             done += weights[stage]
-        run.prefix = run.suffix = ""
     return results[stages[-1]]
 
 
 def _left(seconds: float) -> str:
-    """Returns in words how long the remaining stages will take, "" if not long."""
+    """Returns in words how long this stage and later ones take, "" if not long."""
     if seconds < _NOTABLE:
         return ""
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:
-            return f"; the stages after it: about {seconds / size:.0f} {unit}"
-    return f"; the stages after it: about {seconds:.0f} s"
+            return f" (about {seconds / size:.0f} {unit} left)"
+    return f" (about {seconds:.0f} s left)"
 
 
 def run(

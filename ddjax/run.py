@@ -17,7 +17,7 @@ from ddjax.artifacts import Artifact, Draft
 from ddjax.data.images import Streamed
 from ddjax.observe import Metrics, Profiler
 from ddjax.problem import Problem
-from ddjax.process import ending
+from ddjax.process import console, ending
 from ddjax.train import batches, streaming, student, sweep
 from ddjax.train.streaming import Streaming
 from ddjax.workdir import Workdir
@@ -33,8 +33,6 @@ class Run:
       workdir: where artifacts go.
       costs: one row an artifact, in the order in which they were reached: stage,
         reused, the fields of `artifacts.Cost`, artifact.
-      prefix: what a line on an artifact begins with, such as "stage 3 of 12: ".
-      suffix: what it ends with, such as "; about 3 min left".
       started: when.
     """
 
@@ -55,7 +53,6 @@ class Run:
         """
         self.workdir = workdir
         self.costs: list[dict[str, Any]] = []
-        self.prefix = self.suffix = ""
         self._profiler = profiler or Profiler(None, 0)
         self._tensorboard = tensorboard
         self._compiled = {} if compiled is None else compiled
@@ -72,8 +69,9 @@ class Run:
         """Prints a line with the time since the start."""
         import tqdm
 
-        seconds = time.perf_counter() - self._started
-        tqdm.tqdm.write(f"[{seconds:6.1f} s] {line}", file=sys.stdout)
+        seconds = f"[{time.perf_counter() - self._started:6.1f} s] "
+        text = console.wrapped(seconds + line, indent=len(seconds), first=0)
+        tqdm.tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
     def artifact(
@@ -104,9 +102,11 @@ class Run:
                 "artifact": artifact.path.name,
             }
         )
-        spent = f"{cost.seconds:.1f} s + {cost.compile_seconds:.1f} s compiling"
+        spent = f"{cost.seconds:.1f} s"
+        if cost.compile_seconds >= 0.05:
+            spent += f" + {cost.compile_seconds:.1f} s compiling"
         verb = "reused, was" if artifact.reused else "done in"
-        self.say(f"{self.prefix}{label}: {verb} {spent}{self.suffix}")
+        self.say(f"  {label}: {verb} {spent}")
         return artifact
 
     def runner(
@@ -188,16 +188,9 @@ class _Training(NamedTuple):
 
 def progress_bar(label: str, total: int, unit: str = "step") -> tqdm.tqdm:
     """Returns a progress bar that stays silent without a terminal."""
-    import tqdm
+    from ddjax.process.progress import Bar
 
-    return tqdm.tqdm(
-        total=total,
-        desc=label,
-        unit=unit,
-        leave=False,
-        disable=None if mesh.primary() else True,
-        smoothing=0.1,
-    )
+    return Bar(label, total, unit, disable=None if mesh.primary() else True)
 
 
 def pool_of(

@@ -15,7 +15,7 @@ import pytest
 import tiny
 from runs import drawing, numbers_of
 
-from ddjax import mesh, pipeline, report
+from ddjax import data, mesh, pipeline, report
 from ddjax.errors import InputError
 from ddjax.process.ending import Preempted
 from ddjax.report import html as report_html
@@ -120,20 +120,41 @@ def test_powers_of_ten_are_no_formula(tmp_path):
     assert any(labels) and not any("$" in label for label in labels)
 
 
-@pytest.mark.parametrize(
-    ("name", "cell"),
-    [
-        ("=1+1", "'=1+1"),
-        ("@SUM(A1)", "'@SUM(A1)"),
-        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
-        ("-2+3", "'-2+3"),
-        ("-1", "-1"),
-        ("+0.5", "+0.5"),
-        ("cat", "cat"),
-    ],
-)
-def test_a_spreadsheet_takes_no_class_for_a_formula(name, cell):
-    assert exports._cell(name) == cell
+PATHS = ("new\nline", "return\rhere", "tab\t", '"', ",", "'=1", "\u202eleft", "NA", "1")
+
+
+def as_read(path, name):
+    """A column as Python's csv and as pandas read it."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [row[name] for row in csv.DictReader(file)]
+    table = pd.read_csv(path, dtype={name: str}, keep_default_na=False)
+    return rows, table[name].tolist()
+
+
+def test_names_in_tables_are_read_back_as_they_are(tmp_path):
+    """A spreadsheet may take some for a formula, as docs/outputs.md warns."""
+    names = [*HOSTILE, *PATHS, "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)"]
+    ids = np.arange(len(names))
+    texts, path = {"class": names, "path": names[::-1]}, tmp_path / "subset.csv"
+    data.write_subset(path, ids, texts)
+    assert as_read(path, "class") == (names, names)
+    assert as_read(path, "path") == (names[::-1], names[::-1])
+    path = tmp_path / "scores.csv"
+    data.write_scores(path, ids, {"cad": ids / 3}, len(names), texts)
+    assert as_read(path, "class") == (names, names)
+    again = data.read_scores(path, ids, len(names), "cad", texts)
+    np.testing.assert_array_equal(again, ids / 3)
+    rows = [
+        {"method": name, "ipc": 1, "regime": name, "seed": 0, "status": "ok"}
+        for name in names
+    ]
+    numbers = ("accuracy", "val_accuracy", "learning_rate", "find_passes")
+    numbers += ("find_seconds", "image_passes", "train_seconds")
+    members = pd.DataFrame(rows).assign(**dict.fromkeys(numbers, 1.0))
+    report.write_csv(report.summarise(members), tmp_path / "summary.csv")
+    for name in ("method", "regime"):
+        found, _ = read = as_read(tmp_path / "summary.csv", name)
+        assert read[0] == read[1] and set(found) == set(names)
 
 
 def test_a_page_shows_names_as_they_are():
@@ -174,6 +195,8 @@ def test_a_run_on_such_names_ends_well(hostile):
     page = (folder / "w" / "report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page and "&lt;script&gt;alert" in page
     assert len(list((folder / "export").glob("*/*.png"))) == len(HOSTILE)
+    found, table = as_read(folder / "w" / "subset.csv", "class")
+    assert found == table and set(found) == set(HOSTILE)
 
 
 @pytest.fixture

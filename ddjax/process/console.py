@@ -2,15 +2,21 @@
 
 import contextlib
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any
+
+_WIDEST = 100  # columns that are good to read
+# What is printed for a character that an encoding lacks, if not "?".
+_PLAIN = {"−": "-", "–": "-", "±": "+-", "…": "...", "×": "x", "\xa0": " "}
 
 
 class Console:
     """A stream of text whose reader may go away, or read fewer characters.
 
-    What its encoding lacks is printed as "?". Once a write fails, as behind
+    What its encoding lacks is printed by plainer characters, or as "?". Once a write fails, as behind
     `| head -1`, at a full disk or where the terminal was closed, the rest is dropped.
     """
 
@@ -21,7 +27,7 @@ class Console:
         encoding = getattr(self._stream, "encoding", None)
         with self._may_be_lost():
             if encoding:
-                self._stream.write(text.encode(encoding, "replace").decode(encoding))
+                self._stream.write(_encodable(text, encoding))
             else:
                 self._stream.write(text)
         return len(text)
@@ -87,6 +93,61 @@ def _console(stream: Any) -> Any:
     if stream is None:  # it was closed when Python began
         stream = _Nowhere()
     return Console(stream)
+
+
+def _encodable(text: str, encoding: str) -> str:
+    for character in _PLAIN.keys() & set(text):
+        try:
+            character.encode(encoding)
+        except UnicodeEncodeError:
+            text = text.replace(character, _PLAIN[character])
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def is_terminal() -> bool:
+    """Whether somebody reads standard output in a terminal."""
+    try:
+        return sys.stdout.isatty()
+    except ValueError:  # it is closed
+        return False
+
+
+def styled() -> bool:
+    """Whether text may be bold: in a terminal, or where FORCE_COLOR is set.
+
+    NO_COLOR forbids it (no-color.org), and so does a terminal without styles.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") != "0":
+        return True
+    return is_terminal() and os.environ.get("TERM") != "dumb"
+
+
+def bold(text: str) -> str:
+    """Returns text that a terminal shows bold, where that is `styled`."""
+    return f"\x1b[1m{text}\x1b[0m" if styled() and text else text
+
+
+def wrapped(text: str, indent: int = 0, first: int | None = None) -> str:
+    """Returns a paragraph as lines of a terminal, and as one line elsewhere.
+
+    Args:
+      text: without line breaks.
+      indent: spaces in front of its lines.
+      first: those in front of its first line; None: as many.
+    """
+    start = " " * (indent if first is None else first)
+    if not is_terminal():
+        return start + text
+    return textwrap.fill(
+        text,
+        max(min(shutil.get_terminal_size().columns, _WIDEST), indent + 20),
+        initial_indent=start,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def shown_path(path: str | os.PathLike) -> str:

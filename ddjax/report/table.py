@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddjax.artifacts import write_file
+from ddjax.artifacts import csv_bytes, write_file
 from ddjax.report.statistics import (
     CHOSEN_ON_TEST,
     FULL,
@@ -82,7 +82,7 @@ def write_csv(summary: pd.DataFrame, path: str | os.PathLike) -> None:
     rounded = summary.round(_DECIMALS)
     for name in _WHOLE:
         rounded[name] = rounded[name].astype("Float64").round().astype("Int64")
-    write_file(path, rounded.to_csv(index=False).encode())
+    write_file(path, csv_bytes(rounded))
 
 
 def regime_tables(summary: pd.DataFrame) -> list[RegimeTable]:

@@ -3,15 +3,16 @@
 Three questions, each of those that the study's arms can answer: whether it matters
 which images are taken, whether what the study tests is right, what labels are worth.
 Every answer rests on contrasts that are named before the test accuracy is read: the
-best and the worst arm are chosen by the validation of the other seeds. A verdict's
+best and the worst arm are picked by the validation of the other seeds. A verdict's
 contrasts are one family of `contrasts.judged`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ddjax.report import names
 from ddjax.report.contrasts import (
@@ -20,29 +21,19 @@ from ddjax.report.contrasts import (
     SMALL,
     UNDECIDED,
     Contrast,
-    all_small,
-    by_others,
-    contrast,
     judged,
-    of_picked,
-    pairs,
+    largest_of,
 )
-from ddjax.report.statistics import (
-    FULL,
-    RANDOM,
-    REFERENCE,
-    accuracies,
-    ordered_methods,
-    ordered_regimes,
-)
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ddjax.report.statistics import RANDOM, REFERENCE
+from ddjax.report.study import Side, Study
 
 HARD = "hard"
 BEST, WORST, BEST_OTHER = "best", "worst", "best other"
 CHOICE, TESTED, LABELS = "choice", "tested", "labels"
-_FEW = 4  # kinds of labels that are named one by one
+_FEW = 4  # clauses and kinds of labels that are named one by one
+_MARGIN = f"{MARGIN:g} point"
+# Numbers of seeds that a text names: one that would decide is rounded up to these.
+_ROUND = (5, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 750, 1000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,105 +58,6 @@ class Verdict:
     states: dict[str, str]
 
 
-class Study:
-    """The students of a study as its verdicts see them.
-
-    Attributes:
-      regimes: kinds of labels, in the order of reports.
-      arms: names of everything that is compared with random, without the full data.
-      sensible: random and the arms that are not bad on purpose.
-      tested: the arms that the study is about, () for none in particular.
-      grain: points that one test image is worth, 0 if not known.
-    """
-
-    def __init__(
-        self,
-        members: pd.DataFrame,
-        sets: Sequence[str] = (),
-        test_images: int = 0,
-    ):
-        """Reads the accuracies.
-
-        Args:
-          members: one row a student, see `statistics`.
-          sets: arms that are synthetic sets; all others are selections.
-          test_images: how many there are, 0 if that is not known.
-
-        Raises:
-          InputError: see `statistics.summarise`.
-        """
-        self._accuracy = accuracies(members, "accuracy")
-        self._validation = accuracies(members, "val_accuracy")
-        self.sets = tuple(sets)
-        self.grain = 100 / test_images if test_images else 0.0
-        self.regimes = ordered_regimes(members["regime"])
-        self.arms = [
-            name
-            for name in ordered_methods(members["method"])
-            if name not in (RANDOM, FULL)
-        ]
-        good = [name for name in self.arms if not names.is_control(name)]
-        self.sensible = [RANDOM, *good]
-        self.tested = tuple(name for name in good if name in self.sets)
-        if not self.tested:
-            self.tested = tuple(name for name in good if names.is_claim(name))[:1]
-        if not self.tested and len(good) == 1:
-            self.tested = tuple(good)
-
-    def accuracy(self, regime: str) -> pd.DataFrame:
-        """Returns test accuracies in percent, averaged over budgets.
-
-        Args:
-          regime: under which labels.
-
-        Returns:
-          A row a seed, a column an arm; NaN where a seed lacks a budget.
-        """
-        return self._table(self._accuracy, regime)
-
-    def validation(self, regime: str) -> pd.DataFrame:
-        """Returns the same of the validation split."""
-        return self._table(self._validation, regime)
-
-    @staticmethod
-    def _table(table: pd.DataFrame, regime: str) -> pd.DataFrame:
-        own = table.loc[regime]
-        means = own.groupby("seed").mean()
-        complete = own.notna().groupby("seed").sum() == own.index.unique("ipc").size
-        return means.where(complete)
-
-    def best(
-        self, regime: str, arms: Iterable[str], worst: bool = False
-    ) -> tuple[pd.Series, str]:
-        """Returns (each seed's test accuracy, the name) of the best arm on validation.
-
-        A seed's arm is chosen by all other seeds; the name is of the arm that is chosen
-        by all.
-
-        Args:
-          regime: under which labels.
-          arms: to choose from.
-          worst: chooses the worst instead.
-        """
-        accuracy, validation = self.accuracy(regime), self.validation(regime)
-        table = validation[[name for name in arms if name in validation]]
-
-        def pick(means: pd.Series) -> str:
-            return means.idxmin() if worst else means.idxmax()
-
-        chosen = by_others(table, pick)
-        means = table.mean().dropna()
-        name = pick(means) if len(means) else ""
-        return of_picked(accuracy, chosen), name
-
-    def of(self, regime: str, arm: str) -> pd.Series:
-        """Returns each seed's test accuracy of an arm, NaN where it has none."""
-        import pandas as pd
-
-        table = self.accuracy(regime)
-        return table[arm] if arm in table else pd.Series(float("nan"), table.index)
-
-
 def verdicts(study: Study) -> list[Verdict]:
     """Returns the answers that a study's arms allow, in the order of reports."""
     found = [_choice(study), _tested(study), _labels(study)]
@@ -186,6 +78,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
                 "p_smaller_than_margin_holm": each.p_small,
                 "margin": MARGIN,
                 "state": each.state,
+                "comparisons": each.family,
                 "seeds_needed": each.needed,
                 "values": list(each.values),
             }
@@ -198,124 +91,169 @@ def _choice(study: Study) -> Verdict | None:
     """Whether it matters which images are taken."""
     if len(study.sensible) < 3:
         return None
-    first, named = {}, {}
+    spreads, largest, ends = [], [], {}
     for regime in study.regimes:
-        best, best_name = study.best(regime, study.sensible)
-        worst, worst_name = study.best(regime, study.sensible, worst=True)
-        spread = contrast(f"{BEST} − {WORST}", regime, best - worst, study.grain)
-        table = study.accuracy(regime)
-        own = table[[name for name in study.sensible if name in table]]
-        p_small = all_small(pairs(own, regime, study.grain))
-        first[regime] = dataclasses.replace(spread, p_small=p_small)
-        named[regime] = best_name, worst_name
-    spreads = _by_regime(judged([*first.values()], study.grain))
-    if not _any_known(spreads.values()):
+        best = study.side(regime, study.sensible)
+        worst = dataclasses.replace(best, worst=True)
+        if len(best.arms) < 2:
+            continue
+        spreads.append(study.contrast(f"{BEST} − {WORST}", best, worst))
+        ends[regime] = [names.title(study.name(side)) for side in (best, worst)]
+        sides = [Side(regime, (arm,)) for arm in best.arms]
+        gaps = [study.contrast("", *pair) for pair in itertools.combinations(sides, 2)]
+        largest.append(largest_of(gaps))
+    found = [each for each in judged(spreads, largest) if each.n]
+    if not found:
         return None
     # Where validation ranks wrongly, the spread shows nothing.
     states: dict[str, str] = {
-        regime: UNDECIDED if each.state == SHOWN and each.mean < 0 else each.state
-        for regime, each in spreads.items()
+        each.regime: UNDECIDED if each.state == SHOWN and each.mean < 0 else each.state
+        for each in found
     }
-    shown, small, open_ = (_in_state(states, s) for s in (SHOWN, SMALL, UNDECIDED))
-    margin = f"{MARGIN:g} point"
-    if shown:
-        answer = f"Yes, under {_listed(shown)} labels."
-    elif not open_:
-        answer = f"Hardly: by less than {margin}."
-    elif small:
-        answer = (
-            f"By less than {margin} under {_listed(small)} labels; else not decided."
-        )
-    else:
-        answer = f"Not decided by {_seeds(spreads.values())}."
-    sentences = []
-    for regime in shown:
-        best_name, worst_name = (names.title(name) for name in named[regime])
-        sentences.append(
-            f"under {regime} labels {best_name} does best and {worst_name} worst, "
-            f"{_size(spreads[regime])} points apart"
-        )
-    for regime in small:
-        sentences.append(f"under {regime} labels any two lie within {margin}")
-    for regime in open_:
-        sentences.append(
-            f"under {regime} labels best to worst is {_signed(spreads[regime])}"
-            f"{_until(spreads[regime])}"
-        )
-    what = "set is taken" if study.sets else "images are kept"
-    return Verdict(
-        CHOICE,
-        f"Does it matter which {what}?",
-        answer,
-        _sentences(sentences),
-        tuple(spreads.values()),
-        states,
+    shown, small, open_ = (
+        [each for each in found if states[each.regime] == state]
+        for state in (SHOWN, SMALL, UNDECIDED)
     )
+    under = {
+        state: _kinds([regime for regime in states if states[regime] == state])
+        for state in (SHOWN, SMALL)
+    }
+    if shown:
+        answer = f"Yes, under {under[SHOWN]}."
+    elif not open_:
+        answer = f"Hardly: by less than {_MARGIN}."
+    elif small:
+        answer = f"By less than {_MARGIN} under {under[SMALL]}; else not decided."
+    else:
+        answer = f"Not decided by {_seeds(found)}."
+    clauses = []
+    if shown:
+        apart = [
+            f"{_size(each)} points under {each.regime} labels, from "
+            f"{' down to '.join(ends[each.regime])}"
+            for each in shown
+        ]
+        clauses.append(f"best to worst by validation: {_several(apart)}")
+    if small:
+        clauses.append(f"any two lie within {_MARGIN} under {under[SMALL]}")
+    if open_:
+        apart = [
+            f"{_signed(each)} under {each.regime} labels"
+            + (_until(each) if each.sign >= 0 else " (validation ranks them wrongly)")
+            for each in open_
+        ]
+        start = "it is " if shown else "best to worst by validation: "
+        clauses.append(start + _several(apart))
+    question = "Does it matter which images are kept?"
+    if study.sets:
+        question = "Does it matter which images a student gets?"
+    return Verdict(CHOICE, question, answer, _text(clauses), (*found,), states)
 
 
 def _tested(study: Study) -> Verdict | None:
     """Whether what the study tests is right, against random and against the best."""
-    if not study.tested:
-        return None
     others = [n for n in study.sensible if n not in (RANDOM, *study.tested)]
     family, named = [], {}
     for regime in study.regimes:
-        own, name = study.best(regime, study.tested)
-        rival, rival_name = study.best(regime, others) if others else (None, "")
-        named[regime] = name, rival_name
-        gap = own - study.of(regime, RANDOM)
-        family.append(contrast(f"tested − {RANDOM}", regime, gap, study.grain))
-        if rival_name:
-            gap = own - rival
-            family.append(contrast(f"tested − {BEST_OTHER}", regime, gap, study.grain))
-    found = judged(family, study.grain)
-    to_random = _by_regime(each for each in found if each.name.endswith(RANDOM))
-    to_best = _by_regime(each for each in found if each.name.endswith(BEST_OTHER))
-    if not _any_known(to_random.values()):
-        return None
-    first = study.regimes[0]
-    main, rival = to_random[first], to_best.get(first)
-    title, other = (names.title(name) for name in named[first])
-    what = title if len(study.tested) == 1 else f"the best set ({title})"
-    under = f"under {first} labels"
-    behind = rival is not None and rival.sign < 0 and rival.state == SHOWN
-    if main.state == SMALL:
-        answer = f"It is worth what random is, to less than {MARGIN:g} point, {under}."
-        if behind:
-            answer = (
-                f"No: within {MARGIN:g} point of random and behind {other} {under}."
-            )
-    elif main.sign < 0:
-        answer = f"No: it loses to random {under}."
-    elif main.sign > 0 and (rival is None or rival.sign > 0):
-        answer = f"Yes {under}."
-    elif main.sign > 0 and behind:
-        answer = f"In part: better than random {under}, but {other} is better still."
-    elif main.sign > 0:
-        answer = f"Better than random {under}; not shown to be the best."
-    elif behind:
-        answer = f"Not the best: {other} is better {under}."
-    else:
-        answer = f"Not decided by {main.n} seeds {under}."
-    sentences = []
-    for regime in study.regimes:
-        each, best = to_random[regime], to_best.get(regime)
-        if not each.n:
+        own, rival = study.side(regime, study.tested), study.side(regime, others)
+        random = study.side(regime, (RANDOM,))
+        gap = study.contrast(f"tested − {RANDOM}", own, random)
+        if not gap.n:
             continue
-        who = f" of {names.title(named[regime][0])}" if len(study.tested) > 1 else ""
-        text = f"under {regime} labels the gap{who} to random is {_signed(each)}"
-        text += _meaning(each)
-        if best is not None and best.n:
-            rival_name = names.title(named[regime][1])
-            text += (
-                f", to {rival_name}, the best other, {_signed(best)}{_meaning(best)}"
-            )
-        sentences.append(text)
-    question = f"Is {what} the right choice?"
+        family.append(gap)
+        named[regime] = study.name(own), study.name(rival)
+        if rival.arms:
+            family.append(study.contrast(f"tested − {BEST_OTHER}", own, rival))
+    if not family:
+        return None
+    found = judged(family)
+    to_random = {e.regime: e for e in found if e.name.endswith(RANDOM)}
+    to_best = {e.regime: e for e in found if e.name.endswith(BEST_OTHER) and e.n}
+    classes = {
+        regime: _class(gap, to_best.get(regime)) for regime, gap in to_random.items()
+    }
+    several = len(study.tested) > 1
+    whose = {
+        regime: f"{names.title(own)} under {regime} labels " if several else ""
+        for regime, (own, _) in named.items()
+    }
+    gaps = [
+        f"{whose[regime] or f'{regime} '}{_signed(each)}{_meaning(each)}"
+        for regime, each in to_random.items()
+    ]
+    clauses = [f"against random, in points: {_several(gaps)}"]
+    rivals = {regime: names.title(rival) for regime, (_, rival) in named.items()}
+    if to_best:
+        known = {rivals[regime] for regime in to_best}
+        start = f"{min(known)}, the best other" if len(known) == 1 else "the best other"
+        gaps = [
+            f"{regime}{f', to {rivals[regime]},' if len(known) > 1 else ''} "
+            f"{_signed(each)}{_meaning(each)}"
+            for regime, each in to_best.items()
+        ]
+        clauses.append(f"against {start} by validation: {_several(gaps)}")
+    title = names.title(study.tested[0])
+    question = f"Is {title} the right choice?"
     if study.sets:
+        what = "a synthetic set" if several else title
         question = f"Is {what} worth more than real images?"
-    states = {regime: each.state for regime, each in to_random.items()}
-    return Verdict(TESTED, question, answer, _sentences(sentences), (*found,), states)
+    return Verdict(
+        TESTED,
+        question,
+        _tested_answer(classes, rivals, _seeds(found)),
+        _text(clauses),
+        (*found,),
+        {regime: each.state for regime, each in to_random.items()},
+    )
+
+
+# What a tested arm is under some labels -> the words that begin an answer, and an
+# answer's words.
+_CLASSES = {
+    "ahead": ("Yes", "better than random and the best other"),
+    "level": ("Yes", f"better than random and within {_MARGIN} of the best other"),
+    "better": ("Yes", "better than random"),
+    "open to others": ("In part", "better than random, not shown to be the best"),
+    "passed": ("In part", "better than random, but behind {other}"),
+    "worse": ("No", "worse than random"),
+    "small": ("No", f"within {_MARGIN} of random"),
+    "small and behind": ("No", f"within {_MARGIN} of random and behind {{other}}"),
+    "behind": ("No", "behind {other}"),
+    "open": ("", "not decided by {seeds}"),
+}
+
+
+def _class(gap: Contrast, rival: Contrast | None) -> str:
+    """What the contrasts to random and to the best other make of a tested arm."""
+    behind = rival is not None and rival.sign < 0 and rival.state == SHOWN
+    if gap.state == SMALL:
+        return "small and behind" if behind else "small"
+    if gap.sign < 0:
+        return "worse"
+    if not gap.sign:
+        return "behind" if behind else "open"
+    if rival is None:
+        return "better"
+    if rival.state == SMALL:
+        return "level"
+    return {1: "ahead", 0: "open to others", -1: "passed"}[rival.sign]
+
+
+def _tested_answer(classes: dict[str, str], rivals: dict[str, str], seeds: str) -> str:
+    """An answer of parts, the first kinds of labels first, but what is open last."""
+    parts: dict[str, list[str]] = {}
+    for regime, found in sorted(classes.items(), key=lambda item: item[1] == "open"):
+        parts.setdefault(found, []).append(regime)
+    said = []
+    for found, regimes in parts.items():
+        other = {rivals[regime] for regime in regimes}
+        words = _CLASSES[found][1].format(
+            other=min(other) if len(other) == 1 else "the best other", seeds=seeds
+        )
+        everywhere = len(parts) == 1 and found == "open"
+        said.append(words if everywhere else f"{words} under {_kinds(regimes)}")
+    start = _CLASSES[next(iter(parts))][0]
+    return _text([(f"{start}: " if start else "") + "; ".join(said)])
 
 
 def _labels(study: Study) -> Verdict | None:
@@ -324,109 +262,115 @@ def _labels(study: Study) -> Verdict | None:
     others = [regime for regime in study.regimes if regime != base]
     if base not in study.regimes or not others:
         return None
-    of_base, last = study.of(base, RANDOM), others[-1]
-    family = [
-        contrast(
-            f"{RANDOM}: labels − {base}",
-            regime,
-            study.of(regime, RANDOM) - of_base,
-            study.grain,
-        )
-        for regime in others
+    random = {r: study.side(r, (RANDOM,)) for r in study.regimes}
+    gains = [
+        study.contrast(f"{RANDOM}: labels − {base}", random[r], random[base])
+        for r in others
     ]
+    last = REFERENCE if REFERENCE in others else others[-1]
     selections = [n for n in study.sensible if n not in (RANDOM, *study.sets)]
-    best_name = ""
-    if selections:
-        best, best_name = study.best(base, selections)
-        gap = study.of(last, RANDOM) - best
-        family += [
-            contrast(f"{BEST} − {RANDOM}", base, best - of_base, study.grain),
-            contrast(f"{RANDOM} − {BEST} with {base}", last, gap, study.grain),
-        ]
-    found = judged(family, study.grain)
-    gains = _by_regime(found[: len(others)])
-    known = {regime: each for regime, each in gains.items() if each.n > 1}
+    best = study.side(base, selections)
+    choice = [
+        study.contrast(f"{BEST} − {RANDOM}", best, random[base]),
+        study.contrast(f"{RANDOM} − {BEST} with {base}", random[last], best),
+    ]
+    found = judged([each for each in gains + choice if each.n])
+    known = [each for each in found if each.name.endswith(f"labels − {base}")]
     if not known:
         return None
-    better = [each for each in known.values() if each.sign > 0 and each.state == SHOWN]
-    if better:
-        most = max(better, key=lambda each: each.mean)
-        upto = "Up to " if len(better) > 1 else ""
-        answer = (
-            f"{upto}{most.mean:.1f} points: {most.regime} against {base} labels, same "
-            "random images."
+    clauses = [f"against {base} labels on random images, in points{_grouped(known)}"]
+    gain, direct = (
+        next((e for e in found if e.name == each.name), each) for each in choice
+    )
+    title = names.title(study.name(best))
+    if gain.n:
+        clauses.append(
+            f"{title}, the best selection by validation, against random under {base} "
+            f"labels: {_signed(gain)}{_meaning(gain)}"
         )
-    elif all(each.state == SMALL for each in known.values()):
-        answer = f"Less than {MARGIN:g} point against {base} labels."
-    elif all(each.sign < 0 for each in known.values()):
-        answer = f"They cost accuracy: {base} labels do better on random images."
-    elif any(each.state != UNDECIDED for each in known.values()):
-        answer = f"None is shown to be worth more than {base} labels."
-    else:
-        answer = f"Not decided by {_seeds(known.values())}."
-    sentences = [f"against {base} labels, on random images: {_grouped(known)}"]
-    if best_name:
-        gain, direct = found[-2:]
-        sentences.append(
-            f"under {base} labels the gap of {names.title(best_name)}, the best choice "
-            f"of images, to random is {_signed(gain)}{_meaning(gain)}"
+    if direct.n:
+        clauses.append(
+            f"random with {last} labels against {title} with {base} labels: "
+            f"{_signed(direct)}{_meaning(direct)}{_so(known, last, gain, direct)}"
         )
-        if direct.n > 1:
-            meaning = {
-                1: "these labels are worth more than the choice",
-                -1: "the choice is worth more than these labels",
-                0: f"neither is shown to be worth more{_until(direct)}",
-            }[direct.sign]
-            sentences.append(
-                f"random images with {last} labels against that: {_signed(direct)}, so "
-                f"{meaning}"
-            )
     return Verdict(
         LABELS,
         "What are the labels worth?",
-        answer,
-        _sentences(sentences),
+        _labels_answer(study, known, base),
+        _text(clauses),
         tuple(found),
-        {regime: each.state for regime, each in gains.items()},
+        {each.regime: each.state for each in known},
     )
 
 
-def _grouped(gains: dict[str, Contrast]) -> str:
-    """Gains of kinds of labels: each by itself, or of many what is shown."""
-    if len(gains) <= _FEW:
-        return "; ".join(
-            f"{regime} {_signed(each)}{_meaning(each)}"
-            for regime, each in gains.items()
+def _so(known: Sequence[Contrast], last: str, gain: Contrast, direct: Contrast) -> str:
+    """What follows for labels and choice, where one of them gains."""
+    by_labels = next((each.sign for each in known if each.regime == last), 0)
+    if direct.state == SHOWN and direct.sign > 0 and by_labels > 0:
+        return ", so labels are worth more than the choice"
+    if direct.state == SHOWN and direct.sign < 0 and gain.sign > 0:
+        return ", so the choice is worth more than labels"
+    return ""
+
+
+def _labels_answer(study: Study, known: Sequence[Contrast], base: str) -> str:
+    shown = [each for each in known if each.state == SHOWN]
+    better = [each for each in shown if each.sign > 0]
+    if better:
+        # The test accuracy has no part in which of them is named.
+        most = max(better, key=lambda each: study.validated(each.regime, RANDOM))
+        return (
+            f"{_signed(most)} points: {most.regime} against {base} labels, on the same "
+            "random images."
         )
+    if all(each.state == SMALL for each in known):
+        return f"Less than {_MARGIN} against {base} labels."
+    if shown:
+        start = "No gain is shown"
+        if len(shown) == len(known):
+            start = "They cost accuracy"
+        return (
+            f"{start}: {_kinds([each.regime for each in shown])} are worse than {base} "
+            "labels on the same random images."
+        )
+    if all(each.state == UNDECIDED for each in known):
+        return f"Not decided by {_seeds(known)}."
+    return f"None is shown to be worth more than {base} labels."
+
+
+def _grouped(gains: Sequence[Contrast]) -> str:
+    """The end of a sentence: gains of each kind of labels, or of many what is shown."""
+    if len(gains) <= _FEW:
+        each = [f"{gain.regime} {_signed(gain)}{_meaning(gain)}" for gain in gains]
+        return f": {'; '.join(each)}"
     parts = []
     for word, wanted in (
         ("shown better", lambda each: each.state == SHOWN and each.mean > 0),
         ("shown worse", lambda each: each.state == SHOWN and each.mean < 0),
-        (f"less than {MARGIN:g} point apart", lambda each: each.state == SMALL),
+        (f"less than {_MARGIN} apart", lambda each: each.state == SMALL),
     ):
-        of_kind = [f"{r} {_signed(each)}" for r, each in gains.items() if wanted(each)]
+        of_kind = [each for each in gains if wanted(each)]
         if of_kind:
-            parts.append(f"{word}: {_listed(of_kind)}")
-    left = sum(each.state == UNDECIDED for each in gains.values())
+            words = [f"{each.regime} {_signed(each)}" for each in of_kind]
+            parts.append(f"{word}: {_several(words, ', ')}")
+    left = [each for each in gains if each.state == UNDECIDED]
     if left:
-        parts.append(f"not decided: {left} of {len(gains)}")
-    return "; ".join(parts)
+        parts.append(f"not decided: {len(left)} of {len(gains)}{_until_half(left)}")
+    return f", {'; '.join(parts)}"
 
 
-def _by_regime(found: Iterable[Contrast]) -> dict[str, Contrast]:
-    return {each.regime: each for each in found}
-
-
-def _any_known(found: Iterable[Contrast]) -> bool:
-    return any(each.n > 1 for each in found)
-
-
-def _in_state(states: dict[str, str], state: str) -> list[str]:
-    return [regime for regime, found in states.items() if found == state]
+def _until_half(left: Sequence[Contrast]) -> str:
+    needed = sorted(each.needed for each in left if each.needed)
+    half = (len(left) + 1) // 2
+    if len(needed) < half:
+        return ""
+    some = "it" if len(left) == 1 else "half of these"
+    return f" (about {_rounded(needed[half - 1])} seeds would decide {some})"
 
 
 def _seeds(found: Iterable[Contrast]) -> str:
-    return f"{max(each.n for each in found)} seeds"
+    n = max(each.n for each in found)
+    return f"{n} seeds" if n > 1 else "1 seed"
 
 
 def _size(found: Contrast) -> str:
@@ -441,24 +385,45 @@ def _signed(found: Contrast) -> str:
 
 def _meaning(found: Contrast) -> str:
     """What a contrast shows, in brackets behind its numbers."""
-    if found.n < 2:
-        return ""
     if found.state == SMALL:
-        return f" (less than {MARGIN:g})"
+        return f" (less than {_MARGIN})"
     return " (shown)" if found.state == SHOWN else _until(found)
 
 
 def _until(found: Contrast) -> str:
+    """That a contrast is not decided, in brackets, and what would decide it."""
     if found.n < 2:
         return ""
+    words = "not decided"
+    if found.state == UNDECIDED and found.excludes_zero:
+        words = f"not shown among {found.family} comparisons"
     if found.needed is None:
-        return " (not decided)"
-    return f" (not decided; about {found.needed} seeds would)"
+        return f" ({words})"
+    return f" ({words}; about {_rounded(found.needed)} seeds would)"
 
 
-def _sentences(clauses: Sequence[str]) -> str:
+def _rounded(seeds: int) -> int:
+    return next(each for each in _ROUND if each >= seeds)
+
+
+def _kinds(regimes: Sequence[str]) -> str:
+    """Such as "hard and soft labels", or of many how many they are."""
+    if len(regimes) > _FEW:
+        return f"{len(regimes)} kinds of labels"
+    return f"{_listed(regimes)} labels"
+
+
+def _several(clauses: Sequence[str], comma: str = "; ") -> str:
+    """Joins clauses, of many the first ones."""
+    left = len(clauses) - _FEW
+    if left <= 1:
+        return comma.join(clauses)
+    return f"{comma.join(clauses[:_FEW])}{comma}and {left} more"
+
+
+def _text(clauses: Sequence[str]) -> str:
     return " ".join(f"{clause[0].upper()}{clause[1:]}." for clause in clauses)
 
 
 def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
+    return " and ".join(each for each in (", ".join(words[:-1]), *words[-1:]) if each)

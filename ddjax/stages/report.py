@@ -26,6 +26,7 @@ from ddjax.stages.exports import (
     recommend,
     write_exports,
     write_images,
+    write_readme,
     write_recommended,
 )
 from ddjax.stages.figures import class_images, draw, write_figures
@@ -53,9 +54,10 @@ def report_stage(
     """The stage of the report: the summary, whose `attrs["missing"]` lists failures.
 
     It writes members.jsonl, summary.csv, verdicts.json, stages.csv, dcs.csv,
-    scores/*.csv, subsets/*.csv, subset.csv, figures/*.png, manifest.json and
-    report.html, and with `transfer` architectures.csv, which has the students of all
-    networks; all else but members.jsonl is about the first network.
+    scores/*.csv, subsets/*.csv, subset.csv, figures/*.png, manifest.json, report.html
+    and README.md, which describes them, and with `transfer` architectures.csv, which
+    has the students of all networks; all else but members.jsonl is about the first
+    network.
 
     Args:
       problem: the problem.
@@ -174,8 +176,8 @@ def _write_dcs(found: Findings) -> dict[tuple[str, int], pd.DataFrame]:
     tables = dcs_tables(found)
     if tables:
         table = pd.concat(tables, names=["regime", "ipc"]).reset_index([0, 1])
-        text = table.round(4).to_csv(index=False)
-        artifacts.write_file(found.run.folder / "dcs.csv", text.encode())
+        data = artifacts.csv_bytes(table.round(4))
+        artifacts.write_file(found.run.folder / "dcs.csv", data)
     return tables
 
 
@@ -208,16 +210,17 @@ def _write_report(
       **tables: `students` or `teachers` of `report.Record`.
     """
     folder = run.folder
+    with parts.part("README.md"):
+        write_readme(folder, "students" if problem.settings.regimes else "teachers")
     shown = [
         {"file": path.relative_to(folder).as_posix(), "caption": caption}
         for caption, path in figures
     ]
     with parts.part("stages.csv"):
         table = stage_table(run.costs)
-        text = table.round({"seconds": 3, "compile_seconds": 3, "share": 4}).to_csv(
-            index=False, float_format="%.6g"
-        )
-        artifacts.write_file(folder / "stages.csv", text.encode())
+        table = table.round({"seconds": 3, "compile_seconds": 3, "share": 4})
+        data = artifacts.csv_bytes(table, float_format="%.6g")
+        artifacts.write_file(folder / "stages.csv", data)
     manifest = manifest_of(run, problem, notes) | {"figures": shown} | more
     images = tuple(report.PageFigure(**each) for each in shown)
     record = report.Record(folder, manifest, figures=images, **tables)
@@ -252,9 +255,9 @@ def teachers_report_stage(problem: Problem, teachers: dict[str, Stage]) -> Stage
     """The stage of the report of a run that only trains teachers: the summary.
 
     It writes summary.csv with a row a teacher and snapshot, stages.csv,
-    figures/teachers.png, manifest.json and report.html. The summary has teacher,
-    network, parameters, epoch, validation and test accuracy in percent, and the
-    bundle's folder; `attrs` as of `report_stage`.
+    figures/teachers.png, manifest.json, report.html and README.md. The summary has
+    teacher, network, parameters, epoch, validation and test accuracy in percent, and
+    the bundle's folder; `attrs` as of `report_stage`.
 
     Args:
       problem: the problem.
@@ -293,8 +296,7 @@ def _write_teachers(
         ]
     summary = pd.DataFrame(rows)
     with parts.part("summary.csv"):
-        text = summary.to_csv(index=False)
-        artifacts.write_file(folder / "summary.csv", text.encode())
+        artifacts.write_file(folder / "summary.csv", artifacts.csv_bytes(summary))
     figures = learning_curves(run, parts, teachers) + class_images(run, parts, problem)
     _write_report(run, problem, parts, notes, figures, {}, teachers=summary)
     print()

@@ -59,14 +59,16 @@ def teacher_stage(problem: Problem, name: str) -> Stage:
             teacher = open_bundle(artifact, problem.source, settings, section)
         accuracy = teacher.accuracy
         run.say(
-            f"{name}: {accuracy['validation']:.1f} % on validation, "
+            f"  {name}: {accuracy['validation']:.1f} % on validation, "
             f"{accuracy['test']:.1f} % on test, in "
             f"{console.shown_path(teacher.artifact.path)}"
         )
-        warnings = check_teacher_classes(problem, name, teacher)
-        for line in warnings:
-            run.say(line)
-        notes = (*warnings, *_remarks(problem, name, teacher))
+        notes = (
+            *check_teacher_classes(problem, name, teacher),
+            *_remarks(problem, name, teacher),
+        )
+        for line in notes:
+            run.say(f"  warning: {line}")
         return dataclasses.replace(teacher, notes=notes)
 
     return Stage(name, {}, make, lambda: _plan(problem, name))

@@ -18,9 +18,10 @@ _FEW_SEEDS = 10
 _COARSE = 0.1  # points an image from which the test set's grain is worth a word
 _MANY = 20  # intervals from which some leave out 0 by luck
 _NAMED = 4
+_WHO = {RANDOM: "random images", FULL: "the full data"}
 _EDGE = re.compile(
     r"The learning rate \S+ chosen for (?P<who>.+) under (?P<regime>\S+) labels "
-    r"(?P<with>with \S+ )?at IPC (?P<ipc>\d+) lies at the edge of the grid"
+    r"(?P<with>with \S+ )?at IPC (?P<ipc>\d+) lies at the (edge|end) of "
 )
 
 
@@ -70,7 +71,9 @@ def notes(found: Any) -> list[str]:
     for note in found:
         match = _EDGE.match(note)
         if match:
-            who = f"{match['who']} {match['with'] or ''}".strip()
+            arm = match["who"]
+            who = _WHO.get(arm) or names.published_name(arm) or arm
+            who = f"{who} {match['with'] or ''}".strip()
             edges[who].setdefault(match["regime"], []).append(match["ipc"])
         else:
             kept.append(note)
@@ -83,8 +86,8 @@ def notes(found: Any) -> list[str]:
         clauses.append(f"{who} under {text.listed(places)}")
     if clauses:
         kept.append(
-            "Learning rates at the edge of their grid, where a wider grid may do "
-            f"better: {'; '.join(clauses)}."
+            "Learning rates at an end of those that were tried, where a further one "
+            f"may do better: {'; '.join(clauses)}."
         )
     return kept
 

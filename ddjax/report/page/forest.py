@@ -25,6 +25,7 @@ from ddjax.report.verdicts import LABELS, Verdict
 
 PANELS = 8  # kinds of labels that a picture below the first one has
 _SHOWN_ROWS = 14  # of the first picture
+_SHOWN_LABELS = 20  # rows of it that are labels: nothing is quoted below them
 _SHOWN_COLUMNS = 4
 _LEADING = 5  # rows of the first picture that are there as they do best
 _DENSE = 10  # rows from which they are lower
@@ -156,7 +157,8 @@ def _chosen(
     """The rows of the first picture: those that verdicts name, and a spread."""
     rows = [row for row in rows if _known(grid, row, columns)]
     plain = [row for row in rows if row.role != FULL]
-    if len(plain) > _SHOWN_ROWS:
+    most = _SHOWN_LABELS if grid.of_labels else _SHOWN_ROWS
+    if len(plain) > most:
         named = set(grid.tested.values())
         if not grid.of_labels:
             study = record.study
@@ -166,7 +168,7 @@ def _chosen(
         first = [row for row in plain if row.key not in named][:_LEADING]
         named |= {row.key for row in first}
         others = [row for row in plain if row.key not in named]
-        room = max(_SHOWN_ROWS - sum(row.key in named for row in plain), 0)
+        room = max(most - sum(row.key in named for row in plain), 0)
         spread = np.linspace(0, len(others) - 1, min(room, len(others)))
         named |= {others[int(place)].key for place in spread.round()}
         plain = [row for row in plain if row.key in named]

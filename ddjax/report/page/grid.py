@@ -112,14 +112,18 @@ class Grid:
         Args:
           record: of a run with students.
         """
+        import pandas as pd
+
         self._study = study = record.study
+        methods = ordered_methods(record.members["method"])
         # By (regime, budget): a row a seed, a column a method; likewise the means.
         self._accuracy: dict[tuple[str, int | None], pd.DataFrame] = {
             key: table.droplevel(["regime", "ipc"])
             for key, table in accuracies(record.members).groupby(["regime", "ipc"])
         }
         self._accuracy |= {
-            (regime, None): study.accuracy(regime) for regime in study.regimes
+            (regime, None): pd.DataFrame({m: study.of(regime, m) for m in methods})
+            for regime in study.regimes
         }
         self._rows = {
             (row.regime, int(row.ipc), row.method): row
@@ -138,7 +142,6 @@ class Grid:
                 Column(str(index), regime, regime, LABELS.get(regime, ""))
                 for index, regime in enumerate(study.regimes)
             ]
-        methods = ordered_methods(record.members["method"])
         rows = self._label_rows() if self.of_labels else [*map(self._row, methods)]
         self._gaps = {
             (column.key, ipc): self._family(rows, column, ipc)
@@ -256,7 +259,7 @@ class Grid:
             role = BASE if regime == self._base_regime else REST
             rows.append(Row(regime, regime, RANDOM, regime, role))
         rows += [
-            Row(f"{regime}/{FULL}", f"{regime}, full data", FULL, regime, FULL)
+            Row(f"{regime}/{FULL}", f"Full data, {regime}", FULL, regime, FULL)
             for regime in self._study.regimes
             if any(key[0] == regime and key[2] == FULL for key in self._rows)
         ]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import jinja2
 
 PAGE, VERDICTS = "report.html", "verdicts.json"
-EMBEDDED = 1_200_000  # bytes of PNG files inside a page; further ones are linked
+EMBEDDED = 2_400_000  # bytes of PNG files inside a page; further ones are linked
 _GAPS = 1500  # of pictures a seed, from which only the largest budget is drawn
 _PILLS = 4  # kinds of labels that are named one by one
 _TINTS = (1.0, 3.0, 10.0)  # points at which a cell gets darker
@@ -52,7 +52,7 @@ class Shown:
     Attributes:
       heading: of them.
       key: for anchors.
-      figures: (caption, source of the image, budget), the first one stands open.
+      figures: (caption or "", source of the image, budget), the first one stands open.
     """
 
     heading: str
@@ -103,7 +103,7 @@ def write_page(record: Record, embed: bool = True) -> pathlib.Path:
 
     Args:
       record: what the run left.
-      embed: whether PNG files are inside of the page, up to 1.2 MB; others are linked.
+      embed: whether PNG files are inside of the page, up to 2.4 MB; others are linked.
     """
     shown = _figures(record, EMBEDDED if embed else 0)
     named = next((f for f in record.figures if f.kind == "classes"), None)
@@ -272,8 +272,7 @@ def _figures(record: Record, embed: int) -> list[Shown]:
         for figure in figures:
             path = record.folder / figure.file
             source = facts.image(path) if figure.file in inside else figure.file
-            at = f", IPC {figure.ipc}" if figure.ipc else ""
-            rows.append((figure.caption or f"{heading}{at}.", source, figure.ipc))
+            rows.append((figure.caption, source, figure.ipc))
         shown.append(Shown(heading, kind, rows))
     return shown
 
