@@ -253,9 +253,13 @@ class Page:
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
 
     def open(self, path: str | os.PathLike):
-        """Opens a file and waits until it and all that it embeds are loaded."""
+        """Opens a file and waits until it and all that it embeds are loaded.
+
+        The lists of errors and requests begin again.
+        """
         self.path = pathlib.Path(path).resolve()
         self._address = self.path.as_uri()
+        self.errors, self.requests = [], []
         answer = self.call("Page.navigate", url=self._address)
         if "errorText" in answer:
             raise BrowserError(f"{path}: {answer['errorText']}")

@@ -24,6 +24,7 @@
   };
   return {
     openDetails: () => all("details").forEach((e) => (e.open = true)),
+    useAll: () => all("button,input,summary").filter(visible).forEach((e) => e.click()),
     closedDetails: () => all("details:not([open])").length,
     beforePrint: () => dispatchEvent(new Event("beforeprint")),
     bottoms: (selector) =>
