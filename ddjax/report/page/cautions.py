@@ -145,7 +145,7 @@ def _luck(record: Record, grid: Grid) -> list[str]:
     ]
     if len(gaps) < _MANY:
         return []
-    out = sum(map(text.clear, gaps))
+    out = sum(gap.excludes_zero for gap in gaps)
     return [
         f"Of {len(gaps)} intervals of gaps about {LEVEL * len(gaps):.0f} would leave "
         f"out 0 by luck alone; {out} do, {sum(gap.sign != 0 for gap in gaps)} after "
@@ -160,7 +160,7 @@ def _changing(grid: Grid) -> list[str]:
         for row in grid.rows:
             gaps = [grid.gap(row, column, ipc) for ipc in grid.budgets]
             sides = {
-                gap.mean > 0 for gap in gaps if gap is not None and text.clear(gap)
+                gap.mean > 0 for gap in gaps if gap is not None and gap.excludes_zero
             }
             if len(sides) == 2 and row.role != FULL:
                 under = "" if grid.of_labels else f" under {column.title}"

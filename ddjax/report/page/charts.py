@@ -74,7 +74,7 @@ def costs(grid: Grid, ipc: int) -> Chart | None:
             gap = cell.gap if cell else None
             if cell and gap and gap.n and math.isfinite(cell.passes):
                 half = 0.0 if math.isnan(gap.half_width) else gap.half_width
-                on = text.clear(gap)
+                on = gap.excludes_zero
                 points.append((row, cell.passes, gap.mean, half, on))
         if len(points) > 1 and any(passes > 0 for _, passes, _, _, _ in points):
             ends = [g + s * h for _, _, g, h, _ in points for s in (-1, 1)]
@@ -102,7 +102,7 @@ def sizes(grid: Grid, ipc: int) -> Chart | None:
         cell = None if row.role == FULL else grid.cell(row, column, ipc)
         if cell and cell.n and math.isfinite(cell.bytes) and cell.bytes > 0:
             half = 0.0 if math.isnan(cell.ci95) else cell.ci95
-            on = cell.gap is None or text.clear(cell.gap)
+            on = cell.gap is None or cell.gap.excludes_zero
             points.append((row, cell.bytes, cell.accuracy, half, on))
     if len(points) < 2:
         return None

@@ -46,7 +46,6 @@ _EMBEDDED = [
 _OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD"}
 _WITH = ("jax", "python")
 _PLAIN = 200_000  # bytes up to which a table is embedded as it is, not compressed
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet begins one with
 
 
 def title(record: Record) -> str:
@@ -210,25 +209,13 @@ def embedded(record: Record) -> tuple[str, str, str] | None:
     if record.students is None:
         return None
     known = [name for name in _EMBEDDED if name in record.students]
-    table = record.students[known].copy()
-    for name in table.select_dtypes(exclude="number"):
-        table[name] = [cell(value) for value in table[name]]
-    data = table.round(4).to_csv(index=False).encode()
+    data = record.students[known].round(4).to_csv(index=False).encode()
     name, kind = "students.csv", "text/csv;charset=utf-8"
     if len(data) > _PLAIN:
         data = gzip.compress(data, 9, mtime=0)
         name, kind = "students.csv.gz", "application/gzip"
     uri = f"data:{kind};base64,{base64.b64encode(data).decode()}"
     return name, uri, text.quantity(len(data), "B")
-
-
-def cell(value: object) -> str:
-    """Returns a text that a spreadsheet takes for a text: "=1+1" gets a "'" before it.
-
-    Names of arms are letters, digits and underscores; files of others may hold more.
-    """
-    found = str(value)
-    return f"'{found}" if found.startswith(_FORMULA) else found
 
 
 def stages(
@@ -240,7 +227,8 @@ def stages(
         spent = (row.get("seconds") or 0.0) + (row.get("compile_seconds") or 0.0)
         rows.append(
             {
-                "stage": row.get("stage", ""),
+                # Runs of earlier versions say "station".
+                "stage": row.get("stage", row.get("station", "")),
                 "spent": spent,
                 "seconds": text.seconds(row.get("seconds")),
                 "compiling": text.seconds(row.get("compile_seconds")),

@@ -204,7 +204,8 @@ def _plot(
             cells.append((column.key, picture, number))
         first_full = row.role == FULL and not any(line.role == FULL for line in lines)
         lines.append(Line(row.title, row.role, cells, first_full))
-    band = f"--z:{scale.x(0)};--b:{scale.x(-MARGIN)};--e:{scale.x(MARGIN)}"
+    places = (min(max(scale.share(at), 0.0), 1.0) for at in (0, -MARGIN, MARGIN))
+    band = ";".join(f"--{key}:{at:.4f}" for key, at in zip("zbe", places, strict=True))
     zero = f"{grid.base} labels" if grid.of_labels else grid.base
     return Plot(
         list(columns), lines, _scale(scale, sign=True), band, "", [], "", f"{zero} = 0"
@@ -297,7 +298,7 @@ def _beyond(found: Contrast, side: int, height: int) -> Markup:
 
 
 def _fill(found: Contrast) -> str:
-    return "on" if text.clear(found) else "off"
+    return "on" if found.excludes_zero else "off"
 
 
 def _at(x: str, y: float, *parts: Markup) -> Markup:

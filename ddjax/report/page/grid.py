@@ -256,6 +256,8 @@ class Grid:
     def _label_rows(self) -> list[Row]:
         rows = []
         for regime in self._study.regimes:
+            if not any(key[0] == regime and key[2] == RANDOM for key in self._rows):
+                continue
             role = BASE if regime == self._base_regime else REST
             rows.append(Row(regime, regime, RANDOM, regime, role))
         rows += [

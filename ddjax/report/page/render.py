@@ -9,6 +9,7 @@ import os
 import pathlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ddjax.artifacts import write_file
 from ddjax.report.contrasts import LEVEL, MARGIN, SMALL
@@ -162,7 +163,7 @@ def environment() -> jinja2.Environment:
 def mark(cell: Cell) -> str:
     """Returns ▲ or ▼ where an interval leaves out 0, two of it after Holm."""
     gap = cell.gap
-    if gap is None or not text.clear(gap):
+    if gap is None or not gap.excludes_zero:
         return ""
     judged = gap.sign and cell.row.role != FULL  # which is no member of the column
     return ("▲" if gap.mean > 0 else "▼") * (2 if judged else 1)
@@ -271,7 +272,7 @@ def _figures(record: Record, embed: int) -> list[Shown]:
         rows = []
         for figure in figures:
             path = record.folder / figure.file
-            source = facts.image(path) if figure.file in inside else figure.file
+            source = facts.image(path) if figure.file in inside else quote(figure.file)
             rows.append((figure.caption, source, figure.ipc))
         shown.append(Shown(heading, kind, rows))
     return shown

@@ -70,11 +70,6 @@ def glyph(found: Contrast) -> str:
     return GLYPHS.get(found.state, "○")
 
 
-def clear(found: Contrast) -> bool:
-    """Whether an interval leaves out 0."""
-    return found.n > 1 and abs(found.mean) > found.half_width
-
-
 def meaning(found: Contrast) -> str:
     """Returns a contrast's state in words."""
     if found.n < 2:
