@@ -289,8 +289,8 @@ class Page:
         self.call("Input.dispatchKeyEvent", **same, type="keyUp")
 
     def picture(self) -> bytes:
-        """Returns a PNG of what the window shows."""
-        self.call("Emulation.setScrollbarsHidden", hidden=True)
+        """Returns a PNG of what the window shows, without its scrollbars."""
+        self.run("() => (document.documentElement.style.scrollbarWidth = 'none')")
         return base64.b64decode(self.call("Page.captureScreenshot")["data"])
 
     def paper(self) -> bytes:

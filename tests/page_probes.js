@@ -36,15 +36,16 @@
         visible(e) && e.getBoundingClientRect().right > root.clientWidth + 1 && !boxed(e));
       return [root.scrollWidth, wide.slice(0, 5).map((e) => e.outerHTML.slice(0, 120))];
     },
-    // Words of at most so many letters that stand on several lines, and how often.
+    // Words of at most so many letters that stand on several lines, and how often; where
+    // there is a hyphen or a slash a word may part.
     torn: (letters) => {
       const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
       const range = document.createRange(), found = {};
       while (walker.nextNode()) {
         const node = walker.currentNode, home = node.parentElement;
         if (!visible(home) || home.closest("script,svg,pre,.unseen")) continue;
-        for (const { 0: word, index } of node.data.matchAll(/[\p{L}\p{N}_.]+/gu)) {
-          if (word.length > letters) continue;
+        for (const { 0: word, index } of node.data.matchAll(/\S+/g)) {
+          if (word.length > letters || /[-–—/]/.test(word)) continue;
           range.setStart(node, index);
           range.setEnd(node, index + word.length);
           const lines = new Set([...range.getClientRects()].filter((box) => box.width > 0)
