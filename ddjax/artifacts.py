@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 4
+MISSING = "not installed"  # the version of a package that is not there
 _CHECKSUM = "digest"  # the key of a sealed JSON object
 _followers: list[Callable[[pathlib.Path, bytes], None]] = []  # see `following`
 _PACKAGES = ("ddjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -165,7 +166,7 @@ def versions() -> dict[str, str]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
+            found[name] = MISSING
     return found
 
 

@@ -72,7 +72,7 @@ class Run:
         import tqdm
 
         seconds = f"[{time.perf_counter() - self._started:6.1f} s] "
-        text = console.wrapped(seconds + line, indent=len(seconds), first=0)
+        text = console.wrapped(seconds + line, indent=len(seconds) + 2, first=0)
         tqdm.tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
