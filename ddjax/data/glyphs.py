@@ -56,17 +56,17 @@ def load(
     if arrays is None:
         arrays = _render(fonts)
         _write(kept, arrays)
-    splits = [
+    train, test = (
         (arrays["images"][chosen], arrays["labels"][chosen])
         for chosen in (~arrays["test"], arrays["test"])
-    ]
+    )
     used, found = int(arrays["fonts"]), len(fonts)
     remarks = (
         f"glyphs:{argument}: {used:,} of {found:,} fonts are used, others have too few "
         f"characters; {int(arrays['families']):,} families",
     )
     name = f"glyphs:{argument}"
-    return from_arrays(name, CHARACTERS, *splits, image_size, remarks)
+    return from_arrays(name, CHARACTERS, train, test, image_size, remarks)
 
 
 def _fonts(root: Path) -> list[Path]:
@@ -166,7 +166,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     from ddjax.artifacts import write_file
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, buffer.getvalue())

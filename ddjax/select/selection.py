@@ -33,6 +33,7 @@ class Selection:
         third, and what searches has the start as its last argument. None: `function`
         of the key, the values, what it requires, the labels and per_class in this
         order, of those that there are, then the start or, by their names, the options.
+      own: options that take the place of the inputs', of a variant.
       starts: options -> what a search tries; None: it does not search.
       check: (options, ipcs, images of the smallest class); raises InputError, before
         any compute, where these do not fit each other.
@@ -48,6 +49,7 @@ class Selection:
     requires: tuple[str, ...] = ()
     options: type | None = None
     choose: Callable[..., np.ndarray] | None = None
+    own: tuple[Any, ...] = ()
     starts: Callable[[Any], tuple[float, ...]] | None = None
     check: Callable[[Any, Sequence[int], int], None] | None = None
 
@@ -70,6 +72,7 @@ class Selection:
         """
         if not self.starts:
             return ()
+        options = (*self.own, *options)
         return self.starts(self.options and options_of(options, self.options))
 
     def select(self, inputs: Inputs, per_class: int) -> np.ndarray:
@@ -78,18 +81,26 @@ class Selection:
         Raises:
           InputError: a requirement is missing, or see `function`.
         """
-        return self._choose(inputs, per_class, self._values(inputs))
+        inputs = self._given(inputs)
+        return self._choose(inputs, per_class, self.values(inputs))
 
     def candidates(self, inputs: Inputs, per_class: int) -> dict[float, np.ndarray]:
         """Returns {start: ids} of a selection that searches; else as `select`."""
-        values = self._values(inputs)
+        inputs = self._given(inputs)
+        values = self.values(inputs)
         return {
             start: self._choose(inputs, per_class, values, start)
             for start in self.tried(inputs.options)
         }
 
-    def _values(self, inputs):
-        return (SCORES[self.score].of(inputs),) if self.score else ()
+    def values(self, inputs: Inputs) -> tuple[np.ndarray, ...]:
+        """Returns the score that it reads, [N], in a tuple; () without one."""
+        return (SCORES[self.score].of(self._given(inputs)),) if self.score else ()
+
+    def _given(self, inputs: Inputs) -> Inputs:
+        """Returns the inputs with its own options first."""
+        options = (*self.own, *inputs.options)
+        return dataclasses.replace(inputs, options=options) if self.own else inputs
 
     def _choose(self, inputs, per_class, values, *start):
         if self.choose:

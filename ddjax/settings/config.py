@@ -12,7 +12,7 @@ from ddjax.settings.distill import Distill
 from ddjax.settings.experiment import Settings
 from ddjax.settings.labels import Labels
 from ddjax.settings.network import named
-from ddjax.settings.select import Imported
+from ddjax.settings.select import Imported, Variant
 from ddjax.settings.student import Transfer
 from ddjax.settings.teacher import Teacher
 
@@ -96,6 +96,25 @@ def add_selection(config: ml_collections.ConfigDict, name: str, **changes: Any) 
     """
     with config.unlocked():
         config.select.imported[name] = _plain(Imported(**changes))
+    config.select.methods = (*config.select.methods, name)
+
+
+def add_variant(
+    config: ml_collections.ConfigDict, name: str, method: str, **changes: Any
+) -> None:
+    """Adds a selection with options of its own to `select.variants` and `methods`.
+
+    Args:
+      config: of `defaults`; changed in place.
+      name: of the new selection.
+      method: of ddjax.select.METHODS.
+      **changes: SECTION__OPTION of the entry that differ from their defaults, such as
+        cad__span=4.
+    """
+    with config.unlocked():
+        config.select.variants[name] = _plain(Variant(method=method))
+    changed = {key.replace("__", "."): value for key, value in changes.items()}
+    config.select.variants[name].update_from_flattened_dict(changed)
     config.select.methods = (*config.select.methods, name)
 
 

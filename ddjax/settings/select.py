@@ -41,6 +41,25 @@ class Imported:
 
 
 @dataclasses.dataclass(frozen=True)
+class Variant:
+    """A selection of ddjax.select.METHODS with options of its own.
+
+    Its sections have the options of the score or selection of their name; those of
+    `select` do not count for it.
+    """
+
+    method: str = setting("cad_prune", "The selection.", Names("variants"))
+
+    def options(self) -> tuple[Any, ...]:
+        """Returns its options, as of `select.Selection.own`."""
+        return tuple(getattr(self, name) for name in select.options())
+
+
+if not TYPE_CHECKING:  # which cannot follow classes that are put together
+    Variant = with_sections(Variant, select.options())
+
+
+@dataclasses.dataclass(frozen=True)
 class Select:
     """Which selections are compared, see ddjax.select.METHODS, and their options.
 
@@ -50,7 +69,7 @@ class Select:
 
     methods: tuple[str, ...] = setting(
         ("random", "cad_prune"),
-        "The selections that are compared, or names of `imported`.",
+        "The selections that are compared, or names of `variants` or `imported`.",
         Names("selections"),
         counts="[1, 1000]",
         each="once",
@@ -76,6 +95,9 @@ class Select:
         "The layer whose output they are; '': the input of the last dense layer.",
         Text("a layer's name"),
     )
+    variants: dict[str, Variant] = entries(
+        "Selections with options of their own, by name."
+    )
     imported: dict[str, Imported] = entries("Selections from files, by name.")
 
     def check(self, key: str) -> None:
@@ -99,5 +121,5 @@ class Select:
         return tuple(getattr(self, name) for name in select.options())
 
 
-if not TYPE_CHECKING:  # which cannot follow classes that are put together
+if not TYPE_CHECKING:
     Select = with_sections(Select, select.options())

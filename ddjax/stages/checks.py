@@ -35,8 +35,10 @@ def check_names(settings: Settings) -> None:
     Raises:
       InputError: an unknown source, network, method or regime; lists the known ones.
     """
+    own = (*settings.select.imported, *settings.select.variants)
     known: dict[str, Collection[str]] = {
-        "selections": (*select.METHODS, *settings.select.imported),
+        "selections": (*select.METHODS, *own),
+        "variants": select.METHODS,
         "methods": distill.METHODS,
         "networks": models.MODELS,
         "scores": scores.SCORES,
@@ -56,18 +58,24 @@ def check_names(settings: Settings) -> None:
                 f"{', '.join(sorted(taken))}"
             )
     for name in settings.distill:
-        taken = (*select.METHODS, *settings.select.imported, FULL, READ)
+        taken = (*select.METHODS, *own, FULL, READ)
         if name in taken:
             raise InputError(
                 f"distill.{name}: found a name that is taken, allowed is none of a "
                 "selection's"
             )
-    for name in settings.select.imported:
-        taken = (*select.METHODS, FULL, "ids")  # the last names an array of artifacts
-        if name in taken:
+    for kind, names in (
+        ("imported", settings.select.imported),
+        ("variants", settings.select.variants),
+    ):
+        # "ids" names an array of artifacts.
+        taken = {*select.METHODS, *scores.SCORES, FULL, "ids"}
+        if kind == "variants":
+            taken.update(settings.select.imported)
+        for name in taken.intersection(names):
             raise InputError(
-                f"select.imported.{name}: found a name that is taken, allowed is none "
-                "of a selection's"
+                f"select.{kind}.{name}: found a name that is taken, allowed is none "
+                "of a selection's or score's"
             )
     if RANDOM not in settings.select.methods:
         raise InputError(
@@ -186,7 +194,8 @@ def _check_selections(
             snapshots_of(problem, ipc)
     for method in (selection_of(problem, name) for name in settings.methods):
         if method.check:
-            options = scores.options_of(settings.options(), method.options)
+            given = (*method.own, *settings.options())
+            options = scores.options_of(given, method.options)
             method.check(options, settings.ipcs, smallest)
     if "features" in requirements(problem):
         network = problem.student_network

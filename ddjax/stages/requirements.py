@@ -1,5 +1,7 @@
 """What the settings require: scoring runs, teachers, features, gradients."""
 
+import dataclasses
+
 from ddjax import distill, scores, select
 from ddjax.problem import Problem
 from ddjax.settings import Distill
@@ -7,7 +9,12 @@ from ddjax.settings import Distill
 
 def selection_of(problem: Problem, name: str) -> select.Selection:
     """Returns a selection of the settings by its name."""
-    entry = problem.settings.select.imported.get(name)
+    settings = problem.settings.select
+    if name in settings.variants:
+        variant = settings.variants[name]
+        declared = select.METHODS[variant.method]
+        return dataclasses.replace(declared, title=name, own=variant.options())
+    entry = settings.imported.get(name)
     if entry is None:
         return select.METHODS[name]
     largest = entry.keep == "highest"
@@ -23,9 +30,11 @@ def tries(problem: Problem, name: str) -> int:
 def snapshots_required(problem: Problem) -> int:
     """Returns how many snapshots the scores in use require of a trace."""
     settings = problem.settings
-    used = [selection_of(problem, name).score for name in settings.select.methods]
-    used += map(score_of_set, settings.distill.values())
-    return scores.snapshots_needed(filter(None, used), settings.select.options())
+    usual = settings.select.options()
+    used = [selection_of(problem, name) for name in settings.select.methods]
+    read = [(each.score, (*each.own, *usual)) for each in used]
+    read += [(score_of_set(entry), usual) for entry in settings.distill.values()]
+    return max(scores.snapshots_needed([s] * bool(s), options) for s, options in read)
 
 
 def requirements(problem: Problem) -> set[str]:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddjax import scores as scores_package
 from ddjax.artifacts import Artifact, Cost, Draft
 from ddjax.problem import Problem
 from ddjax.run import Run, progress_bar
+from ddjax.select import Selection
 from ddjax.stages.inputs import SelectionInputs
 from ddjax.stages.requirements import selection_of, tries
 from ddjax.stages.stage import Plan, Stage, Stored
@@ -33,7 +33,8 @@ def subsets_stage(problem: Problem, inputs: Stage, ipc: int) -> Stage:
 
     The artifact has, for each selection, `NAME` [R,n] int32 positions in the pool (for
     those that search, one `NAME@START` a candidate); for each score that a selection
-    reads, `score.NAME` [R,N]; and `ids` [N], the stable ids of the positions.
+    reads, `score.NAME` [R,N] (a variant's by the variant's name); and `ids` [N], the
+    stable ids of the positions.
 
     Args:
       problem: the problem.
@@ -57,9 +58,9 @@ def subsets_stage(problem: Problem, inputs: Stage, ipc: int) -> Stage:
 def _plan(problem: Problem, label: str, ipc: int) -> Plan:
     settings, count = problem.settings.select, len(problem.pool)
     seeds, images = len(problem.seeds), ipc * problem.num_classes
-    methods = [selection_of(problem, name) for name in settings.methods]
+    methods = {name: selection_of(problem, name) for name in settings.methods}
     subsets = sum(tries(problem, name) or 1 for name in settings.methods)
-    scores = len({method.score for method in methods if method.score})
+    scores = len(_read(methods))
     size = 4 * (seeds * (subsets * images + scores * count) + count)
     holds = f"subsets {subsets} x [{seeds},{images}]"
     holds += f", scores {scores} x [{seeds},{count}]" if scores else ""
@@ -74,6 +75,7 @@ def _select(
     chosen: dict[str, list[np.ndarray]] = {}
     seconds: dict[str, float] = {}
     methods = {name: selection_of(problem, name) for name in settings.methods}
+    read = _read(methods)
     with progress_bar(label, len(seeds) * len(methods), "subset") as bar:
         for row in range(len(seeds)):
             inputs = found.inputs(row)
@@ -84,13 +86,17 @@ def _select(
                 spent = time.perf_counter() - start
                 seconds[name] = seconds.get(name, 0.0) + spent / len(seeds)
                 bar.update(1)
-            for name in dict.fromkeys(m.score for m in methods.values() if m.score):
-                values = scores_package.SCORES[name].of(inputs)
-                chosen.setdefault(_SCORE + name, []).append(values)
+            for name, method in read.items():
+                chosen.setdefault(_SCORE + name, []).extend(method.values(inputs))
     arrays = {name: np.stack(rows) for name, rows in chosen.items()}
     arrays["ids"] = problem.pool.ids
     cost = Cost(seconds=len(seeds) * sum(seconds.values()))
     return Draft(arrays, {"seconds": seconds}, cost)
+
+
+def _read(methods: dict[str, Selection]) -> dict[str, Selection]:
+    """Name of a score, or of a variant with a score of its own -> what reads it."""
+    return {m.score if not m.own else n: m for n, m in methods.items() if m.score}
 
 
 def _choose(name, method, inputs, ipc):
