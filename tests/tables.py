@@ -63,7 +63,7 @@ def columns(path):
             return next(csv.reader(file))
     text = path.read_text()
     rows = (
-        json.loads(text)
+        [json.loads(text)]
         if path.suffix == ".json"
         else map(json.loads, text.split("\n")[:-1])
     )

@@ -240,7 +240,7 @@ def test_a_run_without_regimes_leaves_teachers_and_their_report(taught):
     assert {path.name for path in folder.iterdir()} == {
         *(".lock", "run.json", "artifacts", "partial"),
         *("figures", "manifest.json", "metrics.jsonl", "report.html"),
-        *("stages.csv", "summary.csv"),
+        *("README.md", "stages.csv", "summary.csv"),
     }
     kinds = [path.name.split("-")[0] for path in (folder / "artifacts").iterdir()]
     assert kinds == ["teacher", "teacher"]
