@@ -1,15 +1,15 @@
 """The data dictionary: what runs write is declared, and what is declared is written."""
 
+import dataclasses
 import pathlib
-import shutil
 
 import numpy as np
 import pytest
 import tiny
 from tables import columns, misfits, tables, wrong
 
-from ddjax import pipeline, report
-from ddjax.report import compare, dictionary
+from ddjax import pipeline
+from ddjax.report import compare, dictionary, page
 from ddjax.settings import add_transfer, from_config
 from ddjax.stages.exports import write_readme
 
@@ -35,18 +35,6 @@ def test_a_run_writes_what_is_declared(tmp_path):
     assert (tmp_path / "run" / "README.md").read_text() == dictionary.readme("students")
 
 
-def test_teachers_write_what_is_declared(tmp_path):
-    source = tiny.write(tmp_path / "tiny.npz")
-    config = tiny.config(source, regimes=(), teacher__epochs=1)
-    pipeline.run(from_config(config), tmp_path / "run")
-    assert not list(wrong(tmp_path / "run", "teachers"))
-    assert not list(misfits(tmp_path / "run", "teachers"))
-    found = {file.name for file, _ in tables(tmp_path / "run", "teachers")}
-    assert found == {"summary.csv", "stages.csv"}
-    text = (tmp_path / "run" / "README.md").read_text()
-    assert "| `bundle` |" in text and "members.jsonl" not in text
-
-
 def test_studies_that_were_run_have_what_is_declared():
     found = 0
     for folder in (ROOT / "results").iterdir():
@@ -58,9 +46,10 @@ def test_studies_that_were_run_have_what_is_declared():
 
 
 def test_verdicts_have_what_is_declared(tmp_path):
-    for name in ("manifest.json", "members.jsonl"):
-        shutil.copy(ROOT / "results" / "fashion_mnist" / name, tmp_path)
-    report.render(tmp_path)
+    study = ROOT / "results" / "fashion_mnist"
+    record = dataclasses.replace(page.read(study), folder=tmp_path)
+    page.write_verdicts(record)
+    assert len(record.verdicts) == 3
     assert columns(tmp_path / "verdicts.json") == [
         column.name for column in dictionary.VERDICTS
     ]

@@ -407,9 +407,13 @@ VERDICTS = (
         missing="fewer than two pairs",
     ),
     Column("verdicts.contrasts.margin", "what is smaller does not matter", *_WIDTH),
-    Column("verdicts.contrasts.state", "of this difference", values="as `states`"),
     Column(
-        "verdicts.contrasts.comparisons", "that both p are corrected for", "", _WHOLE
+        "verdicts.contrasts.state", "of this difference", values="as `verdicts.states`"
+    ),
+    Column(
+        "verdicts.contrasts.comparisons",
+        "how many the p values are corrected for",
+        values=_WHOLE,
     ),
     Column(
         "verdicts.contrasts.seeds_needed",
@@ -418,20 +422,31 @@ VERDICTS = (
         "3 to 1000",
         missing="it is decided, or more would be needed",
     ),
-    Column("verdicts.contrasts.values", "one a seed", "points", "list of -200 to 200"),
+    Column(
+        "verdicts.contrasts.values",
+        "one a seed, averaged over budgets",
+        "points",
+        "list of -200 to 200",
+    ),
     Column(
         "verdicts.states",
         "kind of labels -> `shown`, `small` (shown to be smaller than the margin) or "
         "`undecided`",
         values="object",
     ),
-    Column("why_none", "why there is no verdict, empty where there is one"),
-    Column("level", "of all tests, after Holm's correction", "", "0 to 1"),
+    Column("why_none", "why there is no verdict", missing="empty where there is one"),
+    Column("level", "of all tests of a verdict together", "", "0 to 1"),
     Column("margin", "what is smaller does not matter", *_WIDTH),
+    Column("intervals", "what seeds vary; its keys follow", values="object"),
     Column(
-        "intervals",
-        "what the 95 % intervals include and what they do not: `include`, `exclude`",
-        values="object with lists of text",
+        "intervals.include",
+        "what differs between seeds, so that intervals include it",
+        values="list of texts",
+    ),
+    Column(
+        "intervals.exclude",
+        "what all seeds share, so that no interval includes it",
+        values="list of texts",
     ),
 )
 COMPARED = (
@@ -513,7 +528,7 @@ FILES = (
     ),
     File(
         "verdicts.json",
-        "an object: the verdicts, and what their intervals include",
+        "a JSON object: the verdicts, and what their tests are",
         VERDICTS,
         "students",
     ),
