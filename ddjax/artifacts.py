@@ -12,7 +12,10 @@ read: what is damaged is refused by name. It may have taken days to make, and it
 may have a copy, so ddjax never deletes or replaces it by itself.
 """
 
+from __future__ import annotations
+
 import contextlib
+import csv
 import dataclasses
 import functools
 import hashlib
@@ -23,13 +26,17 @@ import pathlib
 import platform
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ddjax.errors import DAMAGED, InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SCHEMA = 4
+MISSING = "not installed"  # the version of a package that is not there
 _CHECKSUM = "digest"  # the key of a sealed JSON object
 _followers: list[Callable[[pathlib.Path, bytes], None]] = []  # see `following`
 _PACKAGES = ("ddjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -56,7 +63,7 @@ class Cost:
     flops: float = 0.0
     bytes: int = 0
 
-    def share(self, parts: int) -> "Cost":
+    def share(self, parts: int) -> Cost:
         """Returns what one of several equal users of it pays, compilation left out."""
         return Cost(
             seconds=self.seconds / parts,
@@ -65,7 +72,7 @@ class Cost:
             flops=self.flops / parts,
         )
 
-    def __add__(self, other: "Cost") -> "Cost":
+    def __add__(self, other: Cost) -> Cost:
         values = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
         return Cost(*(a + b for a, b in values))
 
@@ -159,7 +166,7 @@ def versions() -> dict[str, str]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
+            found[name] = MISSING
     return found
 
 
@@ -355,6 +362,24 @@ def following(follower: Callable[[pathlib.Path, bytes], None]) -> Iterator[None]
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Writes a JSON value with `write_file`, indented."""
     write_file(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def csv_bytes(table: pd.DataFrame, float_format: str | None = None) -> bytes:
+    """Returns a table as CSV that Python's csv and pandas read back as it is.
+
+    Args:
+      table: written without its index; bytes of a text that are none are escaped.
+      float_format: of numbers, such as "%.6g"; None: all digits.
+    """
+    text = table.to_csv(index=False, lineterminator="\n", float_format=float_format)
+    if "\r" in text:  # which is not quoted by itself, and would end a row
+        text = table.to_csv(
+            index=False,
+            lineterminator="\n",
+            float_format=float_format,
+            quoting=csv.QUOTE_NONNUMERIC,
+        )
+    return text.encode(errors="backslashreplace")
 
 
 def sync(path: pathlib.Path) -> None:

@@ -53,6 +53,8 @@ def _execute(arguments: list[str]) -> None:
         elif parsed.verb == "report":
             folders = [parsed.argument, *parsed.more]
             _report(folders, linked=parsed.flags.get("link", False))
+        elif parsed.verb == "compare":
+            _compare(parsed)
         else:
             _configure(aside)
             settings = _settings(parsed)
@@ -109,6 +111,18 @@ def _report(folders: list[str], linked: bool) -> None:
     for folder in folders:
         page = report.render(folder, embed=not linked)
         print(f"report: {shown_path(page)}")
+
+
+def _compare(parsed: Command) -> None:
+    from ddjax.process.console import shown_path
+    from ddjax.report import compare, comparison_page
+
+    runs = compare.read([parsed.argument, *parsed.more])
+    compared = compare.table(runs)
+    print(comparison_page.console_text(runs, compared))
+    if out := parsed.flags.get("out"):
+        for path in comparison_page.write(out, runs, compared):
+            print(f"written: {shown_path(path)}")
 
 
 def _plan(settings: Settings) -> None:

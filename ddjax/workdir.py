@@ -33,6 +33,7 @@ from ddjax.errors import InputError, system_error
 # What is there before `run.json`, where a run was killed that early.
 _BEFORE_MARKER = {".lock", ".tmp-run.json"}
 _FILES = {
+    "README.md",
     "architectures.csv",
     "dcs.csv",
     "manifest.json",

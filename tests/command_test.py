@@ -39,6 +39,12 @@ def test_an_export_may_stand_alone():
     assert parse(["run", "own", "--export=x"]).flags == {"export": "x"}
 
 
+def test_runs_are_compared_in_their_order():
+    found = parse(["compare", "a", "--out", "x", "b", "c"])
+    assert (found.argument, found.more) == ("a", ["b", "c"])
+    assert found.flags == {"out": "x"}
+
+
 def test_a_value_may_hold_what_separates():
     (found,) = parse(["run", "a", "--teacher.path=x=y:z"]).overrides
     assert found == ("teacher.path", "x=y:z")
@@ -68,11 +74,14 @@ def test_help_has_every_verb_and_flag_and_three_examples():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "no command: allowed are run, plan, list, show; see --help"),
+        ([], "no command: allowed are run, plan, list, show, report, compare; see"),
         (["rum"], "rum: unknown command, .* did you mean run"),
         (["run"], "run: CONFIG is missing, e.g. ddjax run cad_prune:digits"),
         (["list"], "list: KIND is missing, e.g. ddjax list configs"),
         (["show"], "show: CONFIG or KEY is missing"),
+        (["compare"], "compare: RUN RUN is missing, e.g. ddjax compare runs/a runs/b"),
+        (["compare", "a", "--ot=x"], "--ot: unknown flag, compare has --out"),
+        (["run", "a", "--out=x"], "--out: unknown flag of run"),
         (["run", "a", "b"], "b: unknown argument, run takes one"),
         (["a.py", "--config=b"], "a.py: unknown command"),
         (["run", "a", "--config=b"], "a: unknown argument beside --config=b"),

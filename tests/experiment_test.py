@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import tiny
 from runs import created, drawing, numbers_of, rows_of
+from tables import misfits, wrong
 from words import private
 
 from ddjax import pipeline, plan
@@ -72,6 +73,7 @@ def test_run_leaves_its_files_and_nothing_else(done):
     folder, _ = done
     assert {path.name for path in folder.iterdir()} == {
         ".lock",
+        "README.md",
         "artifacts",
         "figures",
         "manifest.json",
@@ -85,6 +87,7 @@ def test_run_leaves_its_files_and_nothing_else(done):
         "subset.csv",
         "subsets",
         "summary.csv",
+        "verdicts.json",
     }
     assert list((folder / "partial").iterdir()) == []
     kinds = [path.name.split("-")[0] for path in (folder / "artifacts").iterdir()]
@@ -103,6 +106,11 @@ def test_run_leaves_its_files_and_nothing_else(done):
     for ipc in IPCS:
         for name in ("difficulty", "correlation"):
             assert (folder / "figures" / f"{name}_ipc{ipc}.png").exists()
+
+
+def test_its_tables_are_as_they_are_declared(done):
+    folder, _ = done
+    assert not list(wrong(folder)) and not list(misfits(folder))
 
 
 def test_summary_has_a_row_for_everything_compared(done):

@@ -341,7 +341,8 @@ def test_damaged_artifact_is_refused(ddjax, config, source, tmp_path):
 
 
 def test_missing_config_is_refused(ddjax):
-    message = "error: no command: allowed are run, plan, list, show; see --help\n"
+    allowed = "run, plan, list, show, report, compare"
+    message = f"error: no command: allowed are {allowed}; see --help\n"
     assert ddjax() == (2, "", message)
     example = "e.g. ddjax run cad_prune:digits --workdir=runs/digits\n"
     assert ddjax("--workdir=w") == (2, "", f"error: run: CONFIG is missing, {example}")

@@ -3,13 +3,14 @@
 import pathlib
 
 import numpy as np
+import pages
 import pandas as pd
 import pytest
 
-from ddjax import settings
+from ddjax import report, settings
 from ddjax.presets import under_protocol
 from ddjax.protocols import PROTOCOLS
-from ddjax.report import html, published
+from ddjax.report import published
 
 SETUP = pathlib.Path(__file__).parents[1] / "setup.py"
 CIFAR = {"shape": (32, 32, 3), "classes": 10}
@@ -122,17 +123,17 @@ def test_beside_puts_own_numbers_with_the_method_of_the_set(table):
     assert lines.loc["EDC", "this run"] == ""
 
 
-def test_the_report_shows_them_or_nothing(table, tmp_path):
-    text = html.template("report.html.j2")
-    shown = {"published_names": published.COLUMNS, "published_note": "NOT OURS"}
-    rest = dict.fromkeys(
-        "title answer notes recommended tables legend effects figures students "
-        "settings environment failure_names failures cost_names costs total".split(),
-        [],
-    )
-    page = text.render(**rest, **shown, published=table.to_numpy().tolist())
-    assert "29.7 ±0.8" in page and "NOT OURS" in page
-    assert "NOT OURS" not in text.render(**rest, **shown, published=[])
+def test_the_page_shows_them_or_nothing(table, tmp_path):
+    rows = table.astype(str).to_numpy().tolist()
+    shown = {"columns": list(table), "rows": rows, "note": "NOT OURS"}
+
+    def page(**manifest):
+        record = report.Record(tmp_path, pages.MANIFEST | manifest, pages.students())
+        return report.write_page(record).read_text(encoding="utf-8")
+
+    text = page(published=shown)
+    assert "29.7 ±0.8" in text and "NOT OURS" in text
+    assert "NOT OURS" not in page()
 
 
 def test_the_file_is_whole_and_in_the_package():

@@ -18,6 +18,7 @@ VERBS = {
     "list": "name what there is of a KIND",
     "show": "explain a config or a setting",
     "report": "write report.html and verdicts.json again from a run's files",
+    "compare": "compare runs, each with the first; writes only with --out",
 }
 _USAGE = {
     "run": "CONFIG[:VARIANT] [--workdir=DIR] [--KEY=VALUE ...]",
@@ -25,8 +26,9 @@ _USAGE = {
     "list": "KIND",
     "show": "CONFIG[:VARIANT] | KEY",
     "report": "FOLDER ...",
+    "compare": "RUN RUN ... [--out=FOLDER]",
 }
-_SEVERAL = ("report",)  # verbs that take several arguments
+_SEVERAL = ("report", "compare")  # verbs that take several arguments
 _MODES = ("auto", "on", "off")
 
 
@@ -59,6 +61,7 @@ FLAGS = {
         "off",
         ("run",),
     ),
+    "out": Flag("DIR", "compare.csv and compare.html", ("compare",)),
     "config": Flag("CONFIG", "another way to name the config"),
     "dry_run": Flag("", "run: the same as plan"),
     "link": Flag(
@@ -78,6 +81,7 @@ _MISSING = {
     "list": ("KIND", "ddjax list configs"),
     "show": ("CONFIG or KEY", "ddjax show cad_prune"),
     "report": ("FOLDER", "ddjax report runs/digits"),
+    "compare": ("RUN RUN", "ddjax compare runs/a runs/b"),
 }
 
 
@@ -87,7 +91,7 @@ class Command:
 
     Attributes:
       verb: of VERBS, or "help" or "version".
-      argument: the config, kind, key or first folder; "" where it is missing.
+      argument: the config, kind, key, first folder or run; "" where it is missing.
       more: the arguments behind it, of a verb that takes several.
       flags: of FLAGS, those that were given; True for those that stand alone.
       overrides: (key, text) of settings, in their order.
@@ -159,7 +163,9 @@ def _take(command: Command, word: str, rest: list[str]) -> None:
     if name in FLAGS and command.verb in FLAGS[name].verbs:
         command.flags[name] = _flag_value(name, equals, text, rest)
     elif command.verb not in ("run", "plan"):
-        raise InputError(f"--{name}: unknown flag, {command.verb} has none")
+        own = [f"--{flag}" for flag in FLAGS if command.verb in FLAGS[flag].verbs]
+        has = f"has {', '.join(own) or 'none'}"
+        raise InputError(f"--{name}: unknown flag, {command.verb} {has}")
     elif name in FLAGS:
         raise InputError(f"--{name}: unknown flag of {command.verb}")
     else:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from ddjax import regular
-from ddjax.artifacts import write_file
+from ddjax.artifacts import csv_bytes, write_file
 from ddjax.data.arrays import map_npy
 from ddjax.data.source import Source
 from ddjax.errors import InputError
@@ -441,7 +441,7 @@ def _write_npy(path, array):
 def _write_csv(path, columns):
     import pandas as pd
 
-    _write(path, pd.DataFrame(columns).to_csv(index=False).encode())
+    _write(path, csv_bytes(pd.DataFrame(columns)))
 
 
 def _write(path, data):

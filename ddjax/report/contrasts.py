@@ -113,6 +113,49 @@ def contrast(
     return Contrast(name, regime, tuple(values.tolist()), mean, half_width, p, p_small)
 
 
+def unpaired(
+    name: str,
+    regime: str,
+    one: Iterable[float],
+    other: Iterable[float],
+    grains: tuple[float, float] = (0.0, 0.0),
+) -> Contrast:
+    """Returns a difference of means of students that share no seed: Welch's test.
+
+    Args:
+      name: what is compared.
+      regime: under which labels.
+      one: a value a seed, in points; NaNs are dropped.
+      other: of other seeds, likewise; its mean is subtracted.
+      grains: as of `contrast`, of the two.
+
+    Returns:
+      The contrast, not corrected for others, without values: there are no pairs.
+    """
+    samples = [np.asarray([*values], np.float64) for values in (one, other)]
+    samples = [values[~np.isnan(values)] for values in samples]
+    counts = [len(values) for values in samples]
+    nan = float("nan")
+    if not min(counts):
+        return Contrast(name, regime, (), nan, nan, nan, nan)
+    mean = float(samples[0].mean() - samples[1].mean())
+    if min(counts) < 2:
+        return Contrast(name, regime, (), mean, nan, nan, nan)
+    # The deviation of a value is at least that of its own rounding.
+    parts = [
+        max(float(values.var(ddof=1)), grain**2 / 12) / len(values)
+        for values, grain in zip(samples, grains, strict=True)
+    ]
+    error = math.sqrt(sum(parts))
+    freedom = min(counts) - 1.0
+    if error:
+        shares = (part / error**2 for part in parts)
+        freedom = 1 / sum(s**2 / (n - 1) for s, n in zip(shares, counts, strict=True))
+    # Of the paired test with as many degrees of freedom.
+    half_width, p, p_small = map(float, tests(mean, error, freedom + 1))
+    return Contrast(name, regime, (), mean, half_width, p, p_small)
+
+
 def tests(
     mean: ArrayLike, error: ArrayLike, n: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ddjax.artifacts import write_file
+from ddjax.artifacts import csv_bytes, write_file
 from ddjax.process import console
 from ddjax.report.names import signed, title
 from ddjax.report.statistics import (
@@ -88,7 +88,7 @@ def write_csv(summary: pd.DataFrame, path: str | os.PathLike) -> None:
     rounded = summary.round(_DECIMALS)
     for name in _WHOLE:
         rounded[name] = rounded[name].astype("Float64").round().astype("Int64")
-    write_file(path, rounded.to_csv(index=False).encode())
+    write_file(path, csv_bytes(rounded))
 
 
 def regime_tables(summary: pd.DataFrame) -> list[RegimeTable]:

@@ -13,10 +13,9 @@ import numpy as np
 from ddjax import artifacts, data, mesh, report
 from ddjax.data.source import Examples, Source
 from ddjax.process.console import shown_path
+from ddjax.report import dictionary
 from ddjax.stages.findings import Findings
 from ddjax.stages.subsets import chosen_start, scores_of, subset_of
-
-_FORMULA = ("=", "+", "-", "@")  # what one begins with
 
 
 def write_exports(found: Findings) -> None:
@@ -59,20 +58,31 @@ def write_exports(found: Findings) -> None:
 def texts_of(source: Source, ids: np.ndarray) -> dict[str, list[str]]:
     """Describes training images for files: class, path, digest.
 
+    Names stand there as they are, also those that a spreadsheet takes for a formula:
+    quoting would not keep it from that, and an apostrophe before the name would be part
+    of it for every program that reads the file.
+
     Args:
       source: whose images they are.
       ids: [n] int.
     """
     found = data.texts(source, ids)
-    if "class" in found:
-        found["class"] = [_cell(name) for name in found["class"]]
     return {name: texts for name, texts in found.items() if name != "label"}
 
 
-def _cell(text: str) -> str:
-    """Returns a text that a spreadsheet takes for a text, not for a formula."""
-    number = text[1:].replace(".", "", 1).isdigit()
-    return f"'{text}" if text[:1] in _FORMULA and not number else text
+def write_readme(folder: pathlib.Path, of: str) -> None:
+    """Writes `README.md`, which describes the files; one that is a user's is kept.
+
+    Args:
+      folder: of the run.
+      of: "students" or "teachers", see `dictionary.readme`.
+    """
+    path = folder / dictionary.README
+    if path.exists():
+        with open(path, encoding="utf-8", errors="replace") as file:
+            if file.readline().strip() != dictionary.MARK:
+                return
+    artifacts.write_file(path, dictionary.readme(of).encode())
 
 
 def write_images(found: Findings) -> None:
@@ -134,7 +144,7 @@ def recommend(found: Findings) -> Recommended | None:
     row = report.recommended(found.summary, methods, settings.regimes[0], ipc)
     if row is None:
         return None
-    start = chosen_start(problem, found.members, row.method, row.regime, ipc)
+    start = chosen_start(problem, found.own, row.method, row.regime, ipc)
     positions = subset_of(found.subsets[ipc], row.method, 0, start)
     seed = problem.seeds[0]
     choice = {"method": row.method, "regime": row.regime, "ipc": ipc, "seed": seed}

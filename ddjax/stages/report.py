@@ -28,6 +28,7 @@ from ddjax.stages.exports import (
     recommend,
     write_exports,
     write_images,
+    write_readme,
     write_recommended,
 )
 from ddjax.stages.figures import class_images, draw, write_figures
@@ -42,64 +43,58 @@ if TYPE_CHECKING:
 
 def report_stage(
     problem: Problem,
-    teachers: dict[str, Stage],
-    tunings: dict[tuple[str, str, int], Stage],
-    comparisons: list[Stage],
-    subsets: dict[int, Stage],
-    sets: dict[int, dict[str, Stage]],
-    inputs: dict[int, Stage],
+    draws: list[tuple[Problem, dict[str, Any]]],
     export: str | os.PathLike | None = None,
 ) -> Stage:
     """The stage of the report: the summary, whose `attrs["missing"]` lists failures.
 
     It writes members.jsonl, summary.csv, verdicts.json, stages.csv, dcs.csv,
-    scores/*.csv, subsets/*.csv, subset.csv, figures/*.png, manifest.json and
-    report.html, and with `transfer` architectures.csv, which has the students of all
-    networks; all else but members.jsonl is about the first network.
+    scores/*.csv, subsets/*.csv, subset.csv, figures/*.png, manifest.json, report.html
+    and README.md, which describes them, and with `transfer` architectures.csv, which
+    has the students of all networks; all else but members.jsonl is about the first
+    network.
 
     Args:
       problem: the problem.
-      teachers: by name.
-      tunings: (entry of `transfer`, regime, budget) -> learning rates.
-      comparisons: of all networks, regimes and budgets.
-      subsets: by budget.
-      sets: budget -> entry of `distill` -> synthetic sets.
-      inputs: of the selections, by budget.
+      draws: of `Problem.draws`, each with its stages: `teachers` by name; `tunings`,
+        (entry of `transfer`, regime, budget) -> learning rates; `comparisons` of all
+        networks, regimes and budgets; `subsets` by budget; `sets`, budget -> entry of
+        `distill` -> synthetic sets; `inputs` of the selections, by budget.
       export: folder for the images of the recommended subset; None: none.
     """
+    problems = [of for of, _ in draws]
 
-    def make(run, teachers, tunings, comparisons, subsets, sets, inputs):
+    def make(run: Run, draws: list[dict[str, Any]]) -> pd.DataFrame:
         import pandas as pd
 
-        rows = sum(comparisons, [])
+        compared = [each for found in draws for each in found["comparisons"]]
+        rows = sum(compared, [])
         everyone = pd.DataFrame(rows)
         members = everyone[everyone["network"] == rows[0]["network"]]
         summary = report.with_label_effect(report.summarise(members), members)
-        found = Findings(
-            run,
-            problem,
-            Parts(),
-            teachers,
-            everyone,
-            members,
-            summary,
-            subsets,
-            sets,
-            inputs,
-        )
-        notes = _notes(problem, teachers, tunings)
-        read = (of.notes for by_name in sets.values() for of in by_name.values())
-        return _write(found, rows, [*notes, *sum(read, ())], export)
+        parts, notes, findings = Parts(), [], []
+        for of, found in zip(problems, draws, strict=True):
+            findings.append(
+                Findings(
+                    run,
+                    of,
+                    parts,
+                    found["teachers"],
+                    everyone,
+                    members,
+                    summary,
+                    found["subsets"],
+                    found["sets"],
+                    found["inputs"],
+                )
+            )
+            notes += _notes(of, found["teachers"], found["tunings"])
+            sets = [each for by in found["sets"].values() for each in by.values()]
+            notes += [note for each in sets for note in each.notes]
+        unique = list(dict.fromkeys(notes))
+        return _write(problem, findings, rows, unique, export)
 
-    parents = {
-        "teachers": teachers,
-        "tunings": tunings,
-        "comparisons": comparisons,
-        "subsets": subsets,
-        "sets": sets,
-        "inputs": inputs,
-    }
-    return Stage("report", parents, make)
+    return Stage("report", {"draws": [stages for _, stages in draws]}, make)
 
 
 def _notes(problem: Problem, teachers: dict[str, Teacher], tunings) -> list[str]:
@@ -114,25 +109,32 @@ def _notes(problem: Problem, teachers: dict[str, Teacher], tunings) -> list[str]
 
 
 def _write(
-    found: Findings,
+    problem: Problem,
+    draws: list[Findings],
     rows: Rows,
     notes: list[str],
     export: str | os.PathLike | None,
 ) -> pd.DataFrame:
-    problem, run, parts, summary = found.problem, found.run, found.parts, found.summary
-    folder = run.folder
+    found = draws[0]
+    run, parts, summary, folder = (
+        found.run,
+        found.parts,
+        found.summary,
+        found.run.folder,
+    )
     with parts.part("members.jsonl"):
         lines = [json.dumps(finite(row), allow_nan=False) + "\n" for row in rows]
         artifacts.write_file(folder / "members.jsonl", "".join(lines).encode())
     with parts.part("summary.csv"):
         report.write_csv(summary, folder / "summary.csv")
-    write_exports(found)
-    write_images(found)
+    for each in draws:
+        write_exports(each)
+        write_images(each)
     answer, tables, published = None, {}, None
     with parts.part("the recommended subset"):
         answer = recommend(found)
     with parts.part("dcs.csv"):
-        tables = _write_dcs(found)
+        tables = _write_dcs(draws)
     figures = draw(found, tables)
     if problem.settings.transfer:
         with parts.part("architectures.csv"):
@@ -164,15 +166,15 @@ def _write(
     return summary
 
 
-def _write_dcs(found: Findings) -> dict[tuple[str, int], pd.DataFrame]:
+def _write_dcs(draws: list[Findings]) -> dict[tuple[str, int], pd.DataFrame]:
     """Writes dcs.csv, if there is anything in it, and returns its tables."""
     import pandas as pd
 
-    tables = dcs_tables(found)
+    tables = dcs_tables(draws)
     if tables:
         table = pd.concat(tables, names=["regime", "ipc"]).reset_index([0, 1])
-        text = table.round(4).to_csv(index=False)
-        artifacts.write_file(found.run.folder / "dcs.csv", text.encode())
+        data = artifacts.csv_bytes(table.round(4))
+        artifacts.write_file(draws[0].run.folder / "dcs.csv", data)
     return tables
 
 
@@ -208,16 +210,17 @@ def _write_report(
       What the page shows.
     """
     folder = run.folder
+    with parts.part("README.md"):
+        write_readme(folder, "students" if problem.settings.regimes else "teachers")
     shown = [
         {"file": path.relative_to(folder).as_posix(), "caption": caption}
         for caption, path in figures
     ]
     with parts.part("stages.csv"):
         table = stage_table(run.costs)
-        text = table.round({"seconds": 3, "compile_seconds": 3, "share": 4}).to_csv(
-            index=False, float_format="%.6g"
-        )
-        artifacts.write_file(folder / "stages.csv", text.encode())
+        table = table.round({"seconds": 3, "compile_seconds": 3, "share": 4})
+        data = artifacts.csv_bytes(table, float_format="%.6g")
+        artifacts.write_file(folder / "stages.csv", data)
     manifest = manifest_of(run, problem, notes) | {"figures": shown} | more
     images = tuple(report.PageFigure(**each) for each in shown)
     record = report.Record(folder, manifest, figures=images, **tables)
@@ -239,9 +242,9 @@ def teachers_report_stage(problem: Problem, teachers: dict[str, Stage]) -> Stage
     """The stage of the report of a run that only trains teachers: the summary.
 
     It writes summary.csv with a row a teacher and snapshot, stages.csv,
-    figures/teachers.png, manifest.json and report.html. The summary has teacher,
-    network, parameters, epoch, validation and test accuracy in percent, and the
-    bundle's folder; `attrs` as of `report_stage`.
+    figures/teachers.png, manifest.json, report.html and README.md. The summary has
+    teacher, network, parameters, epoch, validation and test accuracy in percent, and
+    the bundle's folder; `attrs` as of `report_stage`.
 
     Args:
       problem: the problem.
@@ -280,8 +283,7 @@ def _write_teachers(
         ]
     summary = pd.DataFrame(rows)
     with parts.part("summary.csv"):
-        text = summary.to_csv(index=False)
-        artifacts.write_file(folder / "summary.csv", text.encode())
+        artifacts.write_file(folder / "summary.csv", artifacts.csv_bytes(summary))
     figures = learning_curves(run, parts, teachers) + class_images(run, parts, problem)
     record = _write_report(run, problem, parts, notes, figures, {}, teachers=summary)
     print()

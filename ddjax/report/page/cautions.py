@@ -18,9 +18,10 @@ _FEW_SEEDS = 10
 _COARSE = 0.1  # points an image from which the test set's grain is worth a word
 _MANY = 20  # intervals from which some leave out 0 by luck
 _NAMED = 4
+_WHO = {RANDOM: "random images", FULL: "the full data"}
 _EDGE = re.compile(
     r"The learning rate \S+ chosen for (?P<who>.+) under (?P<regime>\S+) labels "
-    r"(?P<with>with \S+ )?at IPC (?P<ipc>\d+) lies at the edge of the grid"
+    r"(?P<with>with \S+ )?at IPC (?P<ipc>\d+) lies at the (edge|end) of "
 )
 
 
@@ -70,7 +71,9 @@ def notes(found: Any) -> list[str]:
     for note in found:
         match = _EDGE.match(note)
         if match:
-            who = f"{match['who']} {match['with'] or ''}".strip()
+            arm = match["who"]
+            who = _WHO.get(arm) or names.published_name(arm) or arm
+            who = f"{who} {match['with'] or ''}".strip()
             edges[who].setdefault(match["regime"], []).append(match["ipc"])
         else:
             kept.append(note)
@@ -83,8 +86,8 @@ def notes(found: Any) -> list[str]:
         clauses.append(f"{who} under {text.listed(places)}")
     if clauses:
         kept.append(
-            "Learning rates at the edge of their grid, where a wider grid may do "
-            f"better: {'; '.join(clauses)}."
+            "Learning rates at an end of those that were tried, where a further one "
+            f"may do better: {'; '.join(clauses)}."
         )
     return kept
 
@@ -142,7 +145,7 @@ def _luck(record: Record, grid: Grid) -> list[str]:
     ]
     if len(gaps) < _MANY:
         return []
-    out = sum(map(text.clear, gaps))
+    out = sum(gap.excludes_zero for gap in gaps)
     return [
         f"Of {len(gaps)} intervals of gaps about {LEVEL * len(gaps):.0f} would leave "
         f"out 0 by luck alone; {out} do, {sum(gap.sign != 0 for gap in gaps)} after "
@@ -157,7 +160,7 @@ def _changing(grid: Grid) -> list[str]:
         for row in grid.rows:
             gaps = [grid.gap(row, column, ipc) for ipc in grid.budgets]
             sides = {
-                gap.mean > 0 for gap in gaps if gap is not None and text.clear(gap)
+                gap.mean > 0 for gap in gaps if gap is not None and gap.excludes_zero
             }
             if len(sides) == 2 and row.role != FULL:
                 under = "" if grid.of_labels else f" under {column.title}"

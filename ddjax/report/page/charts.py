@@ -22,9 +22,9 @@ from ddjax.report.statistics import FULL
 
 _HEIGHT = 250
 _TOP, _BOTTOM = 10, 24
-_LINE = 15  # pixels between names
+_LINE, _SPACE = 13, 3  # pixels of a line of a name, and between names
 _NAMED = 6  # rows up to which all are named
-_LEFT, _RIGHT = 8.0, 60.0  # percent of the width where points lie; names follow
+_LEFT, _RIGHT = 8.0, 56.0  # percent of the width where points lie; names follow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ def costs(grid: Grid, ipc: int) -> Chart | None:
             gap = cell.gap if cell else None
             if cell and gap and gap.n and math.isfinite(cell.passes):
                 half = 0.0 if math.isnan(gap.half_width) else gap.half_width
-                on = text.clear(gap)
+                on = gap.excludes_zero
                 points.append((row, cell.passes, gap.mean, half, on))
         if len(points) > 1 and any(passes > 0 for _, passes, _, _, _ in points):
             ends = [g + s * h for _, _, g, h, _ in points for s in (-1, 1)]
@@ -87,7 +87,8 @@ def costs(grid: Grid, ipc: int) -> Chart | None:
         panels,
         _cheapest(grid, ipc),
         f"points above random, IPC {ipc}",
-        "image passes to select or synthesise the set",
+        "image passes to select or synthesise the set; nearly equal costs stand side "
+        "by side",
     )
 
 
@@ -101,7 +102,7 @@ def sizes(grid: Grid, ipc: int) -> Chart | None:
         cell = None if row.role == FULL else grid.cell(row, column, ipc)
         if cell and cell.n and math.isfinite(cell.bytes) and cell.bytes > 0:
             half = 0.0 if math.isnan(cell.ci95) else cell.ci95
-            on = cell.gap is None or text.clear(cell.gap)
+            on = cell.gap is None or cell.gap.excludes_zero
             points.append((row, cell.bytes, cell.accuracy, half, on))
     if len(points) < 2:
         return None
@@ -252,21 +253,23 @@ def _named(grid: Grid, column: Column, rows: list[Row]) -> set[str]:
 def _tags(ends: list[tuple[float, float, Row, str]]) -> list[Markup]:
     """Names at the right, moved apart until none covers another: (y, x, row, role)."""
     ends = sorted(ends, key=lambda end: end[0])
-    places: list[float] = []
-    for y, _, _, _ in ends:
-        places.append(max([y, *(place + _LINE for place in places[-1:])]))
-    over = max(places[-1:], default=0.0) - (_HEIGHT - _BOTTOM)
+    names = [text.wrapped(row.title) for _, _, row, _ in ends]
+    places, end = [], -math.inf
+    for (y, _, _, _), lines in zip(ends, names, strict=True):
+        places.append(max(y, end))
+        end = places[-1] + _LINE * len(lines) + _SPACE
+    end = _HEIGHT - _BOTTOM + _LINE
     for index in range(len(places) - 1, -1, -1):  # those below the end move up
-        if over > 0:
-            limit = _HEIGHT - _BOTTOM - _LINE * (len(places) - 1 - index)
-            places[index] = min(places[index], limit)
+        end -= _LINE * len(names[index])
+        places[index] = min(places[index], end)
+        end -= _SPACE
     parts = []
-    for (y, x, row, role), at in zip(ends, places, strict=True):
+    for (y, x, _, role), lines, at in zip(ends, names, places, strict=True):
         line = {"x1": text.percent(x + 1.5), "x2": text.percent(_RIGHT + 4)}
         parts.append(text.tag("line", class_="lead", **line, y1=y, y2=at))
-        place = {"x": text.percent(_RIGHT + 5), "y": at + 4}
-        name = text.shortened(row.title, 17)
-        parts.append(text.tag("text", name, class_=f"tag {role}", **place))
+        for index, words in enumerate(lines):
+            place = {"x": text.percent(_RIGHT + 5), "y": at + 4 + _LINE * index}
+            parts.append(text.tag("text", words, class_=f"tag {role}", **place))
     return parts
 
 

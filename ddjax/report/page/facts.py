@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ddjax import artifacts
 from ddjax.report import names
 from ddjax.report.page import text
 from ddjax.report.page.record import Record
@@ -18,6 +19,7 @@ _SETS = {"digits": "Digits", "fashion_mnist": "Fashion-MNIST"}
 _LATER = "manifest.json"  # a run writes it behind its page
 # What lies beside a page, in the order of the list.
 _FILES = {
+    "README.md": "what every file and column is",
     "summary.csv": "a row for each method, budget and kind of labels",
     "verdicts.json": "verdicts and the contrasts that they rest on",
     "members.jsonl": "a line for each student",
@@ -42,9 +44,9 @@ _EMBEDDED = [
     "val_accuracy",
     "learning_rate",
 ]
+_OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD"}
 _WITH = ("jax", "python")
 _PLAIN = 200_000  # bytes up to which a table is embedded as it is, not compressed
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet begins one with
 
 
 def title(record: Record) -> str:
@@ -100,27 +102,13 @@ def network(section: Mapping[str, Any]) -> str:
     width = f", width {options['width']}" if options.get("width") else ""
     if "depth" in options:
         name = f"{name}_d{options['depth']}"
-    return names.NETWORKS.get(name, name) + width
+    plain = re.sub(r"^convnet_d(?=\d)", "ConvNet-D", name)
+    return names.NETWORKS.get(name, plain) + width
 
 
 def protocol(record: Record) -> list[str]:
     """Returns sentences on how students were trained and compared."""
-    student = record.settings.get("student", {})
-    rates = student.get("learning_rates", ())
-    found = []
-    if "epochs" in student:
-        rate = ", ".join(f"{rate:g}" for rate in rates)
-        chosen = (
-            f"a learning rate of {rate}, picked on validation for each kind of labels "
-            "and budget"
-            if len(rates) > 1
-            else f"learning rate {rate}"
-        )
-        found.append(
-            f"A student has {student['epochs']} epochs of "
-            f"{student.get('optimizer', 'the optimizer')} at batch "
-            f"{student.get('batch_size', '?')}, {chosen}."
-        )
+    found = _recipe(record.settings)
     found.append(
         "Full data has as many image passes as the subsets. The test set is read once, "
         "at the end."
@@ -137,6 +125,29 @@ def protocol(record: Record) -> list[str]:
         named = text.listed([names.title(name) for name in bad])
         found.append(f"Bad on purpose, and outside of best and worst: {named}.")
     return found
+
+
+def _recipe(settings: Mapping[str, Any]) -> list[str]:
+    """A sentence on how long students train, and with which learning rates."""
+    student, choices = settings.get("student", {}), settings.get("protocol", {})
+    if not student:
+        return []
+    length = text.counted(student.get("epochs", 0), "epoch")
+    if student.get("passes"):
+        length = f"{text.quantity(student['passes'])} image passes"
+    rule = student.get("optimizer", {}).get("name", "")
+    words = f"A student has {length} of {_OPTIMIZERS.get(rule, rule)} at batch "
+    words += f"{student.get('batch_size')}, with "
+    rates = [f"{rate:g}" for rate in student.get("learning_rates", ())]
+    if len(rates) < 2 and not choices.get("widen"):
+        return [f"{words}learning rate {text.listed(rates or ['?'])}."]
+    words += f"the learning rate of {text.listed(rates)} "
+    if choices.get("widen"):
+        words += "(and beyond, while the best is at an end) "
+    split = choices.get("select_on", "validation")
+    words += f"that does best on {split}, for each kind of labels and budget"
+    own = "each arm its own" if choices.get("tune_each") else "the same for all subsets"
+    return [f"{words}; {own}."]
 
 
 def provenance(record: Record) -> list[tuple[str, str]]:
@@ -161,8 +172,8 @@ def provenance(record: Record) -> list[tuple[str, str]]:
         if reused:
             parts += f", {text.seconds(reused)} of it reused"
         found.append(("computing", parts))
-    if "ddjax" in versions:
-        found.append(("ddjax", versions["ddjax"]))
+    if versions.get("ddjax") != artifacts.MISSING:
+        found.append(("ddjax", versions.get("ddjax", "")))
     if run.get("commit"):
         found.append(("commit", run["commit"]))
     others = [f"{name} {versions[name]}" for name in _WITH if name in versions]
@@ -199,25 +210,13 @@ def embedded(record: Record) -> tuple[str, str, str] | None:
     if record.students is None:
         return None
     known = [name for name in _EMBEDDED if name in record.students]
-    table = record.students[known].copy()
-    for name in table.select_dtypes(exclude="number"):
-        table[name] = [cell(value) for value in table[name]]
-    data = table.round(4).to_csv(index=False).encode()
+    data = record.students[known].round(4).to_csv(index=False).encode()
     name, kind = "students.csv", "text/csv;charset=utf-8"
     if len(data) > _PLAIN:
         data = gzip.compress(data, 9, mtime=0)
         name, kind = "students.csv.gz", "application/gzip"
     uri = f"data:{kind};base64,{base64.b64encode(data).decode()}"
     return name, uri, text.quantity(len(data), "B")
-
-
-def cell(value: object) -> str:
-    """Returns a text that a spreadsheet takes for a text: "=1+1" gets a "'" before it.
-
-    Names of arms are letters, digits and underscores; files of others may hold more.
-    """
-    found = str(value)
-    return f"'{found}" if found.startswith(_FORMULA) else found
 
 
 def stages(
@@ -229,7 +228,8 @@ def stages(
         spent = (row.get("seconds") or 0.0) + (row.get("compile_seconds") or 0.0)
         rows.append(
             {
-                "stage": row.get("stage", ""),
+                # Runs of earlier versions say "station".
+                "stage": row.get("stage", row.get("station", "")),
                 "spent": spent,
                 "seconds": text.seconds(row.get("seconds")),
                 "compiling": text.seconds(row.get("compile_seconds")),

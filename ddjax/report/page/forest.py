@@ -25,6 +25,7 @@ from ddjax.report.verdicts import LABELS, Verdict
 
 PANELS = 8  # kinds of labels that a picture below the first one has
 _SHOWN_ROWS = 14  # of the first picture
+_SHOWN_LABELS = 20  # rows of it that are labels: nothing is quoted below them
 _SHOWN_COLUMNS = 4
 _LEADING = 5  # rows of the first picture that are there as they do best
 _DENSE = 10  # rows from which they are lower
@@ -156,7 +157,8 @@ def _chosen(
     """The rows of the first picture: those that verdicts name, and a spread."""
     rows = [row for row in rows if _known(grid, row, columns)]
     plain = [row for row in rows if row.role != FULL]
-    if len(plain) > _SHOWN_ROWS:
+    most = _SHOWN_LABELS if grid.of_labels else _SHOWN_ROWS
+    if len(plain) > most:
         named = set(grid.tested.values())
         if not grid.of_labels:
             study = record.study
@@ -166,7 +168,7 @@ def _chosen(
         first = [row for row in plain if row.key not in named][:_LEADING]
         named |= {row.key for row in first}
         others = [row for row in plain if row.key not in named]
-        room = max(_SHOWN_ROWS - sum(row.key in named for row in plain), 0)
+        room = max(most - sum(row.key in named for row in plain), 0)
         spread = np.linspace(0, len(others) - 1, min(room, len(others)))
         named |= {others[int(place)].key for place in spread.round()}
         plain = [row for row in plain if row.key in named]
@@ -202,7 +204,8 @@ def _plot(
             cells.append((column.key, picture, number))
         first_full = row.role == FULL and not any(line.role == FULL for line in lines)
         lines.append(Line(row.title, row.role, cells, first_full))
-    band = f"--z:{scale.x(0)};--b:{scale.x(-MARGIN)};--e:{scale.x(MARGIN)}"
+    places = (min(max(scale.share(at), 0.0), 1.0) for at in (0, -MARGIN, MARGIN))
+    band = ";".join(f"--{key}:{at:.4f}" for key, at in zip("zbe", places, strict=True))
     zero = f"{grid.base} labels" if grid.of_labels else grid.base
     return Plot(
         list(columns), lines, _scale(scale, sign=True), band, "", [], "", f"{zero} = 0"
@@ -295,7 +298,7 @@ def _beyond(found: Contrast, side: int, height: int) -> Markup:
 
 
 def _fill(found: Contrast) -> str:
-    return "on" if text.clear(found) else "off"
+    return "on" if found.excludes_zero else "off"
 
 
 def _at(x: str, y: float, *parts: Markup) -> Markup:

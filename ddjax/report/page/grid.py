@@ -261,10 +261,12 @@ class Grid:
     def _label_rows(self) -> list[Row]:
         rows = []
         for regime in self._study.regimes:
+            if not any(key[0] == regime and key[2] == RANDOM for key in self._rows):
+                continue
             role = BASE if regime == self._base_regime else REST
             rows.append(Row(regime, regime, RANDOM, regime, role))
         rows += [
-            Row(f"{regime}/{FULL}", f"{regime}, full data", FULL, regime, FULL)
+            Row(f"{regime}/{FULL}", f"Full data, {regime}", FULL, regime, FULL)
             for regime in self._study.regimes
             if any(key[0] == regime and key[2] == FULL for key in self._rows)
         ]

@@ -11,12 +11,13 @@
   // Sorting: by the number of a cell, else by its text. Full data stays last.
   function sort(head) {
     var order = head.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
-    var text = head.classList.contains("who");
+    var body = table.tBodies[0], at = head.cellIndex, rows = Array.from(body.rows);
+    var text = !rows.some(function (row) { return parseFloat(row.cells[at].dataset.v) >= -Infinity; });
     if (text) order = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
     all("[aria-sort]", table).forEach(function (other) { other.setAttribute("aria-sort", "none"); });
     head.setAttribute("aria-sort", order);
-    var sign = order === "ascending" ? 1 : -1, body = table.tBodies[0], at = head.cellIndex;
-    var rows = Array.from(body.rows).map(function (row) {
+    var sign = order === "ascending" ? 1 : -1;
+    rows = rows.map(function (row) {
       var cell = row.cells[at], number = parseFloat(cell.dataset.v);
       return { row: row, last: row.classList.contains("full"), value: text ? words(cell) : number };
     });
@@ -82,9 +83,9 @@
     document.body.appendChild(area); area.select(); document.execCommand("copy"); area.remove();
   }
   all("[data-copy]").forEach(function (button) {
+    var kind = button.dataset.copy, said = button.textContent;
     button.addEventListener("click", function () {
-      var kind = button.dataset.copy, said = button.textContent;
-      put(kind === "markdown" ? markdown(grid()) : kind === "latex" ? latex(grid()) : words(document.getElementById(kind)));
+      put(kind === "markdown" ? markdown(grid()) : kind === "latex" ? latex(grid()) : document.getElementById(kind).textContent);
       button.textContent = "Copied";
       setTimeout(function () { button.textContent = said; }, 1200);
     });

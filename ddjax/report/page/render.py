@@ -9,6 +9,7 @@ import os
 import pathlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ddjax.artifacts import write_file
 from ddjax.report.contrasts import LEVEL, MARGIN, SMALL
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import jinja2
 
 PAGE, VERDICTS = "report.html", "verdicts.json"
-EMBEDDED = 1_200_000  # bytes of PNG files inside a page; further ones are linked
+EMBEDDED = 2_400_000  # bytes of PNG files inside a page; further ones are linked
 _GAPS = 1500  # of pictures a seed, from which only the largest budget is drawn
 _PILLS = 4  # kinds of labels that are named one by one
 _TINTS = (1.0, 3.0, 10.0)  # points at which a cell gets darker
@@ -52,7 +53,7 @@ class Shown:
     Attributes:
       heading: of them.
       key: for anchors.
-      figures: (caption, source of the image, budget), the first one stands open.
+      figures: (caption or "", source of the image, budget), the first one stands open.
     """
 
     heading: str
@@ -103,7 +104,7 @@ def write_page(record: Record, embed: bool = True) -> pathlib.Path:
 
     Args:
       record: what the run left.
-      embed: whether PNG files are inside of the page, up to 1.2 MB; others are linked.
+      embed: whether PNG files are inside of the page, up to 2.4 MB; others are linked.
     """
     shown = _figures(record, EMBEDDED if embed else 0)
     named = next((f for f in record.figures if f.kind == "classes"), None)
@@ -111,7 +112,9 @@ def write_page(record: Record, embed: bool = True) -> pathlib.Path:
         "record": record,
         "title": facts.title(record),
         "name": record.settings.get("name", ""),
-        "thumbnails": facts.image(record.folder / named.file) if named else "",
+        "thumbnails": (facts.image(record.folder / named.file), named.caption)
+        if named
+        else None,
         "facts": facts.facts(record),
         "figures": shown,
         "command": facts.command(record),
@@ -162,7 +165,7 @@ def environment() -> jinja2.Environment:
 def mark(cell: Cell) -> str:
     """Returns ▲ or ▼ where an interval leaves out 0, two of it after Holm."""
     gap = cell.gap
-    if gap is None or not text.clear(gap):
+    if gap is None or not gap.excludes_zero:
         return ""
     judged = gap.sign and cell.row.role != FULL  # which is no member of the column
     return ("▲" if gap.mean > 0 else "▼") * (2 if judged else 1)
@@ -271,9 +274,8 @@ def _figures(record: Record, embed: int) -> list[Shown]:
         rows = []
         for figure in figures:
             path = record.folder / figure.file
-            source = facts.image(path) if figure.file in inside else figure.file
-            at = f", IPC {figure.ipc}" if figure.ipc else ""
-            rows.append((figure.caption or f"{heading}{at}.", source, figure.ipc))
+            source = facts.image(path) if figure.file in inside else quote(figure.file)
+            rows.append((figure.caption, source, figure.ipc))
         shown.append(Shown(heading, kind, rows))
     return shown
 

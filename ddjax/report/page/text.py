@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ddjax.report.contrasts import SHOWN, SMALL, Contrast
 from ddjax.report.names import signed
 
 NONE = "–"  # of a number that is not known
+_LETTERS = 17  # of a line beside a picture
 _NBSP = "\N{NO-BREAK SPACE}"
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 GLYPHS = {SHOWN: "●", SMALL: "◆"}  # all other states are hollow
@@ -68,11 +70,6 @@ def glyph(found: Contrast) -> str:
     return GLYPHS.get(found.state, "○")
 
 
-def clear(found: Contrast) -> bool:
-    """Whether an interval leaves out 0."""
-    return found.n > 1 and abs(found.mean) > found.half_width
-
-
 def meaning(found: Contrast) -> str:
     """Returns a contrast's state in words."""
     if found.n < 2:
@@ -111,9 +108,12 @@ def quantity(value: Any, unit: str = "") -> str:
     return f"{value:.3g} {_PREFIXES[step]}{unit}".strip()
 
 
-def shortened(name: str, most: int = 22) -> str:
-    """Returns a name that fits into a picture."""
-    return name if len(name) <= most else name[: most - 1] + "…"
+def wrapped(name: str) -> list[str]:
+    """Returns the one or two lines of a name beside a picture, cut off where longer."""
+    lines = textwrap.wrap(name, _LETTERS, break_on_hyphens=False)
+    if len(lines) > 2:
+        lines = [lines[0], lines[1][: _LETTERS - 1] + "…"]
+    return lines or [""]
 
 
 def flat(tree: object, prefix: str = "") -> list[tuple[str, str]]:
