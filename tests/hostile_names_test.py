@@ -10,6 +10,7 @@ import types
 
 import matplotlib.figure
 import numpy as np
+import pages
 import pandas as pd
 import pytest
 import tiny
@@ -18,7 +19,6 @@ from runs import drawing, numbers_of
 from ddjax import data, mesh, pipeline, report
 from ddjax.errors import InputError
 from ddjax.process.ending import Preempted
-from ddjax.report import html as report_html
 from ddjax.report import image_plots
 from ddjax.settings import Distill, Labels, Settings, from_config
 from ddjax.stages import exports
@@ -157,14 +157,46 @@ def test_names_in_tables_are_read_back_as_they_are(tmp_path):
         assert read[0] == read[1] and set(found) == set(names)
 
 
-def test_a_page_shows_names_as_they_are():
-    template = report_html.template("report.html.j2")
-    assert template.environment.autoescape is True
-    source = template.environment.from_string("{{ name }}")
-    for name in HOSTILE:
-        assert source.render(name=name) == html.escape(name).replace(
-            "&quot;", "&#34;"
-        ).replace("&#x27;", "&#39;")
+RIGHT_TO_LEFT = "\u05e2\u05d1\u05e8\u05d9\u05ea"
+NAMES = (*HOSTILE, "two\nlines", RIGHT_TO_LEFT, "\u202eleft", "=cmd()")
+HIDDEN = {"regime": "</dl>"}
+
+
+@pytest.mark.parametrize("what", ["methods", "labels"])
+def test_a_page_shows_names_as_they_are(tmp_path, what):
+    if what == "methods":
+        students = pages.students(("random", *NAMES), ("hard", NAMES[4]), (1,), 2)
+    else:
+        students = pages.students(("random", "full"), ("hard", *NAMES), (1,), 2)
+    (tmp_path / "classes.png").write_bytes(pages.PNG)
+    manifest = pages.MANIFEST | {
+        "run": {"command": " ".join(NAMES)},
+        "settings": {"name": "</title><b>", "labels": dict.fromkeys(NAMES, HIDDEN)},
+        "source": pages.MANIFEST["source"] | {"name": "x/</h1>", "classes": NAMES},
+        "notes": [f"See {name}." for name in NAMES],
+        "costs": [{"stage": name, "seconds": 1.0} for name in NAMES],
+        "recommended": NAMES[4],
+    }
+    figures = (report.PageFigure("classes.png", '"><script>'),)
+    record = report.Record(tmp_path, manifest, students, figures=figures)
+    text = report.write_page(record).read_text(encoding="utf-8")
+    page = pages.sound(text)
+    assert page.tags.count("script") == 1
+    for name in NAMES:
+        assert squeezed(name) in squeezed(page.text), name
+        assert squeezed(f"See {name}.") in squeezed(page.text)
+    drawn = [
+        squeezed("".join(svg.itertext())).casefold() for svg in pages.pictures(text)
+    ]
+    for name in NAMES:
+        title = squeezed(name if what == "labels" else report.title(name))
+        assert any(title.casefold() in words for words in drawn), name
+    report.write_verdicts(record)
+    assert json.loads((tmp_path / "verdicts.json").read_text())["verdicts"]
+
+
+def squeezed(text):
+    return "".join(text.split())
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +282,7 @@ def test_the_same_command_writes_what_was_missing(hostile, monkeypatch):
 
         patch.setattr(exports.data, "write_subset", refuse)
         patch.setattr(report, "write_csv", refuse)
-        patch.setattr(report, "write_html", refuse)
+        patch.setattr(report, "write_page", refuse)
         summary = pipeline.run(settings, folder / "again")
     (note,) = summary.attrs["missing"]
     assert re.match(

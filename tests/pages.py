@@ -1,8 +1,95 @@
-"""Reads pages: a parser that holds a page's tags against each other, and its tables."""
+"""Made-up students for pages, and a parser that holds a page's tags together."""
 
+import base64
+import itertools
 import re
 import xml.etree.ElementTree
 from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+
+from ddjax.report.statistics import FULL, RANDOM
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAA"
+    "AABJRU5ErkJggg=="
+)
+ARMS = (RANDOM, "cad_prune", "facility_location", "el2n_hard", FULL)
+KINDS = ("hard", "soft", "soft_kd")
+NUMBERS = ("find_passes", "find_seconds", "image_passes", "train_seconds")
+
+
+def students(arms=ARMS, kinds=KINDS, ipcs=(1, 10), seeds=4, failed=()):
+    """Made-up students: an arm's accuracy falls with its place among the arms.
+
+    Args:
+      failed: (arm, seed) of those that failed.
+    """
+    generator = np.random.default_rng(0)
+    rows = []
+    for kind, ipc, (place, arm), seed in itertools.product(
+        kinds, ipcs, enumerate(arms), range(seeds)
+    ):
+        accuracy = 50 + 8 * np.log10(ipc) - place + generator.normal()
+        rows.append(
+            {
+                "network": "convnet_d2",
+                "method": arm,
+                "ipc": ipc,
+                "regime": kind,
+                "seed": seed,
+                "status": "failed" if (arm, seed) in failed else "ok",
+                "accuracy": accuracy,
+                "val_accuracy": accuracy + generator.normal(),
+                "learning_rate": 0.01,
+                "label_bytes": 10.0 * len(kind),
+                "subset": f"{arm}-{ipc}-{seed}",
+            }
+            | dict.fromkeys(NUMBERS, 1000.0 * place)
+        )
+    return pd.DataFrame(rows)
+
+
+MANIFEST = {
+    "run": {
+        "command": "ddjax run cad_prune:digits --workdir '~/a  b'",
+        "commit": "0123456789ab",
+        "started": "2026-01-02T03:04:05+00:00",
+        "ended": "2026-01-02T03:05:35+00:00",
+    },
+    "settings": {
+        "name": "made_up",
+        "student": {
+            "network": {"name": "convnet_d2", "convnet": {"width": 8}},
+            "epochs": 9,
+            "passes": 0,
+            "batch_size": 20,
+            "learning_rates": [0.01, 0.1],
+            "optimizer": {"name": "adamw"},
+        },
+        "protocol": {"widen": 1, "select_on": "validation"},
+    },
+    "source": {
+        "name": "digits",
+        "classes": ["0", "1"],
+        "shape": [8, 8, 1],
+        "pool": 1000,
+        "test": 200,
+        "digest": "ab" * 16,
+    },
+    "environment": {
+        "versions": {"ddjax": "0.1.0", "jax": "0.10.2", "python": "3.11"},
+        "devices": ["cpu", "cpu"],
+        "processors": 2,
+        "processor": "A processor",
+    },
+    "notes": ["A remark."],
+    "costs": [
+        {"stage": "teacher", "seconds": 90.0, "compile_seconds": 2.0, "reused": True},
+        {"stage": "students", "seconds": 30.0, "train_passes": 64000, "flops": 3e12},
+    ],
+}
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
@@ -16,7 +103,7 @@ class Page(HTMLParser):
       links: (tag, address) of everything that is linked or loaded.
       words: the texts outside of styles and scripts.
       heads: the texts of headings and summaries.
-      tables: id -> rows of cells (tag, attributes, text); those without one are left out.
+      tables: id -> rows of cells (tag, attributes, text), of the last one without any.
     """
 
     def __init__(self, text):

@@ -3,13 +3,14 @@
 import pathlib
 
 import numpy as np
+import pages
 import pandas as pd
 import pytest
 
-from ddjax import settings
+from ddjax import report, settings
 from ddjax.presets import under_protocol
 from ddjax.protocols import PROTOCOLS
-from ddjax.report import html, published
+from ddjax.report import published
 
 SETUP = pathlib.Path(__file__).parents[1] / "setup.py"
 CIFAR = {"shape": (32, 32, 3), "classes": 10}
@@ -123,16 +124,14 @@ def test_beside_puts_own_numbers_with_the_method_of_the_set(table):
 
 
 def test_the_report_shows_them_or_nothing(table, tmp_path):
-    text = html.template("report.html.j2")
-    shown = {"published_names": published.COLUMNS, "published_note": "NOT OURS"}
-    rest = dict.fromkeys(
-        "title answer notes recommended tables legend effects figures students "
-        "settings environment failure_names failures cost_names costs total".split(),
-        [],
-    )
-    page = text.render(**rest, **shown, published=table.to_numpy().tolist())
-    assert "29.7 ±0.8" in page and "NOT OURS" in page
-    assert "NOT OURS" not in text.render(**rest, **shown, published=[])
+    rows = table.astype(str).to_numpy().tolist()
+    shown = {"columns": list(table), "rows": rows, "note": "NOT OURS"}
+    for own in (shown, None):
+        manifest = pages.MANIFEST | {"published": own}
+        record = report.Record(tmp_path, manifest, pages.students())
+        page = pages.sound(report.write_page(record).read_text())
+        for words in ("29.7 ±0.8", "NOT OURS", "Published numbers"):
+            assert (words in page.text) == bool(own)
 
 
 def test_the_file_is_whole_and_in_the_package():

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ddjax.errors import InputError
-from ddjax.report.statistics import RANDOM, summarise
-from ddjax.report.verdicts import Study, Verdict, verdicts
+from ddjax.report.statistics import RANDOM, REFERENCE, summarise
+from ddjax.report.verdicts import HARD, Study, Verdict, verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,10 +125,12 @@ class Record:
         study = self.study
         if not (self.members["status"] == "ok").any():
             return "No student succeeded."
-        if not study.arms and len(study.regimes) < 2:
-            return "Only random images under one kind of labels: nothing is compared."
         if RANDOM not in set(self.members["method"]):
             return "No student was trained on random images, to compare others with."
+        if not study.arms and len(study.regimes) < 2:
+            return "Only random images under one kind of labels: nothing is compared."
+        if not study.arms and not {HARD, REFERENCE} & {*study.regimes}:
+            return f"There are no {HARD} or {REFERENCE} labels to compare others with."
         return "No seed has both students of any comparison."
 
     @property

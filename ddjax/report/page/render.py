@@ -112,7 +112,9 @@ def write_page(record: Record, embed: bool = True) -> pathlib.Path:
         "record": record,
         "title": facts.title(record),
         "name": record.settings.get("name", ""),
-        "thumbnails": facts.image(record.folder / named.file) if named else "",
+        "thumbnails": (facts.image(record.folder / named.file), named.caption)
+        if named
+        else None,
         "facts": facts.facts(record),
         "figures": shown,
         "command": facts.command(record),
