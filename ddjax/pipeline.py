@@ -10,6 +10,7 @@ import collections
 import os
 import pathlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ddjax import data, mesh
@@ -54,18 +55,29 @@ def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Sta
         class folders, see `ddjax.data.write_export`; None: none are.
     """
     stages: list[Stage] = []
+    draws = [(draw, _draw(draw, stages)) for draw in problem.draws()]
+    if problem.settings.regimes:
+        stages.append(report_stage(problem, draws, export))
+    else:
+        stages.append(teachers_report_stage(problem, draws[0][1]["teachers"]))
+    return stages
+
+
+def _draw(problem: Problem, stages: list[Stage]) -> dict[str, Any]:
+    """Adds the stages of one draw and returns those that the report needs."""
 
     def add(*more: Stage) -> Stage:
         stages.extend(more)
         return more[-1]
 
     settings = problem.settings
+    if problem.draw is not None:
+        add(Stage(f"draw {problem.draw}", {}, _begin(problem.draw), counts=False))
     teachers = {
         name: add(teacher_stage(problem, name)) for name in required_teachers(problem)
     }
     if not settings.regimes:
-        add(teachers_report_stage(problem, teachers))
-        return stages
+        return {"teachers": teachers}
     networks = problem.networks()
 
     def students_of(
@@ -146,12 +158,22 @@ def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Sta
                         of, students[name][network], tuning, found, name, regime, ipc
                     )
                     comparisons.append(add(comparison))
-    add(
-        report_stage(
-            problem, teachers, tunings, comparisons, subsets, sets, inputs, export
-        )
-    )
-    return stages
+    return {
+        "teachers": teachers,
+        "tunings": tunings,
+        "comparisons": comparisons,
+        "subsets": subsets,
+        "sets": sets,
+        "inputs": inputs,
+    }
+
+
+def _begin(seed: int) -> Callable[[Run], None]:
+    def make(run: Run) -> None:
+        run.draw = f"seed {seed}: "
+        run.say(f"seed {seed}: a pool, a validation split and teachers of its own")
+
+    return make
 
 
 def execute(run: Run, stages: list[Stage]) -> Any:
@@ -217,7 +239,8 @@ def run(
     if settings.observe.tensorboard:
         require_tensorboard()
     problem = open_problem(settings)
-    check(problem)
+    for draw in problem.draws():
+        check(draw)
     check_devices(problem)
     if export is not None:
         _check_export(problem, workdir, export)

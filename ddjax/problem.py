@@ -51,6 +51,7 @@ class Problem:
         images are.
       soft_labels: [N,C] of the pool's images, which take the teacher's place where an
         image has one fixed label; None: the teacher's do.
+      draw: the seed whose draw it is, see `draws`; None: of no seed.
     """
 
     settings: Settings
@@ -63,6 +64,7 @@ class Problem:
     base: Problem | None = None
     synthetic: tuple[str, ...] = ()
     soft_labels: np.ndarray | None = None
+    draw: int | None = None
 
     @functools.cached_property
     def data_digest(self) -> str:
@@ -170,6 +172,34 @@ class Problem:
         base = self.base or self
         others = {name: base.with_student(name) for name in base.settings.transfer}
         return {"": base} | others
+
+    def draws(self) -> tuple[Problem, ...]:
+        """Returns the problem of each seed with `protocol.resample`, else (itself,).
+
+        That of seed s has the pool and the validation split of s, and s is added to the
+        seeds of its teachers.
+        """
+        if not (self.settings.protocol.resample and self.settings.regimes):
+            return (self,)
+        return tuple(map(self._drawn, self.seeds))
+
+    def _drawn(self, seed: int) -> Problem:
+        def trained(teacher: Teacher) -> Teacher:
+            return dataclasses.replace(teacher, seed=(teacher.seed + seed) % 2**31)
+
+        settings = self.settings
+        ensemble = {name: trained(of) for name, of in settings.ensemble.items()}
+        protocol = dataclasses.replace(settings.protocol, seeds=(seed,), resample=False)
+        settings = dataclasses.replace(
+            settings,
+            teacher=trained(settings.teacher),
+            ensemble=ensemble,
+            protocol=protocol,
+        )
+        pool, validation = _divided(self.source, settings, seed)
+        return dataclasses.replace(
+            self, settings=settings, pool=pool, validation=validation, draw=seed
+        )
 
     def with_pool(
         self,
@@ -336,10 +366,7 @@ def open_problem(settings: Settings) -> Problem:
             chosen.image_size or None,
             chosen.stream,
         )
-    train = source.train
-    if chosen.pool:
-        train = data.thin(train, chosen.pool, seed=0)
-    pool, validation = data.split_validation(train, chosen.validation, seed=0)
+    pool, validation = _divided(source, settings, seed=0)
     images = _read_images(settings, source) if settings.images else None
     if images is not None:
         budget = (len(images.labels) // source.num_classes,)
@@ -364,15 +391,17 @@ def outline_problem(settings: Settings) -> Problem | None:
         return None
     with named("", **_LOADING):
         source = known.stand_in(chosen.source, chosen.image_size or None)
-    # Divided without pixels, which would have to be copied.
-    train = dataclasses.replace(source.train, images=data.blank(len(source.train), ()))
-    if chosen.pool:
-        train = data.thin(train, chosen.pool, seed=0)
-    pool, validation = (
-        dataclasses.replace(split, images=data.blank(len(split), source.shape))
-        for split in data.split_validation(train, chosen.validation, seed=0)
-    )
-    return Problem(settings, source, pool, validation, source.test)
+    return Problem(settings, source, *_divided(source, settings, seed=0), source.test)
+
+
+def _divided(
+    source: Source, settings: Settings, seed: int
+) -> tuple[Examples, Examples]:
+    """Returns a draw's pool and validation split."""
+    train = source.train
+    if settings.data.pool:
+        train = data.thin(train, settings.data.pool, seed)
+    return data.split_validation(train, settings.data.validation, seed)
 
 
 def _read_images(settings: Settings, source: Source) -> ImageSet:

@@ -34,6 +34,7 @@ class Run:
       costs: one row an artifact, in the order in which they were reached: stage,
         reused, the fields of `artifacts.Cost`, artifact.
       started: when.
+      draw: what names of artifacts begin with in `costs`, "" or such as "seed 3: ".
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Run:
         """
         self.workdir = workdir
         self.costs: list[dict[str, Any]] = []
+        self.draw = ""
         self._profiler = profiler or Profiler(None, 0)
         self._tensorboard = tensorboard
         self._compiled = {} if compiled is None else compiled
@@ -70,7 +72,7 @@ class Run:
         import tqdm
 
         seconds = f"[{time.perf_counter() - self._started:6.1f} s] "
-        text = console.wrapped(seconds + line, indent=len(seconds), first=0)
+        text = console.wrapped(seconds + line, indent=len(seconds) + 2, first=0)
         tqdm.tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
@@ -96,7 +98,7 @@ class Run:
         cost = artifact.cost
         self.costs.append(
             {
-                "stage": label,
+                "stage": self.draw + label,
                 "reused": artifact.reused,
                 **dataclasses.asdict(cost),
                 "artifact": artifact.path.name,
@@ -134,6 +136,8 @@ class Run:
             onto = sweep.grid_of(driver, program.batch_size, settings.mesh.data)
             key = (problem.data_digest, onto)
             if key not in self._placed:
+                for other in [k for k in self._placed if k[0] != problem.data_digest]:
+                    del self._placed[other]  # of an earlier draw
                 self._placed[key] = batches.place_pool(pool, onto).images
             pool = pool._replace(images=self._placed[key])
         return sweep.Runner(program, pool, driver, self._compiled, settings.mesh.data)

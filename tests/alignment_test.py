@@ -208,7 +208,7 @@ def test_a_teacher_below_what_is_asked_ends_the_run_before_students(
     assert warnings(notes) == []
 
 
-def test_a_file_of_several_weights_needs_a_choice(source, weights, tmp_path):
+def test_a_file_of_several_weights_needs_a_choice(source, weights, tmp_path, capsys):
     torch = pytest.importorskip("torch")
     from safetensors.numpy import load_file
 
@@ -231,5 +231,8 @@ def test_a_file_of_several_weights_needs_a_choice(source, weights, tmp_path):
     notes, _ = run(source, tmp_path / "a", **changes)
     assert notes == []
     changes["teacher__weights"] = "model"
-    notes, _ = run(source, tmp_path / "b", **changes)
+    notes, printed = run(source, tmp_path / "b", capsys, **changes)
     assert "little more than chance" in notes[0]
+    lines = [line.partition("] ")[2] for line in printed.splitlines()]
+    place = lines.index(f"  warning: {notes[0]}")
+    assert lines[place - 1].startswith("  teacher: ") and "on test" in lines[place - 1]

@@ -87,6 +87,7 @@ def test_run_leaves_its_files_and_nothing_else(done):
         "subset.csv",
         "subsets",
         "summary.csv",
+        "verdicts.json",
     }
     assert list((folder / "partial").iterdir()) == []
     kinds = [path.name.split("-")[0] for path in (folder / "artifacts").iterdir()]

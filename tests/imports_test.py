@@ -58,10 +58,10 @@ def exported(source, tmp_path_factory):
     regimes = ("hard", "soft", "soft_kd")
     problem = open_run(source, select__methods=METHODS)
     subsets = subsets_of(problem, folder)
-    columns = ["method", "regime", "ipc", "window_start"]
+    columns = ["method", "regime", "ipc", "seed", "window_start"]
     windows = {"hard": 0.0, "soft": 0.5, "soft_kd": 0.5}
     members = pd.DataFrame(
-        [("el2n_best_window", regime, IPC, at) for regime, at in windows.items()],
+        [("el2n_best_window", regime, IPC, 0, at) for regime, at in windows.items()],
         columns=columns,
     )
     every = dataclasses.replace(problem.settings, regimes=regimes)

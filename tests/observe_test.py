@@ -22,7 +22,7 @@ from ddjax.errors import InputError
 from ddjax.problem import open_problem
 from ddjax.settings import Settings, from_config
 from ddjax.settings.observe import Observe
-from ddjax.stages import report
+from ddjax.stages import costs, report
 
 
 def lines_of(folder):
@@ -279,7 +279,7 @@ COSTS = [
 
 
 def test_stage_table_by_hand():
-    table = report.stage_table(COSTS)
+    table = costs.stage_table(COSTS)
     assert table["stage"].tolist() == ["teacher", "subsets"]
     assert table["share"].tolist() == [0.8, 0.2]
     assert table["images_per_second"][0] == 100.0
@@ -289,8 +289,8 @@ def test_stage_table_by_hand():
 
 def test_stage_table_of_no_time_and_of_no_stages():
     nothing = [COSTS[1] | {"seconds": 0.0}]
-    assert report.stage_table(nothing)["share"].tolist() == [0.0]
-    assert len(report.stage_table([])) == 0
+    assert costs.stage_table(nothing)["share"].tolist() == [0.0]
+    assert len(costs.stage_table([])) == 0
 
 
 def test_a_run_of_teachers_leaves_stages_csv(tmp_path, capsys):

@@ -151,7 +151,7 @@ def test_figures_of_one_student_without_interval():
 
 
 def test_figures_refuse_a_summary_without_students(summary):
-    effects = statistics.label_effects(summary)
+    effects = summary[summary["method"] == statistics.SELECTION_GAIN]
     with pytest.raises(InputError, match="no students"):
         report.accuracy_figure(effects)
 

@@ -14,7 +14,7 @@ from words import private
 from ddjax import main
 from ddjax.cli.command import parse
 from ddjax.errors import InputError
-from ddjax.report import compare, comparison_page, results
+from ddjax.report import comparability, compare, comparison_page, results
 from ddjax.report.contrasts import holm, unpaired
 
 SOURCE = {"name": "digits", "digest": "d0", "shape": [8, 8, 1]}
@@ -104,12 +104,19 @@ def test_students_of_other_subsets_are_not(two):
     assert (row["difference_pairing"], row["difference_n"]) == ("unpaired", 12)
 
 
-@pytest.mark.parametrize("change", [{"pool": 999}, {"validation": 99}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": SOURCE | {"pool": 999}},
+        {"source": SOURCE | {"validation": 99}},
+        {"settings": {"protocol": {"resample": True}}},
+    ],
+)
 def test_another_split_pairs_nothing(two, change):
-    runs, table = two(students(noise=1), students(noise=2), source=SOURCE | change)
+    runs, table = two(students(noise=1), students(noise=2), **change)
     others = table[table["run"] == "b"]
     assert (others["difference_pairing"] == "unpaired").all()
-    (remark,) = compare.remarks(runs)
+    (remark,) = comparability.remarks(runs)
     assert remark.startswith("b: split into training and validation otherwise than a")
 
 
@@ -144,9 +151,11 @@ def test_of_other_test_images_only_gaps_are_compared(two, change):
     assert np.isfinite(row["gap_difference"])
     pairing = "unpaired" if "digest" in change else "paired"
     assert row["gap_difference_pairing"] == pairing
-    assert "not the source or not the test images of a" in compare.remarks(runs)[0]
+    assert (
+        "not the source or not the test images of a" in comparability.remarks(runs)[0]
+    )
     text = comparison_page.console_text(runs, table)
-    assert "gaps to random in 4 cells" in text and "accuracy in 6" not in text
+    assert "Gap to random in 4 cells" in text and "Accuracy in" not in text
 
 
 def test_all_that_is_compared_is_one_family(two):
@@ -174,6 +183,7 @@ def test_means_have_few_tests(two):
     assert row["gap_difference_state"] == "undecided"
     assert row["gap_difference_seeds_needed"] > 5
     text = comparison_page.console_text(runs, table)
+    assert "What differs" not in text
     assert "shown, paired" in text and "seeds would), paired" in text
 
 
@@ -183,18 +193,47 @@ def test_a_copy_is_alike(two):
     others = table[table["run"] == "b"]
     assert (others["difference"] == 0).all()
     assert (others["difference_state"] == "small").all()
-    assert "one run is a copy of the other" in compare.remarks(runs)[0]
+    assert "one run is a copy of the other" in comparability.remarks(runs)[0]
+
+
+def test_settings_that_reach_no_student_are_told(two):
+    more = students(cells=[("herding", 2, "hard")])
+    runs, _ = two(students(), students() + more)
+    (remark,) = comparability.remarks(runs)
+    assert remark.startswith("b: the very accuracies of a for all students of the same")
+
+
+def test_students_of_other_seeds_are_not_the_same(two):
+    changed = [row | {"seed": row["seed"] + 5} for row in students()]
+    runs, _ = two(students(), changed)
+    assert comparability.remarks(runs) == []
+
+
+def test_tables_leave_out_what_one_run_alone_has(two):
+    more = [("herding", 2, "hard"), ("random", 2, "soft"), ("full", 2, "soft")]
+    runs, table = two(students(noise=1), students(noise=2, cells=[*CELLS, *more]))
+    assert "herding" in {*table["method"]}
+    ((_, lines),) = comparison_page.grids(table).values()
+    assert [line[0] for line in lines[::2]] == ["Random", "CAD-Prune", "Full data"]
+    (left,) = comparison_page.alone(table)
+    assert left.endswith("methods that b alone has, by labels: hard: 1, soft: 2.")
+    assert left in comparison_page.console_text(runs, table)
+    of_one = table[(table["run"] == "a") | (table["method"] == "herding")]
+    lines = comparison_page.grids(of_one[of_one["method"] != "random"])["hard"][1]
+    assert len(lines) == 3 and comparison_page.alone(of_one) == []
 
 
 def test_a_network_is_compared_with_itself(two):
     one = students(network="mlp") + students(5.0, network="linear")
     other = students(5.0, network="linear") + students(1.0, network="resnet")
-    _, table = two(one, other)
+    runs, table = two(one, other)
     row = table.set_index(["run", "network", "method", "ipc"]).sort_index()
     assert row.loc["b", "linear", "random", 2]["difference"] == 0
     assert row.loc["b", "resnet", "random", 2]["reference_network"] == "mlp"
     assert row.loc["b", "resnet", "random", 2]["difference"] == pytest.approx(1.0)
-    assert "b (resnet): accuracy in 6 cells" in compare.answers(table)[1]
+    answers = compare.answers(runs, table)
+    assert list(answers) == ["b (linear)", "b (resnet)"]
+    assert answers["b (linear)"].startswith("Accuracy in 6 cells (paired): 6 smaller")
 
 
 @pytest.mark.parametrize(
@@ -211,11 +250,11 @@ def test_a_network_is_compared_with_itself(two):
 )
 def test_what_keeps_runs_apart_is_named(two, changes, remark):
     runs, table = two(students(noise=1), students(noise=2, **changes))
-    assert any(text.startswith(remark) for text in compare.remarks(runs))
+    assert any(text.startswith(remark) for text in comparability.remarks(runs))
     text = comparison_page.console_text(runs, table)
     assert remark in text and not private(text)
     if "cells" in changes or "status" in changes:
-        assert compare.answers(table) == ["b: nothing can be compared."]
+        assert compare.answers(runs, table) == {"b": "Nothing can be compared."}
 
 
 def test_without_a_manifest_gaps_are_compared(two, tmp_path):
@@ -225,7 +264,7 @@ def test_without_a_manifest_gaps_are_compared(two, tmp_path):
     table = compare.table(runs)
     assert table["difference"].isna().all()
     assert cell(table, "b", "cad_prune")["gap_difference_pairing"] == "unpaired"
-    assert compare.remarks(runs)[0].startswith("b: no manifest.json")
+    assert comparability.remarks(runs)[0].startswith("b: no manifest.json")
 
 
 def test_sets_of_the_same_name_are_compared(two):
@@ -253,12 +292,16 @@ def test_settings_that_differ_are_listed(tmp_path):
     other = {"student": {"epochs": 6, "widths": [1, 2]}, "name": "x", "new": True}
     one = write(tmp_path / "a", students(), settings=settings)
     two = write(tmp_path / "b", students(), SOURCE | {"pool": 9}, other)
-    found = compare.differing(compare.read([one, two]))
+    runs = compare.read([one, two])
+    found = comparability.differing(runs)
     assert found.to_dict("index") == {
         "student.epochs": {"a": "5", "b": "6"},
         "source.pool": {"a": "1000", "b": "9"},
         "new": {"a": "–", "b": "True"},
     }
+    text = comparison_page.console_text(runs, compare.table(runs))
+    assert "\nstudent.epochs  5     6\n" in text
+    assert "\nnot shown: 1, such as what a run lacks; --out has all\n" in text
 
 
 @pytest.mark.parametrize(
@@ -343,8 +386,22 @@ def test_damaged_students_are_refused(tmp_path, text, message):
     refuse(f"b/members.jsonl: {message}", run, other)
 
 
+def test_settings_of_another_form_are_compared(two):
+    settings = {"protocol": [], "student": {"network": None}}
+    runs, table = two(students(noise=1), students(noise=2), settings=settings)
+    assert (table[table["run"] == "b"]["difference_pairing"] == "paired").all()
+    assert "protocol" in comparability.differing(runs).index
+
+
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"settings": {}, "source": {"test": "many"}}']
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"settings": {}, "source": {"test": "many"}}',
+        json.dumps({"settings": {}, "source": SOURCE, "environment": []}),
+    ],
 )
 def test_a_damaged_manifest_is_refused(tmp_path, text):
     run, other = write(tmp_path / "a", students()), write(tmp_path / "b", students())
@@ -355,14 +412,15 @@ def test_a_damaged_manifest_is_refused(tmp_path, text):
 NAMES = ("a", '<b>"q"', "=1+1", "{{ 7 * 7 }}", "$x$", "ل" * 40, "\u202eab", "n\nl", ",")
 
 
-def test_twelve_runs_of_any_name_become_a_table_and_a_page(tmp_path, capsys):
+def test_twelve_runs_of_any_name_become_a_table_and_a_page(tmp_path):
+    cells = CELLS[::2][:2]
     folders = [
-        write(tmp_path / name, students(noise=place))
+        write(tmp_path / name, students(noise=place, cells=cells, seeds=range(2)))
         for place, name in enumerate((*NAMES, "x1", "x2", "x3"))
     ]
     runs = compare.read(folders)
     table = compare.table(runs)
-    assert len(table) == 12 * len(CELLS)
+    assert len(table) == 12 * len(cells)
     out = tmp_path / "deep" / "out"
     page, sheet = reversed(comparison_page.write(out, runs, table))
     text = page.read_text()
@@ -377,11 +435,14 @@ def test_twelve_runs_of_any_name_become_a_table_and_a_page(tmp_path, capsys):
     assert again.to_dict("records") == rows
 
 
-def test_names_in_files_do_not_reach_the_terminal(two):
+def test_names_in_files_do_not_reach_the_terminal(tmp_path):
     cells = [("random", 2, "hard"), ("m\x1b[31m\nx", 2, "r\x1b[2J")]
-    settings = {"settings": {"data": {"data_dir": "\x1b]0;x"}}}
-    runs, table = two(students(cells=cells), students(cells=cells), **settings)
-    text = comparison_page.console_text(runs, table)
+    rows, folders = students(cells=cells), []
+    for name, place in (("a", "\x1b]0;x"), ("b", "y")):
+        settings = {"data": {"data_dir": place}}
+        folders.append(write(tmp_path / name, rows, settings=settings))
+    runs = compare.read(folders)
+    text = comparison_page.console_text(runs, compare.table(runs))
     assert "\x1b" not in text and r"\x1b[31m\nx" in text and r"\x1b]0;x" in text
 
 
@@ -393,7 +454,7 @@ def test_the_command_writes_only_where_it_is_told_to(tmp_path, monkeypatch, caps
     before = sorted(tmp_path.rglob("*"))
     main._compare(parse(["compare", *folders]))
     assert sorted(tmp_path.rglob("*")) == before
-    assert "b: accuracy in 6 cells (paired)" in capsys.readouterr().out
+    assert "b: Accuracy in 6 cells (paired)" in capsys.readouterr().out
     main._compare(parse(["compare", *folders, "--out=out"]))
     assert {path.name for path in (here / "out").iterdir()} == {
         "compare.csv",

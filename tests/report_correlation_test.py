@@ -306,7 +306,7 @@ def test_the_figure_has_a_cell_for_every_network_and_selection(networks_table):
     found = cells(axes)
     assert len(found) == 15
     assert found[0, 0] == "50.0" and found[1, 0] == "30.0"
-    assert found[0, 1] == "60.0\n(+10.0)" and found[1, 4] == "20.0\n(-10.0)"
+    assert found[0, 1] == "60.0\n(+10.0)" and found[1, 4] == "20.0\n(−10.0)"
     (image,) = axes.get_images()
     np.testing.assert_array_equal(image.get_array()[:, 1], [0, 25, 15, 35, -10])
     assert image.norm.vmin == -image.norm.vmax

@@ -1,16 +1,15 @@
 """The data dictionary: what runs write is declared, and what is declared is written."""
 
-import json
+import dataclasses
 import pathlib
 
 import numpy as np
-import pandas as pd
 import pytest
 import tiny
 from tables import columns, misfits, tables, wrong
 
 from ddjax import pipeline
-from ddjax.report import compare, dictionary, verdicts
+from ddjax.report import compare, dictionary, page
 from ddjax.settings import add_transfer, from_config
 from ddjax.stages.exports import write_readme
 
@@ -32,20 +31,8 @@ def test_a_run_writes_what_is_declared(tmp_path):
     assert not list(wrong(tmp_path / "run")) and not list(misfits(tmp_path / "run"))
     written = {file.name for file, _ in tables(tmp_path / "run")}
     declared = {file.name for file in dictionary.FILES if file.columns}
-    assert declared - written <= {"verdicts.json"}
+    assert declared == written
     assert (tmp_path / "run" / "README.md").read_text() == dictionary.readme("students")
-
-
-def test_teachers_write_what_is_declared(tmp_path):
-    source = tiny.write(tmp_path / "tiny.npz")
-    config = tiny.config(source, regimes=(), teacher__epochs=1)
-    pipeline.run(from_config(config), tmp_path / "run")
-    assert not list(wrong(tmp_path / "run", "teachers"))
-    assert not list(misfits(tmp_path / "run", "teachers"))
-    found = {file.name for file, _ in tables(tmp_path / "run", "teachers")}
-    assert found == {"summary.csv", "stages.csv"}
-    text = (tmp_path / "run" / "README.md").read_text()
-    assert "| `bundle` |" in text and "members.jsonl" not in text
 
 
 def test_studies_that_were_run_have_what_is_declared():
@@ -59,18 +46,13 @@ def test_studies_that_were_run_have_what_is_declared():
 
 
 def test_verdicts_have_what_is_declared(tmp_path):
-    members = pd.read_json(
-        ROOT / "results" / "fashion_mnist" / "members.jsonl", lines=True
-    )
-    answers = verdicts.verdicts(verdicts.Study(members))
-    text = json.dumps([verdicts.as_json(answer) for answer in answers])
-    (tmp_path / "verdicts.json").write_text(text)
-    assert len(answers) == 3 and "contrasts.p_holm" in columns(
-        tmp_path / "verdicts.json"
-    )
-    assert sorted(columns(tmp_path / "verdicts.json")) == sorted(
+    study = ROOT / "results" / "fashion_mnist"
+    record = dataclasses.replace(page.read(study), folder=tmp_path)
+    page.write_verdicts(record)
+    assert len(record.verdicts) == 3
+    assert columns(tmp_path / "verdicts.json") == [
         column.name for column in dictionary.VERDICTS
-    )
+    ]
 
 
 def test_a_comparison_has_what_is_declared():

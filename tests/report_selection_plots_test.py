@@ -67,7 +67,7 @@ def test_matrix_figure_writes_and_marks_every_gap(summary):
         (1, 0): ("+4.0 ±1.5", True),
         (0, 1): ("+2.0 ±1.5", True),
         (1, 1): ("+0.0 ±1.5", False),
-        (0, 2): ("-60.0 ±1.5", True),
+        (0, 2): ("−60.0 ±1.5", True),
         (1, 2): ("+3.0 ±1.5", True),
         (0, 3): ("+16.0 ±1.5", True),
         (1, 3): ("+14.0 ±1.5", True),
@@ -75,11 +75,11 @@ def test_matrix_figure_writes_and_marks_every_gap(summary):
     # No seed in common with random, one seed only, and cells where nothing was run.
     assert cells(soft) == {
         (0, 0): ("n/a", False),
-        (0, 1): ("-1.0 ±1.5", False),
-        (1, 1): ("-1.0 ±1.5", False),
+        (0, 1): ("−1.0 ±1.5", False),
+        (1, 1): ("−1.0 ±1.5", False),
         (1, 2): ("+3.0 ±?", False),
-        (0, 3): ("-1.0 ±1.5", False),
-        (1, 3): ("-1.0 ±1.5", False),
+        (0, 3): ("−1.0 ±1.5", False),
+        (1, 3): ("−1.0 ±1.5", False),
     }
     assert frames(hard) == {(1, 0), (0, 1), (0, 2), (1, 2), (0, 3), (1, 3)}
     assert frames(soft) == set()
@@ -97,7 +97,7 @@ def test_matrix_figure_has_one_symmetric_colour_scale(summary):
     red, white, blue = (image.cmap(image.norm(value))[:3] for value in (-60, 0, 60))
     assert red[0] > red[2] and blue[2] > blue[0] and min(white) > 0.95
     texts = {text.get_text(): text.get_color() for text in panels[0].texts}
-    assert texts["-60.0 ±1.5"] == "white" and texts["+1.0 ±1.5"] == "black"
+    assert texts["−60.0 ±1.5"] == "white" and texts["+1.0 ±1.5"] == "black"
 
 
 def test_matrix_figure_without_hard_labels_sorts_by_the_first_regime(summary):

@@ -115,12 +115,19 @@ def written(problem, tmp_path_factory):
     with runs.running(folder) as run:
         stage = report.report_stage(
             problem,
-            teachers={},
-            tunings={},
-            comparisons=[runs.known(rows)],
-            subsets={2: runs.known(runs.subsets_of(run, problem, 2))},
-            sets={2: {}},
-            inputs={2: runs.known(SelectionInputs(problem, 2, {}, {}))},
+            [
+                (
+                    problem,
+                    {
+                        "teachers": {},
+                        "tunings": {},
+                        "comparisons": [runs.known(rows)],
+                        "subsets": {2: runs.known(runs.subsets_of(run, problem, 2))},
+                        "sets": {2: {}},
+                        "inputs": {2: runs.known(SelectionInputs(problem, 2, {}, {}))},
+                    },
+                )
+            ],
         )
         return folder, runs.result(run, stage)
 

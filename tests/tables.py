@@ -26,6 +26,9 @@ RANGES = {
     "number or `inf`": (-np.inf, np.inf),
 }
 
+# Keys whose values are objects with keys that depend on the settings.
+MAPPINGS = ("states",)
+
 
 def misfits(folder, of="students"):
     """Values that are outside of their declared range, or missing where none may be."""
@@ -62,12 +65,8 @@ def columns(path):
         with open(path, newline="") as file:
             return next(csv.reader(file))
     text = path.read_text()
-    rows = (
-        json.loads(text)
-        if path.suffix == ".json"
-        else map(json.loads, text.split("\n")[:-1])
-    )
-    return keys(rows)
+    lines = [text] if path.suffix == ".json" else text.split("\n")[:-1]
+    return keys(map(json.loads, lines))
 
 
 def keys(rows, before=""):
@@ -75,8 +74,11 @@ def keys(rows, before=""):
     for row in rows:
         for name, value in row.items():
             found[before + name] = True
-            if isinstance(value, list) and value and isinstance(value[0], dict):
-                found |= dict.fromkeys(keys(value, f"{before}{name}."))
+            if name in MAPPINGS:
+                continue
+            inner = value if isinstance(value, list) else [value]
+            if inner and isinstance(inner[0], dict):
+                found |= dict.fromkeys(keys(inner, f"{before}{name}."))
     return list(found)
 
 

@@ -10,6 +10,7 @@ import pytest
 import runs
 import tiny
 from runs import created, running
+from tables import misfits, tables, wrong
 
 from ddjax import pipeline, settings
 from ddjax.errors import InputError
@@ -240,14 +241,14 @@ def test_a_run_without_regimes_leaves_teachers_and_their_report(taught):
     assert {path.name for path in folder.iterdir()} == {
         *(".lock", "run.json", "artifacts", "partial"),
         *("figures", "manifest.json", "metrics.jsonl", "report.html"),
-        *("stages.csv", "summary.csv"),
+        *("stages.csv", "summary.csv", "README.md"),
     }
     kinds = [path.name.split("-")[0] for path in (folder / "artifacts").iterdir()]
     assert kinds == ["teacher", "teacher"]
     picture = (folder / "figures" / "teachers.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     text = (folder / "report.html").read_text()
-    for word in ("tiny on ", "small", "Learning curves", "data:image/png"):
+    for word in ("Teachers on tiny", "small", "Learning curves", "data:image/png"):
         assert word in text
     table = pd.read_csv(folder / "summary.csv")
     assert len(table) == len(summary)
@@ -257,6 +258,16 @@ def test_a_run_without_regimes_leaves_teachers_and_their_report(taught):
         ["teacher", "mlp", 547, 3],
         ["small", "mlp", 275, 3],
     ]
+
+
+def test_tables_of_teachers_are_as_they_are_declared(taught):
+    folder, _ = taught
+    assert not list(wrong(folder, "teachers"))
+    assert not list(misfits(folder, "teachers"))
+    found = {file.name for file, _ in tables(folder, "teachers")}
+    assert found == {"summary.csv", "stages.csv"}
+    text = (folder / "README.md").read_text()
+    assert "| `bundle` |" in text and "members.jsonl" not in text
 
 
 def test_the_summary_has_the_accuracies_of_the_bundles(taught):

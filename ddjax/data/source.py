@@ -52,7 +52,12 @@ class Examples:
         """
         positions = np.asarray(positions, dtype=np.int64)
         images = self.images
-        images = images[positions] if _in_memory(images) else images.take(positions)
+        if not _in_memory(images):
+            images = images.take(positions)
+        elif any(images.strides):
+            images = images[positions]
+        else:
+            images = blank(len(positions), images.shape[1:])
         return Examples(images, self.labels[positions], self.ids[positions])
 
 

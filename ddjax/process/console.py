@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _WIDEST = 100  # columns that are good to read
+_NARROWEST = 20  # that text has beside its indent
 # What is printed for a character that an encoding lacks, if not "?".
 _PLAIN = {"−": "-", "–": "-", "±": "+-", "…": "...", "×": "x", "\xa0": " "}
 
@@ -16,8 +17,9 @@ _PLAIN = {"−": "-", "–": "-", "±": "+-", "…": "...", "×": "x", "\xa0": "
 class Console:
     """A stream of text whose reader may go away, or read fewer characters.
 
-    What its encoding lacks is printed by plainer characters, or as "?". Once a write fails, as behind
-    `| head -1`, at a full disk or where the terminal was closed, the rest is dropped.
+    What its encoding lacks is printed by plainer characters, or as "?". Once a write
+    fails, as behind `| head -1`, at a full disk or where the terminal was closed, the
+    rest is dropped.
     """
 
     def __init__(self, stream: Any):
@@ -129,24 +131,35 @@ def bold(text: str) -> str:
     return f"\x1b[1m{text}\x1b[0m" if styled() and text else text
 
 
+def width() -> int | None:
+    """Returns how many columns a terminal has, None without one."""
+    return shutil.get_terminal_size().columns if is_terminal() else None
+
+
 def wrapped(text: str, indent: int = 0, first: int | None = None) -> str:
-    """Returns a paragraph as lines of a terminal, and as one line elsewhere.
+    """Returns text as lines that fit a terminal, and as it is elsewhere.
 
     Args:
-      text: without line breaks.
-      indent: spaces in front of its lines.
-      first: those in front of its first line; None: as many.
+      text: its lines are paragraphs.
+      indent: spaces in front of lines.
+      first: those in front of the first line; None: as many.
     """
-    start = " " * (indent if first is None else first)
-    if not is_terminal():
-        return start + text
-    return textwrap.fill(
-        text,
-        max(min(shutil.get_terminal_size().columns, _WIDEST), indent + 20),
-        initial_indent=start,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
+    columns, starts = width(), [" " * (indent if first is None else first)]
+    starts += [" " * indent] * text.count("\n")
+    lines = zip(starts, text.split("\n"), strict=True)
+    if columns is None:
+        return "\n".join(start + line for start, line in lines)
+    columns = max(min(columns, _WIDEST), indent + _NARROWEST)
+    return "\n".join(
+        textwrap.fill(
+            line,
+            columns,
+            initial_indent=start,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for start, line in lines
     )
 
 

@@ -9,8 +9,9 @@ import tqdm
 
 _NUMBERS = 46  # columns that a bar of a few and its numbers take beside its name
 _SHORTEST = 12  # columns that its name has at least
-_WITH_TOTAL = "{name} {percentage:3.0f} % {bar} {n_fmt}/{total_fmt} {unit}s{numbers}"
-_WITHOUT = "{name}: {n_fmt} {unit}s{numbers}"
+_BAR = len(" 100 % ") + 4  # columns of a short bar
+_WITH_TOTAL = "{name} {percentage:3.0f} % {bar} {counts}{numbers}"
+_WITHOUT = "{name}: {counts}{numbers}"
 
 
 class Bar(tqdm.tqdm):
@@ -18,6 +19,8 @@ class Bar(tqdm.tqdm):
 
     The first steps hold the compilation, so the clock begins behind them.
     """
+
+    n: float  # units so far
 
     def __init__(self, label: str, total: int, unit: str, **options: Any):
         """Shows the bar.
@@ -53,15 +56,23 @@ class Bar(tqdm.tqdm):
         found = super().format_dict
         counted, elapsed = found["n"] - found["initial"], found["elapsed"]
         rate = found["rate"] or (counted / elapsed if elapsed else 0.0)
-        numbers = f", {rate:.{1 if rate < 10 else 0}f}/s" if rate else ""
-        if rate and found["total"]:
-            left = max(found["total"] - found["n"], 0) / rate
-            numbers += f", {clock(left)} left"
-        room = max((found["ncols"] or 80) - _NUMBERS, _SHORTEST)
+        columns = found["ncols"] or 80
+        room = max(columns - _NUMBERS, _SHORTEST)
         name = str(found["prefix"]).removesuffix(": ")
         if len(name) > room:
             name = f"{name[: room - 3]}..."
-        return found | {"name": name, "numbers": numbers}
+        counts = f"{found['n']}/{found['total']}" if found["total"] else f"{found['n']}"
+        counts += f" {found['unit']}s"
+        parts = []
+        if rate:
+            parts.append(f", {rate:.{1 if rate < 10 else 0}f}/s")
+        if rate and found["total"]:
+            left = max(found["total"] - found["n"], 0) / rate
+            parts.append(f", {clock(left)} left")
+        # In a narrow terminal the rate goes first.
+        while parts and len(name) + _BAR + len(counts + "".join(parts)) > columns:
+            del parts[0]
+        return found | {"name": name, "counts": counts, "numbers": "".join(parts)}
 
 
 def clock(seconds: float) -> str:

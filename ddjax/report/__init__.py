@@ -47,9 +47,8 @@ from ddjax.report.statistics import (
     with_label_effect,
 )
 from ddjax.report.table import (
-    answer,
+    aligned,
     console_table,
-    markdown_table,
     recommendation,
     write_csv,
 )
@@ -60,7 +59,7 @@ __all__ = [
     "PageFigure",
     "Record",
     "accuracy_figure",
-    "answer",
+    "aligned",
     "architectures_figure",
     "beside",
     "by_architecture",
@@ -81,7 +80,6 @@ __all__ = [
     "label_effect",
     "labels_figure",
     "learning_curve_figure",
-    "markdown_table",
     "matrix_figure",
     "mean_interval",
     "method_styles",

@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +29,11 @@ from ddjax.report.contrasts import (
     UNDECIDED,
     Contrast,
     contrast,
-    holm,
+    corrected,
     judged,
     unpaired,
 )
-from ddjax.report.results import MANIFEST, MEMBERS, RunResults
+from ddjax.report.results import MEMBERS, RunResults
 from ddjax.report.statistics import (
     FULL,
     RANDOM,
@@ -49,7 +49,6 @@ Cell = tuple[str, int, str]
 PAIRED, UNPAIRED = "paired", "unpaired"
 # What a table has of each difference, behind its name.
 PARTS = ("", "_ci95", "_n", "_pairing", "_p_holm", "_state")
-ABSENT = "–"
 NEEDED = "_seeds_needed"
 ACCURACY, GAP = "difference", "gap_difference"
 
@@ -163,9 +162,9 @@ def table(runs: Runs) -> pd.DataFrame:
                 )
     made = pd.DataFrame(rows)
     for kind, differences in found.items():
-        corrected = _corrected(differences)
+        values = _corrected(differences)
         for part in PARTS:
-            made[kind + part] = corrected[part]
+            made[kind + part] = values[part]
     made = made.astype({f"{kind}_n": "Int64" for kind in found})
     regimes = ordered_regimes(made["regime"])
     methods = ordered_methods(made["method"])
@@ -239,109 +238,29 @@ def averaged(runs: Runs) -> pd.DataFrame:
     return made
 
 
-def differing(runs: Runs) -> pd.DataFrame:
-    """Returns settings, sources, versions and devices that are not the same everywhere.
+def answers(runs: Runs, compared: pd.DataFrame) -> dict[str, str]:
+    """Returns what is found of each run but the first, cell by cell.
 
     Args:
       runs: of `read`.
+      compared: the result of `table`.
 
     Returns:
-      A row for each dotted key, those that all runs have first, and a column for each
-      run in their order; text, `ABSENT` where a run's manifest lacks the key.
+      What `who` calls a network of a run -> a sentence.
     """
-    import pandas as pd
-
-    trees = [dict(_leaves(_described(run.manifest))) for run in runs.all]
-    keys = dict.fromkeys(key for tree in trees for key in tree)
-    rows = {key: [tree.get(key, ABSENT) for tree in trees] for key in keys}
-    unlike = {key: values for key, values in rows.items() if len({*values}) > 1}
-    ordered = sorted(unlike, key=lambda key: ABSENT in unlike[key])
-    return pd.DataFrame(
-        [unlike[key] for key in ordered],
-        index=pd.Index(ordered, dtype=object),
-        columns=[run.label for run in runs.all],
-        dtype=object,
-    )
-
-
-def remarks(runs: Runs) -> list[str]:
-    """Returns sentences on what keeps runs from being compared, the gravest first.
-
-    Args:
-      runs: of `read`.
-    """
-    first, found = runs.first, []
-
-    def note(text: str, of: Callable[[RunResults], bool], every: bool = False) -> None:
-        labels = [run.label for run in runs.all[not every :] if of(run)]
-        if labels:
-            found.append(f"{', '.join(labels)}: {text}.")
-
-    def apart(column: str) -> Callable[[RunResults], bool]:
-        known = {*first.members[column]}
-        return lambda run: not known & {*run.members[column]}
-
-    budgets = ", ".join(map(str, sorted({*first.members["ipc"]})))
-    note(
-        f"no {MANIFEST}, so the source is not known and only gaps are compared",
-        lambda run: not run.manifest,
-        every=True,
-    )
-    note(
-        f"not the source or not the test images of {first.label}, so only gaps to "
-        "random are compared",
-        lambda run: bool(run.manifest and first.manifest) and not run.same_test(first),
-    )
-    note(
-        f"split into training and validation otherwise than {first.label}, so that no "
-        "students are paired",
-        lambda run: run.same_test(first) and not run.same_split(first),
-    )
-    note(f"no budget in common with {first.label}, IPC {budgets}", apart("ipc"))
-    note(f"no kind of labels in common with {first.label}", apart("regime"))
-    note(f"no method in common with {first.label}", apart("method"))
-    note(
-        f"other image passes of students than {first.label} at the same IPC, so that "
-        "a difference may be due to compute",
-        lambda run: _passes_differ(run, first),
-    )
-    note(
-        "no students of random, so there are no gaps",
-        lambda run: RANDOM not in {*run.members["method"]},
-        every=True,
-    )
-    note(
-        "settings were chosen on test, so accuracies are optimistic",
-        lambda run: "test" in {*run.members["select_on"]},
-        every=True,
-    )
-    note(
-        f"the same students as {first.label}, one run is a copy of the other",
-        lambda run: run.members.equals(first.members),
-    )
-    note(
-        "students failed and are left out",
-        lambda run: "failed" in {*run.members["status"]},
-        every=True,
-    )
-    return found
-
-
-def answers(compared: pd.DataFrame) -> list[str]:
-    """Returns what is found of each run but the first, cell by cell: a line each.
-
-    Args:
-      compared: the result of `table`.
-    """
-    found = []
-    others = compared[compared["reference_network"] != ""]
-    for (run, network), rows in others.groupby(["run", "network"], sort=False):
-        parts = (
-            _counts(rows, ACCURACY, "accuracy"),
-            _counts(rows, GAP, "gaps to random"),
+    found = {}
+    for column, other in runs.columns:
+        if other is None:
+            continue
+        own = (compared["run"] == column.run.label) & (
+            compared["network"] == column.network
         )
-        text = "; ".join(filter(None, parts)) or "nothing can be compared"
-        found.append(f"{who(compared, run, network)}: {text}.")
+        parts = (
+            _counts(compared[own], ACCURACY, "Accuracy"),
+            _counts(compared[own], GAP, "Gap to random"),
+        )
+        text = " ".join(filter(None, parts)) or "Nothing can be compared."
+        found[who(compared, column.run.label, column.network)] = text
     return found
 
 
@@ -351,7 +270,7 @@ def who(compared: pd.DataFrame, run: str, network: str) -> str:
 
 
 def _counts(rows: pd.DataFrame, kind: str, words: str) -> str:
-    """What the differences of a kind show, with the largest of them; "" without any."""
+    """A sentence on the differences of a kind, with the largest; "" without any."""
     rows = rows[rows[f"{kind}_state"] != ""]
     if rows.empty:
         return ""
@@ -365,14 +284,15 @@ def _counts(rows: pd.DataFrame, kind: str, words: str) -> str:
     pairs = int((rows[f"{kind}_pairing"] == PAIRED).sum())
     paired = {0: "unpaired", len(rows): "paired"}.get(pairs, f"{pairs} paired")
     listed = ", ".join(f"{count} {word}" for count, word in counts if count)
-    text = f"{words} in {len(rows)} cells ({paired}): {listed}"
+    cells = "1 cell" if len(rows) == 1 else f"{len(rows)} cells"
+    text = f"{words} in {cells} ({paired}): {listed}"
     largest = shown.loc[shown[kind].abs().sort_values(ascending=False).index[:_SHOWN]]
     examples = [
         f"{names.title(row['method'])}, {row['regime']}, IPC {row['ipc']} "
         f"{names.signed(row[kind])} ±{row[f'{kind}_ci95']:.1f}"
         for row in largest.to_dict("records")
     ]
-    return f"{text} (the largest: {'; '.join(examples)})" if examples else text
+    return f"{text} (the largest: {'; '.join(examples)})." if examples else f"{text}."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -485,16 +405,7 @@ def _corrected(
       `PARTS` and `NEEDED` -> a value for each.
     """
     family = [each.contrast for each in found if each is not None]
-    if with_seeds:
-        family = judged(family)
-    else:
-        p, p_small = (
-            holm([getattr(each, name) for each in family]) for name in ("p", "p_small")
-        )
-        family = [
-            dataclasses.replace(each, p=one, p_small=other)
-            for each, one, other in zip(family, p, p_small, strict=True)
-        ]
+    family = judged(family) if with_seeds else corrected(family)
     rest = iter(family)
     rows: list[tuple[Any, ...]] = []
     for each in found:
@@ -506,41 +417,3 @@ def _corrected(
             (of.mean, of.half_width, each.n, each.pairing, of.p, of.state, of.needed)
         )
     return {part: [row[at] for row in rows] for at, part in enumerate((*PARTS, NEEDED))}
-
-
-def _passes_differ(run: RunResults, other: RunResults) -> bool:
-    """Whether students of two runs train for other image passes at the same budget."""
-    own, theirs = (
-        each.members[each.members["status"] == "ok"]
-        .groupby(["regime", "ipc", "method"])["image_passes"]
-        .agg(set)
-        for each in (run, other)
-    )
-    shared = own.index.intersection(theirs.index)
-    return any(own[cell] != theirs[cell] for cell in shared)
-
-
-def _described(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What of a manifest is compared."""
-    environment = manifest.get("environment", {})
-    names_of = ("name", "digest", "shape", "pool", "validation", "test")
-    source = manifest.get("source", {})
-    return {
-        **manifest.get("settings", {}),
-        "source": {name: source[name] for name in names_of if name in source},
-        "versions": environment.get("versions", {}),
-        "backend": environment.get("backend", ABSENT),
-        "devices": environment.get("devices", ABSENT),
-        "switches": environment.get("switches", {}),
-    }
-
-
-def _leaves(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yields (dotted key, value as text)."""
-    if isinstance(tree, Mapping):
-        for name, value in tree.items():
-            yield from _leaves(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(tree, list):
-        yield key, results.printable(", ".join(map(str, tree)) or "()")
-    else:
-        yield key, results.printable(str(tree))

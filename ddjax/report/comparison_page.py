@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ddjax.artifacts import csv_bytes, write_file
 from ddjax.errors import InputError
-from ddjax.report import compare, names, results
+from ddjax.report import comparability, compare, names, results
 from ddjax.report.contrasts import MARGIN, SHOWN, SMALL
 from ddjax.report.page.render import environment
 from ddjax.report.statistics import ordered_methods, ordered_regimes
@@ -25,7 +25,8 @@ PAGE, TABLE = "compare.html", "compare.csv"
 _KEY = (
     "Cells: test accuracy in % ± 95 % interval (gap to the run's own random). A mark "
     "compares a number with that of {first}: ▲ shown higher, ▼ shown lower, = less "
-    "than {margin:g} point apart, · not decided, ~ before a mark: unpaired."
+    "than {margin:g} point apart, · not decided, ~ before a mark: unpaired. !2: two "
+    "students failed."
 )
 MEANS = (
     "Differences of means over all that two runs share, in points ± 95 % interval: of "
@@ -44,11 +45,14 @@ def grids(compared: pd.DataFrame) -> dict[str, tuple[list[str], list[list[str]]]
 
     Returns:
       Kind of labels -> (header, lines): method, run, a cell for each budget. A cell
-      reads "71.6 ±0.8 ▲ (+2.1 ~·)", see `key`, and is "" where a run has none.
+      reads "71.6 ±0.8 ▲ (+2.1 ~·)", see `key`, and is "" where a run has none. What one
+      run alone has is left out, see `alone`, but for runs that share nothing.
     """
     found = {}
-    for regime in ordered_regimes(compared["regime"]):
-        part = compared[compared["regime"] == regime]
+    shared = compared[_shared(compared)]
+    shown = compared if shared.empty else shared
+    for regime in ordered_regimes(shown["regime"]):
+        part = shown[shown["regime"] == regime]
         budgets = sorted({*part["ipc"]})
         lines = []
         for method in ordered_methods(part["method"]):
@@ -60,6 +64,31 @@ def grids(compared: pd.DataFrame) -> dict[str, tuple[list[str], list[list[str]]]
                 lines.append([names.title(method), label, *texts])
         found[regime] = ["method", "run", *(f"IPC {ipc}" for ipc in budgets)], lines
     return found
+
+
+def alone(compared: pd.DataFrame) -> list[str]:
+    """Returns a sentence for each run on the methods that `grids` leaves out."""
+    shared = _shared(compared)
+    if not shared.any():
+        return []
+    found = []
+    for run, rows in compared[~shared].groupby("run", sort=False):
+        left = [
+            f"{regime}: {len({*own['method']})}"
+            for regime, own in rows.groupby("regime", sort=False)
+        ]
+        found.append(
+            f"Not in these tables, methods that {run} alone has, by labels: "
+            f"{', '.join(left)}."
+        )
+    return found
+
+
+def _shared(compared: pd.DataFrame) -> pd.Series:
+    """Whether a row's method is there in several runs or networks of its regime."""
+    columns = compared["run"] + "\0" + compared["network"]
+    of_method = columns.groupby([compared["regime"], compared["method"]])
+    return of_method.transform("nunique") > 1
 
 
 def means(
@@ -104,20 +133,24 @@ def console_text(runs: compare.Runs, compared: pd.DataFrame) -> str:
         blocks.append(
             f"{regime} labels\n{'-' * len(text.partition(chr(10))[0])}\n{text}"
         )
-    blocks.append(key(runs.first.label))
-    unlike = compare.differing(runs)
+    blocks.append("\n".join([key(runs.first.label), *alone(compared)]))
+    unlike = comparability.differing(runs)
     if len(unlike):
-        shown = [_short(row) for row in _setting_rows(unlike)[:_SETTINGS]]
-        left = len(unlike) - len(shown)
-        more = f"\nand {left} more, all of them in {PAGE} with --out" if left else ""
-        grid = _aligned([["setting", *map(str, unlike.columns)], *shown])
-        blocks.append(f"What differs\n{grid}{more}")
-    found = compare.remarks(runs)
+        rows = [row for row in _setting_rows(unlike) if comparability.ABSENT not in row]
+        shown = [_short(row) for row in rows[:_SETTINGS]]
+        parts = ["What differs"]
+        if shown:
+            parts.append(_aligned([["setting", *map(str, unlike.columns)], *shown]))
+        if left := len(unlike) - len(shown):
+            parts.append(f"not shown: {left}, such as what a run lacks; --out has all")
+        blocks.append("\n".join(parts))
+    found = comparability.remarks(runs)
     blocks += ["\n".join(f"Note: {text}" for text in found)] if found else []
     header, lines = means(runs, compared)
     if lines:
         blocks.append(f"{MEANS}\n{_aligned([header, *lines])}")
-    blocks.append("\n".join(compare.answers(compared)))
+    answers = compare.answers(runs, compared)
+    blocks.append("\n".join(f"{name}: {text}" for name, text in answers.items()))
     printed = "\n\n".join(blocks).split("\n")
     return "\n".join(map(results.printable, printed)) + "\n"
 
@@ -146,7 +179,7 @@ def write(
             f"--out {place}: cannot be made a folder ({error.strerror})"
         ) from error
     write_file(place / TABLE, csv_bytes(compared.round(_DECIMALS)))
-    unlike = compare.differing(runs)
+    unlike = comparability.differing(runs)
     numbers = compared.round(2).astype(object).where(compared.notna(), "–")
     page = (
         environment()
@@ -158,10 +191,11 @@ def write(
             facts=[f"{len(runs.all)} runs", f"against {runs.first.label}"],
             about_means=MEANS,
             means=means(runs, compared),
-            answers=compare.answers(compared),
-            notes=compare.remarks(runs),
+            answers=compare.answers(runs, compared),
+            notes=comparability.remarks(runs),
             grids=grids(compared),
             key=key(runs.first.label),
+            alone=alone(compared),
             columns=list(compared.columns),
             numbers=[[str(value) for value in row] for row in numbers.to_numpy()],
             settings=["setting", *unlike.columns],

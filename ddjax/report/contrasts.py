@@ -104,15 +104,13 @@ def contrast(
     values = values[~np.isnan(values)]
     n = len(values)
     mean = float(values.mean()) if n else float("nan")
-    nan = float("nan")
-    found = nan, nan, nan
+    half_width = p = p_small = float("nan")
     if n > 1:
         # Two accuracies, each rounded to a whole number of images.
         deviation = max(float(values.std(ddof=1)), grain / math.sqrt(6))
         error = max(error, deviation / math.sqrt(n))
-        half_width, p, p_small = tests(mean, error, n)
-        found = float(half_width), float(p), float(p_small)
-    return Contrast(name, regime, tuple(values.tolist()), mean, *found)
+        half_width, p, p_small = map(float, tests(mean, error, n))
+    return Contrast(name, regime, tuple(values.tolist()), mean, half_width, p, p_small)
 
 
 def unpaired(
@@ -154,9 +152,8 @@ def unpaired(
         shares = (part / error**2 for part in parts)
         freedom = 1 / sum(s**2 / (n - 1) for s, n in zip(shares, counts, strict=True))
     # Of the paired test with as many degrees of freedom.
-    half_width, p, p_small = tests(mean, error, freedom + 1)
-    found = float(half_width), float(p), float(p_small)
-    return Contrast(name, regime, (), mean, *found)
+    half_width, p, p_small = map(float, tests(mean, error, freedom + 1))
+    return Contrast(name, regime, (), mean, half_width, p, p_small)
 
 
 def tests(
@@ -300,7 +297,7 @@ def corrected(family: Sequence[Contrast]) -> list[Contrast]:
         holm([getattr(each, name) for each in family]).tolist()
         for name in ("p", "p_small")
     )
-    tested = sum(each.n > 1 for each in family)
+    tested = sum(not math.isnan(each.p) for each in family)
     return [
         dataclasses.replace(each, p=one, p_small=other, family=tested)
         for each, one, other in zip(family, p, p_small, strict=True)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from ddjax.errors import InputError
 from ddjax.report.drawing import GREY, new_figure, plain_axes, plain_style
+from ddjax.report.names import signed
 from ddjax.report.statistics import (
     FULL,
     RANDOM,
@@ -22,7 +23,6 @@ from ddjax.report.statistics import (
     ordered_regimes,
     summarise,
 )
-from ddjax.report.table import signed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,7 +1,13 @@
 """The names by which papers and people know methods, networks and data sets."""
 
-from ddjax import distill, select
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ddjax.report.statistics import FULL
+
+if TYPE_CHECKING:
+    from ddjax import distill, select
 
 # Name in a source's settings -> (dataset, pixels a side, classes).
 DATASETS = {
@@ -58,4 +64,6 @@ def signed(points: float) -> str:
 
 
 def _declared(method: str) -> select.Selection | distill.Method | None:
+    from ddjax import distill, select
+
     return select.METHODS.get(method) or distill.METHODS.get(method)

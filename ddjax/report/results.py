@@ -66,8 +66,14 @@ class RunResults:
         return self._same(other, "digest", "test")
 
     def same_split(self, other: RunResults) -> bool:
-        """Whether source, pool and validation are known to be the same."""
-        return self._same(other, "digest", "pool", "validation")
+        """Whether source, pools and validation splits are known to be the same."""
+        same = self._resampled == other._resampled
+        return same and self._same(other, "digest", "pool", "validation")
+
+    @property
+    def _resampled(self) -> bool:
+        """Whether each seed has splits of its own."""
+        return bool(_setting(self.manifest, "protocol", "resample"))
 
     def _same(self, other: RunResults, *keys: str) -> bool:
         known = all(key in self.source for key in keys)
@@ -146,9 +152,20 @@ def _manifest(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: is damaged ({error!r})") from error
     whole = all(isinstance(size, int) and size >= 0 for size in sizes)
     whole = whole and all(isinstance(text, str) for text in texts)
-    if not whole or not isinstance(settings, dict):
-        raise InputError(f"{path}: is damaged (source or settings have another form)")
+    trees = settings, found.get("environment", {})
+    if not whole or not all(isinstance(tree, dict) for tree in trees):
+        raise InputError(
+            f"{path}: is damaged (source, settings or environment have another form)"
+        )
     return found
+
+
+def _setting(manifest: dict[str, Any], *keys: str) -> Any:
+    """A setting of a manifest, "" where there is none."""
+    found: Any = manifest.get("settings")
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return "" if found is None else found
 
 
 def _members(path: Path, manifest: dict[str, Any]) -> pd.DataFrame:
@@ -167,8 +184,7 @@ def _members(path: Path, manifest: dict[str, Any]) -> pd.DataFrame:
         rows.append(row)
     if not rows:
         raise InputError(f"{path}: has no students")
-    settings = manifest.get("settings", {})
-    known = settings.get("student", {}).get("network", {}).get("name", "")
+    known = str(_setting(manifest, "student", "network", "name"))
     table = pd.DataFrame(rows)
     for name in _LATER:
         value = known if name == "network" else ""

@@ -121,11 +121,6 @@ def students(summary: pd.DataFrame) -> pd.DataFrame:
     return summary[summary["method"] != SELECTION_GAIN]
 
 
-def label_effects(summary: pd.DataFrame) -> pd.DataFrame:
-    """The rows that `with_label_effect` has appended to a summary."""
-    return summary[summary["method"] == SELECTION_GAIN]
-
-
 def summarise(members: pd.DataFrame) -> pd.DataFrame:
     """Mean accuracy and paired gap to random per method, budget and label regime.
 

@@ -1,4 +1,4 @@
-"""The summary of a study as text: CSV, terminal tables, Markdown and plain words.
+"""The summary of a study as text: CSV, tables of a terminal, plain words.
 
 `summary` is everywhere the result of `statistics.summarise`, with or without the rows
 that `statistics.with_label_effect` appends.
@@ -6,20 +6,22 @@ that `statistics.with_label_effect` appends.
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ddjax.artifacts import csv_bytes, write_file
+from ddjax.process import console
+from ddjax.report.names import signed, title
 from ddjax.report.statistics import (
     CHOSEN_ON_TEST,
     FULL,
     RANDOM,
-    chosen_methods,
     compares_labels,
-    label_effects,
     ordered_methods,
     ordered_regimes,
     students,
@@ -42,11 +44,12 @@ _DECIMALS = {
     "train_seconds": 3,
 }
 _WHOLE = ("ipc", "n", "failed", "gap_n", "find_passes", "train_passes")
-_KEY = "Cells: test accuracy in % ± 95 % interval (paired gap to random)."
+_KEY = "Test accuracy in % ± 95 % interval (paired gap to random)."
 _LABEL_KEY = (
-    "Cells: test accuracy in % ± 95 % interval (paired gap to soft_kd). Bytes: the "
+    "Test accuracy in % ± 95 % interval (paired gap to soft_kd). Bytes: the "
     "labels of one student by their format's formula, for each budget."
 )
+_BOLD = "Bold: the highest of a column. Whether it is better, the verdicts say."
 _MARKS = {
     "±?": "±?: one student, no interval.",
     "!": "!k: k students failed and are left out.",
@@ -60,13 +63,16 @@ class RegimeTable:
 
     Attributes:
         title: such as "hard labels".
-        header: "method" (or "labels", "bytes"), then the budgets in images per class.
-        rows: per method its name and one cell per budget, "" where nothing was run.
+        header: "" (or "labels", "bytes"), then the budgets in images per class.
+        rows: per method its title and one cell per budget, "" where nothing was run.
+        best: (row, column) of the best cell of each budget, counted from 0; the full
+            data, which all are held against, are none.
     """
 
     title: str
     header: list[str]
     rows: list[list[str]]
+    best: frozenset[tuple[int, int]]
 
 
 def write_csv(summary: pd.DataFrame, path: str | os.PathLike) -> None:
@@ -104,11 +110,13 @@ def regime_tables(summary: pd.DataFrame) -> list[RegimeTable]:
     for regime in ordered_regimes(rows["regime"]):
         part = rows[rows["regime"] == regime]
         budgets = sorted(int(ipc) for ipc in part["ipc"].unique())
-        cells = {(row.method, int(row.ipc)): _cell(row) for row in part.itertuples()}
-        methods = ordered_methods(part["method"])
-        header = ["method", *(f"IPC {ipc}" for ipc in budgets)]
-        lines = [[m, *(cells.get((m, ipc), "") for ipc in budgets)] for m in methods]
-        tables.append(RegimeTable(f"{regime} labels", header, lines))
+        found = {(row.method, int(row.ipc)): row for row in part.itertuples()}
+        lines = [
+            ([title(method)], [found.get((method, ipc)) for ipc in budgets])
+            for method in ordered_methods(part["method"])
+        ]
+        header = ["", *(f"IPC {ipc}" for ipc in budgets)]
+        tables.append(_table(f"{regime} labels", header, lines, "gap"))
     return tables
 
 
@@ -121,13 +129,36 @@ def _label_table(rows: pd.DataFrame) -> RegimeTable:
             part = rows[(rows["regime"] == regime) & (rows["method"] == method)]
             if part.empty:
                 continue
-            cells = {int(row.ipc): _label_cell(row) for row in part.itertuples()}
+            found = {int(row.ipc): row for row in part.itertuples()}
             sizes = [size_text(value) for value in part["label_bytes"].dropna()]
             name = regime if method == RANDOM else f"{regime}, {method} data"
             known = ", ".join(dict.fromkeys(sizes)) if method == RANDOM else ""
-            lines.append([name, known, *(cells.get(ipc, "") for ipc in budgets)])
+            lines.append(([name, known], [found.get(ipc) for ipc in budgets]))
     header = ["labels", "bytes", *(f"IPC {ipc}" for ipc in budgets)]
-    return RegimeTable("random subsets by labels", header, lines)
+    return _table("random subsets by labels", header, lines, "label_gap")
+
+
+def _table(
+    name: str, header: list[str], lines: list[tuple[list[str], list[Any]]], gap: str
+) -> RegimeTable:
+    """Lays out lines of (words, rows of a summary or None), see `RegimeTable`."""
+    best = set()
+    for column in range(len(lines[0][1])):
+        accuracies = {
+            index: cells[column].accuracy
+            for index, (_, cells) in enumerate(lines)
+            if cells[column] is not None
+            and cells[column].n
+            and cells[column].method != FULL
+        }
+        if len(accuracies) > 1:
+            first = len(header) - len(lines[0][1])
+            best.add((max(accuracies, key=lambda i: accuracies[i]), first + column))
+    rows = [
+        [*words, *("" if cell is None else _cell(cell, gap) for cell in cells)]
+        for words, cells in lines
+    ]
+    return RegimeTable(name, header, rows, frozenset(best))
 
 
 def size_text(count: float) -> str:
@@ -143,7 +174,10 @@ def legend(tables: list[RegimeTable]) -> list[str]:
     """Sentences that explain the cells and the marks that occur in them."""
     text = " ".join(c for table in tables for _, *cells in table.rows for c in cells)
     key = _LABEL_KEY if tables[0].header[0] == "labels" else _KEY
-    return [key, *(words for mark, words in _MARKS.items() if mark in text)]
+    found = [key, *(words for mark, words in _MARKS.items() if mark in text)]
+    if console.styled() and any(table.best for table in tables):
+        found.append(_BOLD)
+    return found
 
 
 def console_table(summary: pd.DataFrame) -> str:
@@ -153,108 +187,65 @@ def console_table(summary: pd.DataFrame) -> str:
         summary: the summary.
 
     Returns:
-        Several lines: per regime an aligned table of methods by budgets, the legend,
-        then one line per budget on the label effect.
+        Several lines: per regime a table of methods by budgets, then the legend. Where
+        a terminal is too narrow, the budgets that do not fit are in blocks below. The
+        best cell of a column is bold where `console.styled`.
     """
     tables = regime_tables(summary)
-    blocks = []
-    for table in tables:
-        grid = [table.header, *table.rows]
-        widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-        lines = [
-            "  ".join(f"{t:<{w}}" for t, w in zip(line, widths, strict=True)).rstrip()
-            for line in grid
-        ]
-        rule = "-" * max(map(len, lines))
-        blocks.append("\n".join([table.title, rule, *lines]))
-    blocks.append("\n".join(legend(tables)))
-    effects = effect_lines(summary)
-    if effects:
-        blocks.append("\n".join(effects))
+    blocks = [f"{console.bold(table.title)}\n{_laid_out(table)}" for table in tables]
+    blocks.append("\n".join(map(console.wrapped, legend(tables))))
     return "\n\n".join(blocks) + "\n"
 
 
-def markdown_table(summary: pd.DataFrame) -> str:
-    """A summary as Markdown, with the cells of `console_table`.
-
-    Args:
-        summary: the summary.
-
-    Returns:
-        Per regime a heading line and a pipe table, the legend, then one bullet per
-        budget on the label effect.
-    """
-    tables = regime_tables(summary)
-    blocks = []
-    for table in tables:
-        lines = [table.header, ["---"] * len(table.header), *table.rows]
-        body = [
-            "| " + " | ".join(text.replace("|", "\\|") for text in line) + " |"
-            for line in lines
-        ]
-        blocks.append(f"**{table.title}**\n\n" + "\n".join(body))
-    blocks.append(" ".join(text.replace("*:", "\\*:") for text in legend(tables)))
-    effects = effect_lines(summary)
-    if effects:
-        blocks.append("\n".join(f"- {line}" for line in effects))
-    return "\n\n".join(blocks) + "\n"
-
-
-def answer(summary: pd.DataFrame) -> list[str]:
-    """What the study found, in plain words, one paragraph per budget.
-
-    A method counts as different from random only where the 95 % interval of the paired
-    gap excludes zero.
-
-    Args:
-        summary: the summary.
-
-    Returns:
-        Per budget with a validated method: what the method chosen on validation gains
-        over random in each regime and, where known, how the labels change that and how
-        far above random the full data are.
-    """
-    if compares_labels(summary):
-        return _label_answer(students(summary))
-    rows, chosen = students(summary), chosen_methods(summary)
-    effects = label_effects(summary).set_index("ipc")
-    paragraphs = []
-    for ipc, part in sorted(chosen.groupby("ipc"), key=lambda item: item[0]):
-        regimes = part.set_index("regime")
-        clauses = [
-            _gain_clause(regime, regimes.loc[regime])
-            for regime in ordered_regimes(regimes.index)
-        ]
-        text = f"At IPC {ipc}, " + "; ".join(clauses) + "."
-        if ipc in effects.index:
-            text += " " + _effect_sentence(effects.loc[ipc])
-        full = rows[(rows["method"] == FULL) & (rows["ipc"] == ipc) & (rows.gap_n > 0)]
-        if len(full):
-            gaps = [
-                f"{plus_minus(row.gap, row.gap_ci95, sign=True)} under {row.regime}"
-                for row in full.itertuples()
-            ]
-            text += f" Full data at the same compute against random: {_listed(gaps)}."
-        paragraphs.append(text)
-    return paragraphs
-
-
-def _label_answer(rows: pd.DataFrame) -> list[str]:
-    """Per budget, how random subsets fare under each kind of labels."""
-    paragraphs = []
-    for ipc, part in rows[rows["method"] == RANDOM].groupby("ipc"):
-        gaps = part[part["label_gap"].notna()]
-        if gaps.empty:
-            continue
-        words = [
-            f"{row.regime} {plus_minus(row.label_gap, row.label_gap_ci95, sign=True)}"
-            for row in gaps.itertuples()
-        ]
-        paragraphs.append(
-            f"At IPC {ipc}, random subsets against the same under soft_kd labels: "
-            f"{_listed(words)}."
+def _laid_out(table: RegimeTable) -> str:
+    """The lines of a table, in blocks that are as wide as the terminal at most."""
+    words = next(i for i, name in enumerate(table.header) if name.startswith("IPC"))
+    grid = [table.header, *table.rows]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    start = sum(each + 2 for each in widths[:words])
+    blocks: list[list[int]] = [[]]
+    for column in range(words, len(widths)):
+        used = start + sum(widths[each] + 2 for each in blocks[-1]) + widths[column]
+        if blocks[-1] and used > (console.width() or math.inf):
+            blocks.append([])
+        blocks[-1].append(column)
+    bold = {(row + 1, column) for row, column in table.best}
+    return "\n\n".join(
+        aligned(
+            [[line[column] for column in (*range(words), *block)] for line in grid],
+            bold={
+                (row, words + block.index(column))
+                for row, column in bold
+                if column in block
+            },
         )
-    return paragraphs
+        for block in blocks
+    )
+
+
+def aligned(
+    grid: list[list[str]],
+    right: Collection[int] = (),
+    bold: Collection[tuple[int, int]] = (),
+) -> str:
+    """Text in columns, below a rule that follows the first line.
+
+    Args:
+        grid: lines of cells, the first of them the header.
+        right: columns whose cells end below each other.
+        bold: (line, column) of cells that are bold where `console.styled`.
+    """
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    lines = []
+    for row, cells in enumerate(grid):
+        padded = []
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+            space = " " * (width - len(cell))
+            text = console.bold(cell) if (row, column) in bold else cell
+            padded.append(space + text if column in right else text + space)
+        lines.append("  ".join(padded).rstrip())
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def recommendation(row: pd.Series, count: int, seed: int) -> str:
@@ -266,10 +257,11 @@ def recommendation(row: pd.Series, count: int, seed: int) -> str:
         seed: whose subset it is.
     """
     note = f", {row.note}" if row.note else ""
+    name = title(row.method)
     text = (
-        f"Recommended subset: {row.method} at IPC {row.ipc} under {row.regime} labels, "
+        f"Recommended subset: {name} at IPC {row.ipc} under {row.regime} labels, "
         f"seed {seed}, the best of {count} selections on validation "
-        f"({row.val_accuracy:.1f} %{note}). On test {row.method} has "
+        f"({row.val_accuracy:.1f} %{note}). On test {name} has "
         f"{plus_minus(row.accuracy, row.ci95)} % over {row.n} seeds"
     )
     if row.method == RANDOM:
@@ -279,12 +271,12 @@ def recommendation(row: pd.Series, count: int, seed: int) -> str:
     gap = f"{plus_minus(row.gap, row.gap_ci95, sign=True)} points"
     if np.isnan(row.gap_ci95):
         return f"{text}, {gap} to random: one seed alone shows no difference."
-    words = {
-        1: "better than random, shown by these seeds.",
-        0: "no difference is shown, so a random subset may do as well.",
-        -1: "worse than random on test: take a random subset.",
-    }
-    return f"{text}, {gap} to random: {words[verdict(row)]}"
+    words = "a random subset may do as well."
+    if abs(row.gap) > row.gap_ci95:
+        words = "this interval lies above 0."
+        if row.gap < 0:
+            words = "worse than random on test: take a random subset."
+    return f"{text}, {gap} to random: {words}"
 
 
 def plus_minus(mean: float, half_width: float, sign: bool = False) -> str:
@@ -295,16 +287,7 @@ def plus_minus(mean: float, half_width: float, sign: bool = False) -> str:
     return f"{signed(mean) if sign else f'{mean:.1f}'} ±{half}"
 
 
-def signed(points: float) -> str:
-    """Text such as "+2.1", never "-0.0"."""
-    return f"{round(points, 1) + 0.0:+.1f}"
-
-
-def _label_cell(row) -> str:
-    return _cell(row, "label_gap")
-
-
-def _cell(row, gap: str = "gap") -> str:
+def _cell(row: Any, gap: str) -> str:
     import pandas as pd
 
     if row.n == 0:
@@ -315,55 +298,3 @@ def _cell(row, gap: str = "gap") -> str:
     if row.failed:
         text += f" !{row.failed}"
     return text + (" *" if row.note == CHOSEN_ON_TEST else "")
-
-
-def effect_lines(summary: pd.DataFrame) -> list[str]:
-    """One line per budget on how the labels change what selection gains."""
-    return [
-        f"IPC {row.ipc}: selection gain, {row.regime}: "
-        f"{plus_minus(row.gap, row.gap_ci95, sign=True)} "
-        f"(seeds: {row.gap_n}; chosen on validation: {row.note})"
-        for row in label_effects(summary).itertuples()
-    ]
-
-
-def verdict(row) -> int:
-    """1 or -1 where the interval of a gap lies on one side of zero, else 0."""
-    import pandas as pd
-
-    if pd.isna(row.gap_ci95) or abs(row.gap) <= row.gap_ci95:
-        return 0
-    return 1 if row.gap > 0 else -1
-
-
-def _why_not(row) -> str:
-    import pandas as pd
-
-    if pd.isna(row.gap_ci95):
-        return "there is one seed only, so no difference is shown"
-    return "no difference is shown"
-
-
-def _gain_clause(regime: str, row) -> str:
-    gap = plus_minus(row.gap, row.gap_ci95, sign=True)
-    mark = f" ({row.note})" if row.note else ""
-    start = f"under {regime} labels, {row.method}{mark}"
-    if verdict(row) == 1:
-        return f"{start} beats random by {gap}"
-    if verdict(row) == -1:
-        return f"{start} falls behind random by {plus_minus(-row.gap, row.gap_ci95)}"
-    return f"{start} against random is {gap}: {_why_not(row)}"
-
-
-def _listed(words: list[str]) -> str:
-    return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
-
-
-def _effect_sentence(row) -> str:
-    gap = plus_minus(row.gap, row.gap_ci95, sign=True)
-    meaning = {
-        1: "choosing the images gains more under hard labels",
-        -1: "choosing the images gains more under soft_kd labels",
-        0: _why_not(row),
-    }[verdict(row)]
-    return f"The gain under hard labels minus that under soft_kd is {gap}: {meaning}."

@@ -121,6 +121,13 @@ class Settings:
             self.images_labels,
             "False without `images`, or without `soft` among the regimes",
         )
+        for name, teacher in {"teacher": self.teacher, **self.ensemble}.items():
+            require(
+                not (self.protocol.resample and teacher.path),
+                "protocol.resample",
+                self.protocol.resample,
+                f"False with a teacher that is not trained here, as {name} is",
+            )
         for ipc in self.select.ipcs:
             for name in self.regimes:
                 labels = self.labels.get(name, Labels())

@@ -23,6 +23,12 @@ class Protocol:
     search_seeds: int = setting(
         1, "Seeds spent on choosing learning rates and windows.", "[1, 1000]"
     )
+    resample: bool = setting(
+        False,
+        "Whether each seed draws its own pool and validation split and trains its own "
+        "teachers, so that intervals include them; else all seeds share those of seed "
+        "0. Each seed then tunes for itself, and keeps a pool in memory.",
+    )
     select_on: str = setting(
         "validation",
         "The split that choices are made on; `test` only to reproduce papers that did "
@@ -54,6 +60,12 @@ class Protocol:
             f"{key}.search_seeds",
             self.search_seeds,
             f"at most the {len(self.seeds)} of {key}.seeds",
+        )
+        require(
+            not self.resample or self.search_seeds == 1,
+            f"{key}.search_seeds",
+            self.search_seeds,
+            f"1 with {key}.resample, where each seed tunes for itself",
         )
 
 

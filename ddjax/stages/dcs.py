@@ -6,6 +6,7 @@ alike, and taken as independent they would make every interval too narrow.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _FEWEST = 5  # selections; the ranks of fewer mean next to nothing
 
 
-def dcs_tables(found: Findings) -> dict[tuple[str, int], pd.DataFrame]:
+def dcs_tables(draws: list[Findings]) -> dict[tuple[str, int], pd.DataFrame]:
     """Returns the DCS of every surrogate, over all selections at a regime and budget.
 
     Surrogates are the mean of each score that a selection reads, and, where there are
@@ -30,7 +31,7 @@ def dcs_tables(found: Findings) -> dict[tuple[str, int], pd.DataFrame]:
     and coverage.
 
     Args:
-      found: what the run found.
+      draws: what the run found.
 
     Returns:
       (regime, budget) -> a table of `report.dcs`; without an entry where there is no
@@ -38,39 +39,42 @@ def dcs_tables(found: Findings) -> dict[tuple[str, int], pd.DataFrame]:
     """
     import pandas as pd
 
-    problem, members = found.problem, found.members
-    seeds = problem.seeds
-    tables = {}
-    if len(problem.settings.select.methods) < _FEWEST:
+    settings, tables = draws[0].problem.settings, {}
+    if len(settings.select.methods) < _FEWEST:
         return tables
-    for ipc, artifact in found.subsets.items():
-        known, inputs = {}, [found.inputs[ipc].inputs(row) for row in range(len(seeds))]
-        for regime in problem.settings.regimes:
-            trained = members[
-                (members["ipc"] == ipc)
-                & (members["regime"] == regime)
-                & (members["status"] == "ok")
-                & members["method"].isin(problem.settings.select.methods)
-            ]
-            if trained["method"].nunique() < _FEWEST:
-                continue
-            rows = []
-            for student in trained.itertuples():
-                start = chosen_start(problem, members, student.method, regime, ipc)
-                key = student.method, seeds.index(student.seed), start
-                if key not in known:
-                    positions = subset_of(artifact, *key)
-                    scores = scores_of(artifact, key[1])
-                    known[key] = _values(inputs[key[1]], scores, positions)
-                measured = {"method": student.method, "test_loss": student.test_loss}
-                rows.append(measured | known[key])
-            means = pd.DataFrame(rows).groupby("method").mean().dropna(axis="columns")
+    for ipc in draws[0].subsets:
+        rows: dict[str, list[dict]] = {}
+        for found in draws:
+            for regime, row in _rows(found, ipc):
+                rows.setdefault(regime, []).append(row)
+        for regime, of in rows.items():
+            means = pd.DataFrame(of).groupby("method").mean().dropna(axis="columns")
             values = means.drop(columns="test_loss")
-            if len(values.columns):
+            if len(means) >= _FEWEST and len(values.columns):
                 tables[regime, ipc] = report.dcs(
                     {name: values[name] for name in values}, means["test_loss"]
                 )
     return tables
+
+
+def _rows(found: Findings, ipc: int) -> Iterator[tuple[str, dict]]:
+    """Yields regime, and method, test loss and surrogates of a student."""
+    problem, subsets, members = found.problem, found.subsets[ipc], found.own
+    seeds, known = problem.seeds, {}
+    inputs = [found.inputs[ipc].inputs(row) for row in range(len(seeds))]
+    trained = members[
+        (members["ipc"] == ipc)
+        & (members["status"] == "ok")
+        & members["method"].isin(problem.settings.select.methods)
+    ]
+    for student in trained.itertuples():
+        method, regime = student.method, student.regime
+        start = chosen_start(problem, members, method, regime, ipc)
+        key = method, seeds.index(student.seed), start
+        if key not in known:
+            scores = scores_of(subsets, key[1])
+            known[key] = _values(inputs[key[1]], scores, subset_of(subsets, *key))
+        yield regime, {"method": method, "test_loss": student.test_loss} | known[key]
 
 
 def _values(inputs: Inputs, scores, positions) -> dict[str, float]:

@@ -144,7 +144,7 @@ def recommend(found: Findings) -> Recommended | None:
     row = report.recommended(found.summary, methods, settings.regimes[0], ipc)
     if row is None:
         return None
-    start = chosen_start(problem, found.members, row.method, row.regime, ipc)
+    start = chosen_start(problem, found.own, row.method, row.regime, ipc)
     positions = subset_of(found.subsets[ipc], row.method, 0, start)
     seed = problem.seeds[0]
     choice = {"method": row.method, "regime": row.regime, "ipc": ipc, "seed": seed}

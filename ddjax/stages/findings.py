@@ -1,4 +1,4 @@
-"""What a run found, for its report."""
+"""What a run found, or one of its draws, for its report."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Findings:
-    """What a run found, for its report.
+    """What a run found, or one of its draws, for its report.
 
     Attributes:
       run: where it ran.
-      problem: the problem.
+      problem: the problem, of one draw with `protocol.resample`.
       parts: takes note of what cannot be written.
       teachers: by name.
       everyone: one row a student, of all networks.
@@ -48,11 +48,16 @@ class Findings:
     sets: dict[int, dict[str, SyntheticSets]]
     inputs: dict[int, SelectionInputs]
 
+    @property
+    def own(self) -> pd.DataFrame:
+        """Those of `members` that belong to the draw."""
+        return self.members[self.members["seed"].isin(self.problem.seeds)]
+
     def windows(self, method: str, ipc: int) -> Iterator[tuple[str, float | None]]:
         """Yields (regime, start) of a selection's windows; ("", None) without any."""
         if not selection_of(self.problem, method).searches:
             yield "", None
             return
         for regime in self.problem.settings.regimes:
-            start = chosen_start(self.problem, self.members, method, regime, ipc)
+            start = chosen_start(self.problem, self.own, method, regime, ipc)
             yield regime, start

@@ -19,8 +19,10 @@ from ddjax.problem import Problem
 from ddjax.process import invocation, switches
 from ddjax.process.console import shown_path
 from ddjax.run import Run
+from ddjax.stages import printing
 from ddjax.stages.bundle import Teacher
 from ddjax.stages.comparison import Rows
+from ddjax.stages.costs import stage_table
 from ddjax.stages.dcs import dcs_tables
 from ddjax.stages.exports import (
     recommend,
@@ -38,17 +40,10 @@ from ddjax.stages.stage import Stage
 if TYPE_CHECKING:
     import pandas as pd
 
-_LONGEST = 5  # stages on the console
-
 
 def report_stage(
     problem: Problem,
-    teachers: dict[str, Stage],
-    tunings: dict[tuple[str, str, int], Stage],
-    comparisons: list[Stage],
-    subsets: dict[int, Stage],
-    sets: dict[int, dict[str, Stage]],
-    inputs: dict[int, Stage],
+    draws: list[tuple[Problem, dict[str, Any]]],
     export: str | os.PathLike | None = None,
 ) -> Stage:
     """The stage of the report: the summary, whose `attrs["missing"]` lists failures.
@@ -61,47 +56,45 @@ def report_stage(
 
     Args:
       problem: the problem.
-      teachers: by name.
-      tunings: (entry of `transfer`, regime, budget) -> learning rates.
-      comparisons: of all networks, regimes and budgets.
-      subsets: by budget.
-      sets: budget -> entry of `distill` -> synthetic sets.
-      inputs: of the selections, by budget.
+      draws: of `Problem.draws`, each with its stages: `teachers` by name; `tunings`,
+        (entry of `transfer`, regime, budget) -> learning rates; `comparisons` of all
+        networks, regimes and budgets; `subsets` by budget; `sets`, budget -> entry of
+        `distill` -> synthetic sets; `inputs` of the selections, by budget.
       export: folder for the images of the recommended subset; None: none.
     """
+    problems = [of for of, _ in draws]
 
-    def make(run, teachers, tunings, comparisons, subsets, sets, inputs):
+    def make(run: Run, draws: list[dict[str, Any]]) -> pd.DataFrame:
         import pandas as pd
 
-        rows = sum(comparisons, [])
+        compared = [each for found in draws for each in found["comparisons"]]
+        rows = sum(compared, [])
         everyone = pd.DataFrame(rows)
         members = everyone[everyone["network"] == rows[0]["network"]]
         summary = report.with_label_effect(report.summarise(members), members)
-        found = Findings(
-            run,
-            problem,
-            Parts(),
-            teachers,
-            everyone,
-            members,
-            summary,
-            subsets,
-            sets,
-            inputs,
-        )
-        notes = _notes(problem, teachers, tunings)
-        read = (of.notes for by_name in sets.values() for of in by_name.values())
-        return _write(found, rows, [*notes, *sum(read, ())], export)
+        parts, notes, findings = Parts(), [], []
+        for of, found in zip(problems, draws, strict=True):
+            findings.append(
+                Findings(
+                    run,
+                    of,
+                    parts,
+                    found["teachers"],
+                    everyone,
+                    members,
+                    summary,
+                    found["subsets"],
+                    found["sets"],
+                    found["inputs"],
+                )
+            )
+            notes += _notes(of, found["teachers"], found["tunings"])
+            sets = [each for by in found["sets"].values() for each in by.values()]
+            notes += [note for each in sets for note in each.notes]
+        unique = list(dict.fromkeys(notes))
+        return _write(problem, findings, rows, unique, export)
 
-    parents = {
-        "teachers": teachers,
-        "tunings": tunings,
-        "comparisons": comparisons,
-        "subsets": subsets,
-        "sets": sets,
-        "inputs": inputs,
-    }
-    return Stage("report", parents, make)
+    return Stage("report", {"draws": [stages for _, stages in draws]}, make)
 
 
 def _notes(problem: Problem, teachers: dict[str, Teacher], tunings) -> list[str]:
@@ -116,25 +109,32 @@ def _notes(problem: Problem, teachers: dict[str, Teacher], tunings) -> list[str]
 
 
 def _write(
-    found: Findings,
+    problem: Problem,
+    draws: list[Findings],
     rows: Rows,
     notes: list[str],
     export: str | os.PathLike | None,
 ) -> pd.DataFrame:
-    problem, run, parts, summary = found.problem, found.run, found.parts, found.summary
-    folder = run.folder
+    found = draws[0]
+    run, parts, summary, folder = (
+        found.run,
+        found.parts,
+        found.summary,
+        found.run.folder,
+    )
     with parts.part("members.jsonl"):
         lines = [json.dumps(finite(row), allow_nan=False) + "\n" for row in rows]
         artifacts.write_file(folder / "members.jsonl", "".join(lines).encode())
     with parts.part("summary.csv"):
         report.write_csv(summary, folder / "summary.csv")
-    write_exports(found)
-    write_images(found)
+    for each in draws:
+        write_exports(each)
+        write_images(each)
     answer, tables, published = None, {}, None
     with parts.part("the recommended subset"):
         answer = recommend(found)
     with parts.part("dcs.csv"):
-        tables = _write_dcs(found)
+        tables = _write_dcs(draws)
     figures = draw(found, tables)
     if problem.settings.transfer:
         with parts.part("architectures.csv"):
@@ -157,27 +157,24 @@ def _write(
         "published": _published(published),
         "recommended": answer.text if answer else "",
     }
-    _write_report(run, problem, parts, notes, figures, more, students=found.everyone)
-    print()
-    with parts.part("the table on the console"):
-        print(report.console_table(summary))
-        if published is not None and len(published):
-            print(f"\nPublished numbers. {report.EXPLANATION}")
-            print(published.to_string(index=False))
-    _end(run, parts, notes, lines)
+    record = _write_report(
+        run, problem, parts, notes, figures, more, students=found.everyone
+    )
+    printing.print_accuracies(parts, summary, published)
+    printing.print_end(run, parts, notes, lines, record)
     summary.attrs["missing"] = parts.missing
     return summary
 
 
-def _write_dcs(found: Findings) -> dict[tuple[str, int], pd.DataFrame]:
+def _write_dcs(draws: list[Findings]) -> dict[tuple[str, int], pd.DataFrame]:
     """Writes dcs.csv, if there is anything in it, and returns its tables."""
     import pandas as pd
 
-    tables = dcs_tables(found)
+    tables = dcs_tables(draws)
     if tables:
         table = pd.concat(tables, names=["regime", "ipc"]).reset_index([0, 1])
         data = artifacts.csv_bytes(table.round(4))
-        artifacts.write_file(found.run.folder / "dcs.csv", data)
+        artifacts.write_file(draws[0].run.folder / "dcs.csv", data)
     return tables
 
 
@@ -197,7 +194,7 @@ def _write_report(
     figures: list[tuple[str, pathlib.Path]],
     more: dict[str, Any],
     **tables: pd.DataFrame,
-) -> None:
+) -> report.Record:
     """Writes stages.csv, verdicts.json, report.html and manifest.json.
 
     Args:
@@ -208,6 +205,9 @@ def _write_report(
       figures: (caption, path) in the order to show.
       more: what the page shows besides, for the manifest.
       **tables: `students` or `teachers` of `report.Record`.
+
+    Returns:
+      What the page shows.
     """
     folder = run.folder
     with parts.part("README.md"):
@@ -235,20 +235,7 @@ def _write_report(
     with parts.part("manifest.json"):
         manifest["notes"] = notes + parts.missing
         artifacts.write_json(folder / "manifest.json", finite(manifest))
-
-
-def _end(run: Run, parts: Parts, notes: list[str], lines: list[str]) -> None:
-    """Prints the lines below the table of results."""
-    for note in notes + parts.missing:
-        print(f"Note: {note}")
-    with parts.part("the table of stages on the console"):
-        _print_stages(run)
-    print()
-    for line in lines:
-        run.say(line)
-    path = run.folder / "report.html"
-    there = path.is_file()
-    run.say(f"report: {shown_path(path)}" if there else "there is no report.html")
+    return record
 
 
 def teachers_report_stage(problem: Problem, teachers: dict[str, Stage]) -> Stage:
@@ -298,59 +285,12 @@ def _write_teachers(
     with parts.part("summary.csv"):
         artifacts.write_file(folder / "summary.csv", artifacts.csv_bytes(summary))
     figures = learning_curves(run, parts, teachers) + class_images(run, parts, problem)
-    _write_report(run, problem, parts, notes, figures, {}, teachers=summary)
+    record = _write_report(run, problem, parts, notes, figures, {}, teachers=summary)
     print()
     print(summary.to_string(index=False, float_format="%.2f"))
-    _end(run, parts, notes, [])
+    printing.print_end(run, parts, notes, [], record)
     summary.attrs["missing"] = parts.missing
     return summary
-
-
-def stage_table(costs: list[dict[str, Any]]) -> pd.DataFrame:
-    """Returns what each stage of a run took.
-
-    Args:
-      costs: of `Run`.
-
-    Returns:
-      A row a stage, in the order in which they were reached: stage, reused,
-      seconds without and compile_seconds with the compiler, forward_passes,
-      train_passes, flops, images_per_second of the passes and seconds (missing where
-      there is nothing to divide) and share, the part of all stages' time that it and
-      its compilation took. A reused stage counts with what it took originally.
-    """
-    import pandas as pd
-
-    names = ["stage", "reused", "seconds", "compile_seconds"]
-    names += ["forward_passes", "train_passes", "flops"]
-    table = pd.DataFrame(costs, columns=names)
-    seconds = table["seconds"].astype(float)
-    passes = table["forward_passes"] + table["train_passes"]
-    rate = passes / seconds.where(seconds > 0)
-    table["images_per_second"] = rate.where(passes > 0).astype(float)
-    total = seconds + table["compile_seconds"]
-    table["share"] = total / total.sum() if total.sum() > 0 else 0.0
-    return table
-
-
-def _print_stages(run: Run) -> None:
-    """Prints the most expensive stages."""
-    import pandas as pd
-
-    table = stage_table(run.costs)
-    longest = table.nlargest(_LONGEST, "share")
-    shown = pd.DataFrame(
-        {
-            "stage": longest["stage"],
-            "seconds": longest["seconds"].map("{:.1f}".format),
-            "compiling": longest["compile_seconds"].map("{:.1f}".format),
-            "share": longest["share"].map("{:.0%}".format),
-            "images/s": longest["images_per_second"].map("{:,.0f}".format, "ignore"),
-            "": longest["reused"].map({True: "reused", False: ""}),
-        }
-    )
-    print(f"\nThe most expensive of {len(table)} stages; all are in stages.csv")
-    print(shown.to_string(index=False, na_rep="–"))
 
 
 def learning_curves(

@@ -19,6 +19,7 @@ _SETS = {"digits": "Digits", "fashion_mnist": "Fashion-MNIST"}
 _LATER = "manifest.json"  # a run writes it behind its page
 # What lies beside a page, in the order of the list.
 _FILES = {
+    "README.md": "what every file and column is",
     "summary.csv": "a row for each method, budget and kind of labels",
     "verdicts.json": "verdicts and the contrasts that they rest on",
     "members.jsonl": "a line for each student",

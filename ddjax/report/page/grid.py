@@ -112,18 +112,11 @@ class Grid:
         Args:
           record: of a run with students.
         """
-        import pandas as pd
-
         self._study = study = record.study
-        methods = ordered_methods(record.members["method"])
-        # By (regime, budget): a row a seed, a column a method; likewise the means.
-        self._accuracy: dict[tuple[str, int | None], pd.DataFrame] = {
+        # By (regime, budget): a row a seed, a column a method.
+        self._accuracy: dict[tuple[str, int], pd.DataFrame] = {
             key: table.droplevel(["regime", "ipc"])
             for key, table in accuracies(record.members).groupby(["regime", "ipc"])
-        }
-        self._accuracy |= {
-            (regime, None): pd.DataFrame({m: study.of(regime, m) for m in methods})
-            for regime in study.regimes
         }
         self._rows = {
             (row.regime, int(row.ipc), row.method): row
@@ -142,6 +135,7 @@ class Grid:
                 Column(str(index), regime, regime, LABELS.get(regime, ""))
                 for index, regime in enumerate(study.regimes)
             ]
+        methods = ordered_methods(record.members["method"])
         rows = self._label_rows() if self.of_labels else [*map(self._row, methods)]
         self._gaps = {
             (column.key, ipc): self._family(rows, column, ipc)
@@ -208,13 +202,13 @@ class Grid:
             one.note,
         )
 
-    def seeds(self, row: Row, column: Column, ipc: int | None) -> pd.Series:
+    def seeds(self, row: Row, column: Column, ipc: int) -> pd.Series:
         """Returns a row's test accuracies in percent, one a seed.
 
         Args:
           row: of the grid.
           column: of the grid.
-          ipc: the budget; None: the mean over budgets, NaN where a seed lacks one.
+          ipc: the budget.
         """
         import pandas as pd
 
@@ -230,19 +224,30 @@ class Grid:
         base = next((row for row in rows if row.role == BASE), None)
         if base is None:
             return {}
-        reference, found = self.seeds(base, column, ipc), {}
+        found = {}
         for row in rows:
             if row.role == BASE or (self.of_labels and row.role == FULL):
                 continue
-            own, other = self.seeds(row, column, ipc).align(reference)
-            name = f"{row.key} − {base.key}"
-            found[row.key] = contrast(
-                name, row.regime or column.regime, own - other, self._study.grain
-            )
+            found[row.key] = self._contrast(row, base, column, ipc)
         judged = [row.key for row in rows if row.key in found and row.role != FULL]
         return found | dict(
             zip(judged, corrected([found[key] for key in judged]), strict=True)
         )
+
+    def _contrast(
+        self, row: Row, base: Row, column: Column, ipc: int | None
+    ) -> Contrast:
+        """A gap that is not corrected for others."""
+        name, study = f"{row.key} − {base.key}", self._study
+        regimes = [each.regime or column.regime for each in (row, base)]
+        if ipc is None:
+            one, other = (
+                study.side(regime, (each.method,))
+                for regime, each in zip(regimes, (row, base), strict=True)
+            )
+            return study.contrast(name, one, other)
+        first, second = (self.seeds(each, column, ipc) for each in (row, base))
+        return contrast(name, regimes[0], first - second, study.grain)
 
     def _row(self, method: str) -> Row:
         if method in (RANDOM, FULL):
