@@ -17,6 +17,7 @@ from words import private
 
 from ddjax import pipeline, plan
 from ddjax.errors import InputError
+from ddjax.report.names import title
 from ddjax.report.statistics import FULL, RANDOM
 from ddjax.settings import from_config
 from ddjax.stages import tuning
@@ -204,7 +205,7 @@ def test_the_recommended_subset_is_that_of_the_best_selection_on_validation(done
     chosen = folder / "subsets" / f"{stem}_ipc{max(IPCS)}_seed0.csv"
     assert (folder / "subset.csv").read_text() == chosen.read_text()
     report = (folder / "report.html").read_text()
-    assert f"Recommended subset: {method} at IPC {max(IPCS)}" in report
+    assert f"Recommended subset: {title(method)} at IPC {max(IPCS)}" in report
 
 
 def test_report_and_manifest_tell_the_settings(done):

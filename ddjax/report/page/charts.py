@@ -310,13 +310,13 @@ def _cheapest(grid: Grid, ipc: int) -> str:
     ]
     if not found:
         return (
-            f"Under {column.title} labels nothing is shown to gain over random, "
-            "whatever it costs."
+            f"Under {column.title} labels no gain over random is shown, whatever it "
+            "costs."
         )
     best = min(found, key=lambda cell: cell.passes)
     assert best.gap is not None
     return (
-        f"Under {column.title} labels {best.row.title} is the cheapest that is shown "
-        f"to gain over random: {text.of_contrast(best.gap)} points for "
+        f"Under {column.title} labels {best.row.title} is the cheapest with a gain "
+        f"over random that is shown: {text.of_contrast(best.gap)} points for "
         f"{text.quantity(best.passes)} image passes."
     )

@@ -83,11 +83,11 @@
     document.body.appendChild(area); area.select(); document.execCommand("copy"); area.remove();
   }
   all("[data-copy]").forEach(function (button) {
-    var kind = button.dataset.copy, said = button.textContent;
+    var kind = button.dataset.copy, label = button.textContent;
     button.addEventListener("click", function () {
       put(kind === "markdown" ? markdown(grid()) : kind === "latex" ? latex(grid()) : document.getElementById(kind).textContent);
       button.textContent = "Copied";
-      setTimeout(function () { button.textContent = said; }, 1200);
+      setTimeout(function () { button.textContent = label; }, 1200);
     });
   });
 })();
