@@ -8,7 +8,7 @@ An arm that is picked, such as the best of many, is picked for each seed by the
 validation accuracy of the other seeds (`picked`). A student that is better by luck is
 so on validation and on test; where its own seed has no part in the choice, that luck
 raises no mean. But the seeds share their choice, so their differences are not
-independent, and the standard deviation of a few says too little. The standard error of
+independent, and the standard deviation of a few is too small. The standard error of
 every mean is therefore a jackknife one: how much the mean, with all choices made anew,
 depends on each seed. For fixed arms this is the usual s / sqrt(n); for picked ones it
 is too large rather than too small (B. Efron and C. Stein, The Annals of Statistics 9,
@@ -41,7 +41,7 @@ class Contrast:
       values: one a seed, averaged over budgets.
       mean: of the values; NaN without any.
       half_width: of the 95 % interval of this contrast alone; NaN for fewer than two.
-      p: of the two-sided t test that the true mean is 0, corrected as `judged` says.
+      p: of the two-sided t test that the true mean is 0, `corrected` for its family.
       p_small: of the two one-sided tests that it is `MARGIN` or more, likewise.
       family: how many contrasts the p values are corrected for.
       needed: seeds that would decide it in four of five repetitions, if mean and
