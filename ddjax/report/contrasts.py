@@ -241,7 +241,7 @@ def jackknife(values_of: Callable[[np.ndarray], np.ndarray], seeds: int) -> np.n
     left_out = [values_of(np.delete(every, seed)) for seed in every]
     means = np.stack([_mean(values) for values in left_out], -1)
     squares = (means - _mean(means)[..., None]) ** 2
-    error = np.sqrt(np.nansum(squares, -1) * (n - 1) / np.maximum(n, 1))
+    error = np.sqrt(np.nansum(squares, -1) * np.maximum(n - 1, 0) / np.maximum(n, 1))
     return np.where(n > 1, error, np.nan)
 
 
