@@ -252,7 +252,8 @@ def _tested_answer(classes: dict[str, str], rivals: dict[str, str], seeds: str) 
         )
         everywhere = len(parts) == 1 and found == "open"
         said.append(words if everywhere else f"{words} under {_kinds(regimes)}")
-    start = _CLASSES[next(iter(parts))][0]
+    starts = {_CLASSES[found][0] for found in parts} - {""}
+    start = min(starts, default="") if len(starts) < 2 else "In part"
     return _text([(f"{start}: " if start else "") + "; ".join(said)])
 
 
