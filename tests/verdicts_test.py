@@ -210,8 +210,8 @@ def test_labels_that_agree_are_told_together_and_the_open_ones_last():
     members += noisy({"soft_kd": arms(70, 71, 72)}, CAD, 8.0)
     found = verdicts.verdicts(study(members))[1]
     assert found.answer == (
-        "In part: worse than random under hard and t labels; better than random and the "
-        "best other under soft labels; not decided by 10 seeds under soft_kd labels."
+        "In part: worse than random under hard and t labels; better than random and "
+        "the best other under soft labels; not decided by 10 seeds under soft_kd labels."
     )
     members = rows_of({"soft": bad}) + noisy({"hard": arms(70, 71, 72)}, CAD, 8.0)
     found = verdicts.verdicts(study(members))[1]
@@ -244,8 +244,8 @@ def test_the_best_set_is_picked_for_each_kind_of_labels():
     found = verdict("tested", table, sets=("edc", "rded", "never_made"))
     assert found.question == "Is a synthetic set worth more than real images?"
     assert found.answer == (
-        "In part: worse than random under hard labels; better than random under soft_kd "
-        "labels."
+        "In part: worse than random under hard labels; better than random under "
+        "soft_kd labels."
     )
     assert re.match(
         r"Against random, in points: EDC under hard labels −10\.0 .* RDED under "
