@@ -211,7 +211,8 @@ def test_labels_that_agree_are_told_together_and_the_open_ones_last():
     found = verdicts.verdicts(study(members))[1]
     assert found.answer == (
         "In part: worse than random under hard and t labels; better than random and "
-        "the best other under soft labels; not decided by 10 seeds under soft_kd labels."
+        "the best other under soft labels; not decided by 10 seeds under soft_kd "
+        "labels."
     )
     members = rows_of({"soft": bad}) + noisy({"hard": arms(70, 71, 72)}, CAD, 8.0)
     found = verdicts.verdicts(study(members))[1]
