@@ -203,9 +203,9 @@ EDGES = {
 }
 
 
-def check_rates(studies, seeds, truth, luck):
+def check_rates(studies, seeds, budgets, truth, luck):
     """Checks error rates and coverage of all verdicts."""
-    students = simulated.draw(draws(1), studies, seeds, truth, luck=luck)
+    students = simulated.draw(draws(1), studies, seeds, truth, budgets, luck)
     choice, _ = simulated.choice(students)
     tested, labels = simulated.tested(students), simulated.labels(students)
     most = limit(LEVEL, studies)
@@ -228,18 +228,18 @@ def check_small(studies, seeds, truth):
         assert family.wrongly_small().mean() < most
 
 
-@pytest.mark.parametrize("seeds", [3, 10])
+@pytest.mark.parametrize(("seeds", "budgets"), [(3, 3), (10, 2)])
 @pytest.mark.parametrize("truth", TRUTHS)
-def test_error_rates_are_what_they_claim(truth, seeds):
-    check_rates(1000, seeds, TRUTHS[truth], luck=0.7)
+def test_error_rates_are_what_they_claim(truth, seeds, budgets):
+    check_rates(1000, seeds, budgets, TRUTHS[truth], luck=0.7)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("luck", [0.3, 0.7, 1.0])
-@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+@pytest.mark.parametrize(("seeds", "budgets"), [(2, 1), (3, 2), (5, 3), (10, 3)])
 @pytest.mark.parametrize("truth", TRUTHS)
-def test_error_rates_of_many_studies(truth, seeds, luck):
-    check_rates(5000, seeds, TRUTHS[truth], luck)
+def test_error_rates_of_many_studies(truth, seeds, budgets, luck):
+    check_rates(5000, seeds, budgets, TRUTHS[truth], luck)
 
 
 @pytest.mark.parametrize("edge", EDGES)
