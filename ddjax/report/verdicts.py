@@ -4,7 +4,7 @@ Three questions, each of those that the study's arms can answer: whether it matt
 which images are taken, whether what the study tests is right, what labels are worth.
 Every answer rests on contrasts that are named before the test accuracy is read: the
 best and the worst arm are picked by the validation of the other seeds. A verdict's
-contrasts are one family of `contrasts.judged`.
+contrasts are one family of Holm's correction.
 """
 
 from __future__ import annotations
