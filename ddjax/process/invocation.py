@@ -59,7 +59,7 @@ def _git(folder: pathlib.Path, *arguments: str) -> str:
 
 
 def processor() -> str:
-    """Returns the model of the processor, as far as the system tells it."""
+    """Returns the model of the processor, where the system has it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             for line in file:

@@ -39,7 +39,7 @@ class Line:
     Attributes:
       title: its name for people.
       role: as of `Row`, it decides the colour of the title.
-      cells: (column's key, picture, what it says in words).
+      cells: (column's key, picture, the same in words).
       last: whether a rule parts it from the rows above.
     """
 
