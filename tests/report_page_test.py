@@ -194,7 +194,7 @@ def test_the_first_picture_has_every_gap_and_what_verdicts_quote(made):
     for verdict in record.verdicts:
         for each in verdict.contrasts:
             mean = f"{each.mean:+.1f}".replace("-", "−")
-            assert f"{mean}\u00a0±{each.half_width:.1f}" in " ".join(page.words)
+            assert f"{mean} ±{each.half_width:.1f}" in page.words
 
 
 def test_a_page_says_how_to_run_it_again_and_where_it_ran(made):
