@@ -44,8 +44,8 @@ def commit() -> str:
     folder = pathlib.Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return ""
-    found = _git(folder, "rev-parse", "--short=12", "HEAD")
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    found = _git(folder, "rev-parse", "HEAD")[:12]
+    changed = _git(folder, "diff-index", "HEAD")
     return f"{found}+" if found and changed else found
 
 
