@@ -45,7 +45,7 @@ def commit() -> str:
     if not (folder / ".git").exists():
         return ""
     found = _git(folder, "rev-parse", "HEAD")[:12]
-    changed = _git(folder, "diff-index", "HEAD")
+    changed = _git(folder, "diff", "HEAD")
     return f"{found}+" if found and changed else found
 
 
