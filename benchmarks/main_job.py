@@ -3,7 +3,7 @@
     python benchmarks/main_job.py [--config cad_prune:digits] [--steps 600]
 
 Runs the command of the README twice, with an empty cache of compiled programs and with
-the one that the first run leaves, and says what each of these parts took, from the
+the one that the first run leaves, and prints what each of these parts took, from the
 start of the process to the report:
 
 - import: until the experiment begins, Python and the libraries included;

@@ -365,7 +365,7 @@ def test_a_run_remarks_on_an_untrained_head(sources, teacher, weights):
         summary = pipeline.run(from_config(config), weights / name)
         (row,) = summary.to_dict("records")
         assert row["epoch"] == "" and row["network"] == "mlp"
-        assert not (weights / name / "figures").exists()
+        assert not (weights / name / "figures" / "teachers.png").exists()
         return row["test_accuracy"], notes_of(weights / name)
 
     assert teacher.accuracy["validation"] > 200 / 3

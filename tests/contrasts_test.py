@@ -163,6 +163,12 @@ def test_the_jackknife_of_fixed_arms_is_the_usual_error(n):
     assert np.isnan(jackknife(lambda seeds: values[0, seeds] * [NAN], n))
 
 
+def test_the_jackknife_where_only_parts_know_a_difference():
+    # All three seeds together pick an arm that none has, any two one that they have.
+    whole, parts = np.full(3, NAN), np.array([1.0, 2.0, 4.0])
+    assert np.isnan(jackknife(lambda s: (whole if len(s) == 3 else parts)[s], 3))
+
+
 def test_an_error_of_picked_arms_is_no_smaller():
     values = [1.0, 2.0, 4.0]
     usual = contrast("", "hard", values)

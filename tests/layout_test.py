@@ -79,9 +79,9 @@ def test_linen_is_imported_only_under_models():
     assert users == {"models"}
 
 
-def test_jax_is_configured_only_in_main():
+def test_jax_is_configured_only_where_a_process_starts():
     users = {part(path) for path in FILES if "jax.config.update" in path.read_text()}
-    assert users == {"main"}
+    assert users == {"main", "process"}
 
 
 def test_every_folder_is_a_package():

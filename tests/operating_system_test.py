@@ -254,7 +254,7 @@ def test_what_the_system_did_not_refuse_is_none_of_its_errors():
 def test_a_limit_ends_in_one_line(config, tmp_path, limit, methods):
     command = f"{sys.executable} -m ddjax run {config} --workdir={tmp_path}/w"
     # Without the cache that tests share, in which it would leave halves.
-    alone = "env -u JAX_COMPILATION_CACHE_DIR"
+    alone = f"env -u JAX_COMPILATION_CACHE_DIR XDG_CACHE_HOME={tmp_path}/cache"
     done = shell(f"ulimit {limit}; {alone} {command} --select.methods={methods}")
     assert done.returncode == ending.SYSTEM, done.stderr
     (line,) = done.stderr.splitlines()

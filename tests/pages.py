@@ -16,7 +16,7 @@ PNG = base64.b64decode(
     "AABJRU5ErkJggg=="
 )
 ARMS = (RANDOM, "cad_prune", "facility_location", "el2n_hard", FULL)
-KINDS = ("hard", "soft", "soft_kd")
+KINDS = ("hard", "soft_kd")
 NUMBERS = ("find_passes", "find_seconds", "image_passes", "train_seconds")
 
 

@@ -52,7 +52,7 @@ def test_it_is_the_first_seeds_subset_of_the_best_selection(run):
     best = exports.recommend(findings(run, random=(40.0, 50.0), mine=(60.0, 62.0)))
     assert best.ids.tolist() == mine.tolist()
     assert best.choice == {"method": "mine", "regime": "hard", "ipc": 2, "seed": 0}
-    assert best.text.startswith("Recommended subset: mine at IPC 2 under hard labels")
+    assert best.text.startswith("Recommended subset: Mine at IPC 2 under hard labels")
     other = exports.recommend(findings(run, random=(70.0, 80.0), mine=(60.0, 62.0)))
     expected = np.sort(problem.pool.ids[found[2].arrays["random"][0]])
     assert other.ids.tolist() == expected.tolist() != mine.tolist()

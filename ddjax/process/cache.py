@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import warnings
 
 from ddjax import regular
 
@@ -29,11 +30,11 @@ def keep() -> None:
         _tidy(path)
     except OSError:
         return
-    for name, value in (
-        ("dir", str(path)),
-        ("max_size", SIZE),
-    ):
-        jax.config.update(f"jax_compilation_cache_{name}", value)
+    # What cannot be kept or read is compiled again; the run does not suffer.
+    message = "Error (reading|writing) persistent compilation cache entry"
+    warnings.filterwarnings("ignore", message)
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_compilation_cache_max_size", SIZE)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

@@ -44,8 +44,8 @@ def commit() -> str:
     folder = pathlib.Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return ""
-    found = _git(folder, "rev-parse", "--short=12", "HEAD")
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    found = _git(folder, "rev-parse", "HEAD")[:12]
+    changed = _git(folder, "diff", "HEAD")
     return f"{found}+" if found and changed else found
 
 
@@ -59,7 +59,7 @@ def _git(folder: pathlib.Path, *arguments: str) -> str:
 
 
 def processor() -> str:
-    """Returns the model of the processor, as far as the system tells it."""
+    """Returns the model of the processor, where the system has it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             for line in file:

@@ -8,7 +8,7 @@ An arm that is picked, such as the best of many, is picked for each seed by the
 validation accuracy of the other seeds (`picked`). A student that is better by luck is
 so on validation and on test; where its own seed has no part in the choice, that luck
 raises no mean. But the seeds share their choice, so their differences are not
-independent, and the standard deviation of a few says too little. The standard error of
+independent, and the standard deviation of a few is too small. The standard error of
 every mean is therefore a jackknife one: how much the mean, with all choices made anew,
 depends on each seed. For fixed arms this is the usual s / sqrt(n); for picked ones it
 is too large rather than too small (B. Efron and C. Stein, The Annals of Statistics 9,
@@ -41,7 +41,7 @@ class Contrast:
       values: one a seed, averaged over budgets.
       mean: of the values; NaN without any.
       half_width: of the 95 % interval of this contrast alone; NaN for fewer than two.
-      p: of the two-sided t test that the true mean is 0, corrected as `judged` says.
+      p: of the two-sided t test that the true mean is 0, `corrected` for its family.
       p_small: of the two one-sided tests that it is `MARGIN` or more, likewise.
       family: how many contrasts the p values are corrected for.
       needed: seeds that would decide it in four of five repetitions, if mean and
@@ -241,7 +241,7 @@ def jackknife(values_of: Callable[[np.ndarray], np.ndarray], seeds: int) -> np.n
     left_out = [values_of(np.delete(every, seed)) for seed in every]
     means = np.stack([_mean(values) for values in left_out], -1)
     squares = (means - _mean(means)[..., None]) ** 2
-    error = np.sqrt(np.nansum(squares, -1) * (n - 1) / np.maximum(n, 1))
+    error = np.sqrt(np.nansum(squares, -1) * np.maximum(n - 1, 0) / np.maximum(n, 1))
     return np.where(n > 1, error, np.nan)
 
 

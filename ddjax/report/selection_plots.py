@@ -226,7 +226,7 @@ def difficulty_figure(
 def difficulty_finding(
     scores: np.ndarray, subsets: Mapping[str, np.ndarray], ipc: int
 ) -> str:
-    """Says in a sentence which subsets are the hardest and the easiest.
+    """Names in a sentence which subsets are the hardest and the easiest.
 
     Args:
         scores: as of `difficulty_figure`, EL2N.
@@ -250,7 +250,7 @@ def difficulty_finding(
 
 
 def correlation_finding(scores: Mapping[str, np.ndarray], ipc: int) -> str:
-    """Says in a sentence which two scores rank most alike.
+    """Names in a sentence which two scores rank most alike.
 
     Args:
         scores: as of `correlation_figure`, at least two.
@@ -268,7 +268,7 @@ def correlation_finding(scores: Mapping[str, np.ndarray], ipc: int) -> str:
 
 
 def overlap_finding(subsets: Mapping[str, np.ndarray], ipc: int) -> str:
-    """Says in a sentence which two subsets share most images.
+    """Names in a sentence which two subsets share most images.
 
     Args:
         subsets: as of `overlap_figure`, at least two.

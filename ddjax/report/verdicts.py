@@ -4,7 +4,7 @@ Three questions, each of those that the study's arms can answer: whether it matt
 which images are taken, whether what the study tests is right, what labels are worth.
 Every answer rests on contrasts that are named before the test accuracy is read: the
 best and the worst arm are picked by the validation of the other seeds. A verdict's
-contrasts are one family of `contrasts.judged`.
+contrasts are one family of Holm's correction.
 """
 
 from __future__ import annotations
@@ -252,7 +252,8 @@ def _tested_answer(classes: dict[str, str], rivals: dict[str, str], seeds: str) 
         )
         everywhere = len(parts) == 1 and found == "open"
         said.append(words if everywhere else f"{words} under {_kinds(regimes)}")
-    start = _CLASSES[next(iter(parts))][0]
+    starts = {_CLASSES[found][0] for found in parts} - {""}
+    start = min(starts, default="") if len(starts) < 2 else "In part"
     return _text([(f"{start}: " if start else "") + "; ".join(said)])
 
 

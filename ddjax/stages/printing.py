@@ -46,7 +46,7 @@ def print_end(
 
     Args:
       run: where it ran.
-      parts: of the report; those that failed are told.
+      parts: of the report; those that failed are named.
       notes: remarks on the validity of the results.
       lines: on the recommended subset.
       record: what the page shows.

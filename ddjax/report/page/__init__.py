@@ -7,3 +7,7 @@ from ddjax.report.page.record import Figure, Record, read
 from ddjax.report.page.render import render, write_page, write_verdicts
 
 __all__ = ["Figure", "Record", "read", "render", "write_page", "write_verdicts"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -228,8 +228,7 @@ def stages(
         spent = (row.get("seconds") or 0.0) + (row.get("compile_seconds") or 0.0)
         rows.append(
             {
-                # Runs of earlier versions say "station".
-                "stage": row.get("stage", row.get("station", "")),
+                "stage": row.get("stage", ""),
                 "spent": spent,
                 "seconds": text.seconds(row.get("seconds")),
                 "compiling": text.seconds(row.get("compile_seconds")),

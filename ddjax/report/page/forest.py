@@ -39,7 +39,7 @@ class Line:
     Attributes:
       title: its name for people.
       role: as of `Row`, it decides the colour of the title.
-      cells: (column's key, picture, what it says in words).
+      cells: (column's key, picture, the same in words).
       last: whether a rule parts it from the rows above.
     """
 
@@ -307,11 +307,11 @@ def _at(x: str, y: float, *parts: Markup) -> Markup:
 
 def _scale(scale: Axis, sign: bool = False) -> Markup:
     parts = []
-    step = scale.ticks[1] - scale.ticks[0] if len(scale.ticks) > 1 else 1.0
+    ends = {find(scale.ticks, key=abs, default=0.0) for find in (min, max)}
     for value, name in scale.named(sign):
         x = scale.x(value)
         parts.append(text.tag("line", class_="tick", x1=x, x2=x, y1=0, y2=4))
-        kind = "minor" if round(value / step) % 2 else ""  # left out on a phone
+        kind = "" if value in ends else "minor"  # left out on a phone
         place = {"x": x, "y": 16, "text_anchor": "middle", "class_": kind}
         parts.append(text.tag("text", name, **place))
     return text.tag("svg", *parts, class_="scale", height=20, aria_hidden="true")

@@ -75,7 +75,7 @@ class Cell:
       ipc: the budget; None: the mean over budgets.
       accuracy, ci95: percent; NaN where there is none, and in a mean.
       n, failed: students that succeeded, and that did not.
-      gap: to the base, judged with all arms of the column; None of the base itself.
+      gap: to the base, corrected for all arms of the column; None of the base itself.
       bytes: of a student's labels, NaN: not stored.
       passes: image passes to find the set, NaN: not known.
       note: what settings were chosen on, if not on validation.
