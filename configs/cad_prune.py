@@ -13,7 +13,7 @@ random subset does as well.
 Variants, on 2 CPU cores without an accelerator:
 
 - `digits` (default): scikit-learn's 8x8 digits, ConvNet-D2 width 32, IPC 5 and 10 of
-  about 120 images a class, 16 seeds; about 80 seconds. Gaps to random under hard labels
+  about 120 images a class, 16 seeds; about 90 seconds. Gaps to random under hard labels
   are known to 2 points at IPC 10. Its result is in `results/cad_prune_digits`.
 - `fashion_mnist`: 14 px, 6,000 training images, ConvNet-D3 width 32, ten selections at
   IPC 10 and 50, which are 1.7 % and 8.3 % of the training set as they are on CIFAR-100;
@@ -52,7 +52,7 @@ def get_config(variant: str = "digits"):
         config = presets.digits()
         config.select.methods = _METHODS
         config.select.ipcs = (5, 10)
-        config.student.epochs = 40
+        config.student.epochs = 60
         config.student.learning_rates = (1e-2, 3e-2, 1e-1)
         config.protocol.seeds = tuple(range(16))
         config.protocol.search_seeds = 3

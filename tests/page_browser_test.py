@@ -59,6 +59,8 @@ def opened(reports):
     with browser.Browser(browser.needed()) as running, running.page() as page:
 
         def opened(name, **look):
+            # A window is resized at once where there is nothing to be laid out.
+            page.call("Page.navigate", url="about:blank")
             page.look(**look)
             page.open(reports(name))
             return page

@@ -1,20 +1,22 @@
 // Every visible text of a page: what it says, where it stands, how well it can be read.
-// Returns [{text, where, drawn, size, contrast, needed, over, left, right, top, bottom}], sizes in
-// CSS pixels; `over` is true where a picture lies behind, so that no contrast is known.
+// Returns [{text, where, drawn, size, contrast, needed, over, left, right, top, bottom}],
+// sizes in CSS pixels; `drawn` is true in an SVG; `over` where a picture lies behind, so
+// that no contrast is known.
 () => {
   const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 })
     .getContext("2d", { willReadFrequently: true });
-  const known = new Map();
-  const rgba = (colour) => {
-    if (!known.has(colour)) {
-      context.clearRect(0, 0, 1, 1);
-      context.fillStyle = colour;
-      context.fillRect(0, 0, 1, 1);
-      const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
-      known.set(colour, [r, g, b, a / 255]);
-    }
-    return known.get(colour);
+  // A function of one value, computed once for each.
+  const once = (compute, known = new Map()) => (value) => {
+    if (!known.has(value)) known.set(value, compute(value));
+    return known.get(value);
   };
+  const rgba = once((colour) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  });
   const onto = (below, [r, g, b, a], opacity = 1) =>
     [r, g, b].map((value, i) => value * a * opacity + below[i] * (1 - a * opacity));
   const luminance = (colour) => {
@@ -31,34 +33,30 @@
   document.body.append(sheet);
   const blank = onto([255, 255, 255], rgba(getComputedStyle(sheet).backgroundColor));
   sheet.remove();
-  const chain = (element) => {
-    const found = [];
-    for (let e = element; e; e = e.parentElement) found.unshift(e);
-    return found;
-  };
-  const hiddenBox = (e) => {
+  const hidden = once((e) => {
     const style = getComputedStyle(e);
     return style.clipPath.startsWith("inset(50%") || style.clip.startsWith("rect(0px") ||
       (style.overflow !== "visible" && e.clientWidth <= 1 && e.clientHeight <= 1 &&
-        style.display !== "inline");
-  };
-  const shapes = new Map(); // of each drawing, in the order in which they are painted
-  const painted = (svg) => {
-    if (!shapes.has(svg)) {
-      shapes.set(svg, [...svg.querySelectorAll("rect,circle,ellipse,path,polygon")]
-        .filter((e) => e.checkVisibility() && !e.closest("defs,clipPath,mask")));
-    }
-    return shapes.get(svg);
-  };
-  // The colour behind a text, and the opacity of what it is painted with.
+        style.display !== "inline") || (e.parentElement !== null && hidden(e.parentElement));
+  });
+  // The shapes of a drawing, in the order in which they are painted.
+  const painted = once((svg) =>
+    [...svg.querySelectorAll("rect,circle,ellipse,path,polygon")]
+      .filter((e) => e.checkVisibility() && !e.closest("defs,clipPath,mask")));
+  // The ground that an element's boxes paint, and the opacity of what it is painted with.
+  const ground = once((e) => {
+    const below = e.parentElement ? ground(e.parentElement)
+      : { colour: blank, opacity: 1, over: false };
+    const style = getComputedStyle(e), paint = rgba(style.backgroundColor);
+    const opacity = below.opacity * style.opacity;
+    return {
+      opacity, colour: onto(below.colour, paint, opacity),
+      over: (below.over && paint[3] < 1) || style.backgroundImage !== "none",
+    };
+  });
+  // The same for a text, with the shapes of a drawing.
   const behind = (element, style, box) => {
-    let [colour, opacity, over] = [blank, 1, false];
-    for (const e of chain(element)) {
-      const its = getComputedStyle(e);
-      opacity *= +its.opacity;
-      colour = onto(colour, rgba(its.backgroundColor), opacity);
-      over = (over && rgba(its.backgroundColor)[3] < 1) || its.backgroundImage !== "none";
-    }
+    let { colour, opacity, over } = ground(element);
     const svg = element.ownerSVGElement;
     if (!svg) return { colour, opacity, over };
     const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
@@ -88,7 +86,8 @@
     const large = size >= 24 || (size >= 18.66 && +style.fontWeight >= 700);
     const ink = rgba(element.ownerSVGElement ? style.fill : style.color);
     return {
-      text, where: place(element), drawn: !!element.ownerSVGElement, size, over, needed: large ? 3 : 4.5,
+      text, where: place(element), drawn: !!element.ownerSVGElement,
+      size, over, needed: large ? 3 : 4.5,
       contrast: ratio(onto(colour, ink, opacity), colour),
       left: box.left + scrollX, right: box.right + scrollX,
       top: box.top + scrollY, bottom: box.bottom + scrollY,
@@ -96,7 +95,7 @@
   };
   const shown = (e) =>
     e.checkVisibility({ visibilityProperty: true, opacityProperty: true }) &&
-    !chain(e).some(hiddenBox);
+    !hidden(e);
   const found = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const range = document.createRange();
