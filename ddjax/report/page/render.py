@@ -213,6 +213,7 @@ def _of_students(record: Record) -> dict[str, Any]:
         "no_verdict": record.no_verdict,
         "hero": picture,
         "legend": forest.legend(grid, picture) if picture.zero else [],
+        "below": forest.below(picture),
         "cautions": cautions(record, grid),
         "seeds": [(ipc, forest.by_seed(grid, ipc)) for ipc in budgets]
         if compared
