@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import itertools
 import json
 import pathlib
 import re
@@ -101,12 +102,13 @@ def test_run_leaves_its_files_and_nothing_else(done):
         "students",
     }
     assert kinds.count("trace") == kinds.count("subsets") == len(IPCS)
-    for name in ("accuracy", "gap", *(f"images_ipc{i}" for i in IPCS)):
-        path = folder / "figures" / f"{name}.png"
-        assert path.read_bytes().startswith(b"\x89PNG"), name
-    for ipc in IPCS:
-        for name in ("difficulty", "correlation"):
-            assert (folder / "figures" / f"{name}_ipc{ipc}.png").exists()
+    figures = {path.name: path.read_bytes() for path in (folder / "figures").iterdir()}
+    each = itertools.product(("images", "difficulty", "correlation"), IPCS)
+    assert set(figures) == {"classes.png", "teachers.png"} | {
+        f"{name}_ipc{ipc}.png" for name, ipc in each
+    }
+    for name, png in figures.items():
+        assert png.startswith(b"\x89PNG"), name
 
 
 def test_its_tables_are_as_they_are_declared(done):

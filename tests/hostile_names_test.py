@@ -104,22 +104,6 @@ def test_a_users_style_does_not_reach_figures(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_powers_of_ten_are_no_formula(tmp_path):
-    rows = [
-        {"network": "n", "method": "random", "ipc": 1, "regime": regime, "seed": seed}
-        | {"status": "ok", "accuracy": 50.0 + seed, "label_bytes": 10.0**power}
-        for power, regime in ((3, "fp16"), (8, "top1"))
-        for seed in range(2)
-    ]
-    names = ("val_accuracy", "learning_rate", "find_passes", "find_seconds")
-    names += ("find_flops", "image_passes", "train_seconds", "window_start", "images")
-    table = pd.DataFrame(rows).assign(**dict.fromkeys(names, 1.0), select_on="test")
-    figure = report.bytes_figure(report.summarise(table))
-    report.save_png(figure, tmp_path / "bytes.png")
-    labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
-    assert any(labels) and not any("$" in label for label in labels)
-
-
 PATHS = ("new\nline", "return\rhere", "tab\t", '"', ",", "'=1", "\u202eleft", "NA", "1")
 
 
@@ -247,7 +231,7 @@ def failing(monkeypatch):
 def test_a_part_that_fails_costs_no_other(hostile, failing, capsys):
     folder, settings = hostile
     pipeline.run(settings, folder / "whole")
-    failing("labels_figure", ValueError("ParseException: Expected end\nof text"))
+    failing("contact_sheet", ValueError("ParseException: Expected end\nof text"))
     failing("write_csv", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     failing("console_table", UnicodeEncodeError("ascii", "–", 0, 1, "no dash"))
     summary = pipeline.run(settings, folder / "part")
@@ -257,7 +241,9 @@ def test_a_part_that_fails_costs_no_other(hostile, failing, capsys):
         "Missing in the report: summary.csv; No space left on device. The same command "
         "writes what is missing."
     )
-    figure = "Missing in the report: figures/labels.png; ParseException: Expected end ("
+    figure = (
+        "Missing in the report: figures/images_ipc1.png; ParseException: Expected end ("
+    )
     assert notes[1].startswith(figure) and "\n" not in notes[1]
     names = {path.name for path in (folder / "whole").iterdir()}
     assert names - {path.name for path in (folder / "part").iterdir()} == {
@@ -304,13 +290,13 @@ def test_being_told_to_stop_is_no_failure():
 
 
 def test_a_second_process_keeps_the_figures_of_the_first(tmp_path, monkeypatch):
-    path = tmp_path / "figures" / "gap.png"
+    path = tmp_path / "figures" / "dcs.png"
     path.parent.mkdir()
     path.write_bytes(b"of the first")
     monkeypatch.setattr(mesh, "primary", lambda: False)
     run = types.SimpleNamespace(folder=tmp_path)
     parts = Parts()
-    drawn = [("Gap", matplotlib.figure.Figure, "gap")]
+    drawn = [("DCS", matplotlib.figure.Figure, "dcs")]
     with drawing():
-        assert write_figures(run, parts, drawn) == [("Gap", path)]
+        assert write_figures(run, parts, drawn) == [("DCS", path)]
     assert path.read_bytes() == b"of the first" and parts.missing == []

@@ -355,12 +355,12 @@ def test_losing_the_console_does_not_stop_a_run(config, tmp_path, lost):
 
 def test_an_incomplete_report_has_a_code_of_its_own(config, unheard):
     # What a run cannot foresee, unlike a folder in the place of report.html.
-    place = unheard[0] / "w" / "figures" / "labels.png"
+    place = unheard[0] / "w" / "figures" / "images_ipc2.png"
     place.unlink()
     place.mkdir()
     code, out, err = run("run", config, f"--workdir={unheard[0]}/w")
     assert (code, err) == (ending.INCOMPLETE, "")
-    assert "Missing in the report: figures/labels.png; Is a directory." in out
+    assert "Missing in the report: figures/images_ipc2.png; Is a directory." in out
 
 
 # Signals

@@ -95,6 +95,11 @@ def test_a_study_of_any_shape_gives_a_sound_page(made, shape):
     for verdict in record.verdicts:
         assert verdict.answer in page.text and verdict.text in page.text
     assert page.tags.count("article") == max(len(record.verdicts), 1)
+    keys = {verdict.key for verdict in record.verdicts}
+    assert ("against random: " in page.text) == ("tested" in keys)
+    below = "after Holm over the comparisons of their answer"
+    compared = keys and not of_labels and shape != "random failed"
+    assert (below in page.text) == bool(compared)
 
 
 @pytest.mark.parametrize(

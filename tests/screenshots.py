@@ -22,14 +22,14 @@ LARGEST = 300_000  # bytes of a picture
 
 
 def main():
-    """Renders the report of `results/coresets` and photographs its first screen."""
+    """Renders the report of `results/cad_prune_digits` and photographs its first screen."""
     executable = browser.find()
     if executable is None:
         raise SystemExit(f"found no browser among {', '.join(browser.NAMES)}")
     folder = ROOT / "docs/img"
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as made, browser.Browser(executable) as running:
-        shutil.copytree(ROOT / "results/coresets", made, dirs_exist_ok=True)
+        shutil.copytree(ROOT / "results/cad_prune_digits", made, dirs_exist_ok=True)
         report = render(made)
         for name, look in LOOKS.items():
             with running.page(**look) as page:

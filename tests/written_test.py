@@ -125,7 +125,7 @@ def test_a_report_that_stopped_is_tidied_by_the_next(
         for _ in range(2):
             with pytest.raises(Stopped):
                 pipeline.run(config(source, True), folder)
-    assert "figures/gap.png" in files_of(folder)
+    assert "figures/images_ipc3.png" in files_of(folder)
     pipeline.run(config(source, False), folder)
     pipeline.run(config(source, False), tmp_path / "new")
     assert files_of(folder) == files_of(tmp_path / "new")

@@ -1,12 +1,5 @@
 """What a study found: statistics over its students, tables, figures and a report."""
 
-from ddjax.report.accuracy_plots import (
-    accuracy_figure,
-    dynamics_figure,
-    gap_figure,
-    labels_figure,
-    learning_curve_figure,
-)
 from ddjax.report.correlation import (
     Correlation,
     architectures_figure,
@@ -15,7 +8,6 @@ from ddjax.report.correlation import (
     dcs_figure,
     spearman,
 )
-from ddjax.report.cost_plots import bytes_figure, cost_figure
 from ddjax.report.drawing import method_styles, save_png
 from ddjax.report.image_plots import (
     contact_sheet,
@@ -32,12 +24,10 @@ from ddjax.report.selection_plots import (
     correlation_finding,
     difficulty_figure,
     difficulty_finding,
-    matrix_figure,
     overlap_figure,
     overlap_finding,
 )
 from ddjax.report.statistics import (
-    compares_labels,
     label_effect,
     mean_interval,
     paired_interval,
@@ -52,35 +42,29 @@ from ddjax.report.table import (
     recommendation,
     write_csv,
 )
+from ddjax.report.training_plots import dynamics_figure, learning_curve_figure
 
 __all__ = [
     "EXPLANATION",
     "Correlation",
     "PageFigure",
     "Record",
-    "accuracy_figure",
     "aligned",
     "architectures_figure",
     "beside",
     "by_architecture",
-    "bytes_figure",
-    "compares_labels",
     "console_table",
     "contact_sheet",
     "correlation_figure",
     "correlation_finding",
-    "cost_figure",
     "dcs",
     "dcs_figure",
     "difficulty_figure",
     "difficulty_finding",
     "dynamics_figure",
-    "gap_figure",
     "image_strip",
     "label_effect",
-    "labels_figure",
     "learning_curve_figure",
-    "matrix_figure",
     "mean_interval",
     "method_styles",
     "overlap_figure",

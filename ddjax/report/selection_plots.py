@@ -1,6 +1,4 @@
-"""Figures that compare selections: gains, overlap, likeness and difficulty.
-
-`summary` is everywhere the result of `statistics.summarise`, appended rows allowed.
+"""Figures that compare selections: overlap, likeness and difficulty.
 
 Shape letters: K methods or scores, N examples, n examples of a subset.
 """
@@ -21,75 +19,14 @@ from ddjax.report.drawing import (
     plain_style,
 )
 from ddjax.report.names import title
-from ddjax.report.statistics import (
-    FULL,
-    RANDOM,
-    ordered_methods,
-    ordered_regimes,
-    students,
-)
-from ddjax.report.table import plus_minus
+from ddjax.report.statistics import ordered_methods
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_GAPS = "RdBu"  # red below random, blue above: apart under colour-vision deficiencies
-_CLIP = 80  # percentile of |gap| where colours end and axes turn logarithmic
+_SIGNED = "RdBu"  # red below 0, blue above: apart under colour-vision deficiencies
 _DARK = 0.65  # share of the colour scale from which text is white
-_BOX = np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])
-
-
-@plain_style()
-def matrix_figure(summary: pd.DataFrame) -> Figure:
-    """Paired gap to random of every selection at every budget, a panel per regime.
-
-    Args:
-        summary: the result of `statistics.summarise`.
-
-    Returns:
-        The figure: a cell "gap ±half width of the 95 % interval" in points per method
-        and budget, bold and framed where the interval excludes 0, as it does by chance
-        in one cell of twenty without a difference; empty where nothing was run, "n/a"
-        where no seed succeeded beside random. One colour scale for all panels,
-        symmetric about 0. It ends at the 80th percentile of |gap| of the selections,
-        rounded up to 1, 2, 5, 10 ... points, so that a few disasters do not bleach the
-        rest. Best on top by the mean gap over budgets in the first regime, hard labels
-        where there are any; full data below a line.
-
-    Raises:
-        InputError: if the summary has no method besides random.
-    """
-    rows = compared(summary, hidden=(RANDOM,))
-    regimes = ordered_regimes(rows["regime"])
-    budgets = sorted(int(ipc) for ipc in rows["ipc"].unique())
-    methods = _best_first(rows, regimes[0])
-    limit = limit_of(rows.loc[rows["method"] != FULL, "gap"])
-    width = max(5.2, 2.6 + 0.82 * len(regimes) * len(budgets))
-    figure = new_figure(width, max(2.3, 1.3 + 0.23 * len(methods)))
-    grid = figure.subplots(1, len(regimes), sharey=True, squeeze=False).flat
-    for axes, regime in zip(grid, regimes, strict=True):
-        part = rows[rows["regime"] == regime]
-        image = _draw_gaps(axes, part, methods, budgets, limit)
-        axes.set_title(f"{regime} labels", fontsize=10, loc="left")
-        axes.set_xticks(range(len(budgets)), [f"IPC {ipc}" for ipc in budgets])
-        axes.tick_params(length=0, labelsize=8)
-        if methods[-1] == FULL:
-            axes.axhline(len(methods) - 1.5, color="black", linewidth=1.2)
-    grid[0].set_yticks(range(len(methods)), methods)
-    bar = figure.colorbar(
-        image,
-        ax=list(grid),
-        extend="both",
-        aspect=10 + 1.5 * len(methods),
-        extendfrac=0.02,
-        pad=0.01,
-    )
-    bar.set_label(f"points above random\n(colours end at ±{limit:g})", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
-    figure.suptitle("Gap to random ± 95 % interval (bold, framed: excludes 0)")
-    return figure
 
 
 @plain_style()
@@ -113,7 +50,7 @@ def correlation_figure(scores: Mapping[str, np.ndarray]) -> Figure:
         rho_KK,
         list(scores),
         distance_KK=1.0 - np.nan_to_num(rho_KK),
-        colours=(_GAPS, -1.0, 1.0),
+        colours=(_SIGNED, -1.0, 1.0),
         text=lambda rho: f"{rho:z.2f}".replace("0.", "."),
     )
     figure.suptitle("Spearman correlation of the scores")
@@ -292,59 +229,6 @@ def _closest(
     one, other = np.triu_indices(len(names), 1)
     best = int(alike_KK[one, other].argmax())
     return words(names[one[best]], names[other[best]], alike_KK[one, other][best])
-
-
-def compared(summary: pd.DataFrame, hidden: tuple[str, ...]) -> pd.DataFrame:
-    """Returns the rows of a summary's selections that are compared with random.
-
-    Raises:
-      InputError: there is none.
-    """
-    rows = students(summary)
-    rows = rows[~rows["method"].isin(hidden)]
-    if rows.empty:
-        raise InputError("summary: there is no selection to compare with random")
-    return rows.astype(dict.fromkeys(["gap", "gap_ci95", "find_passes"], float))
-
-
-def _best_first(rows: pd.DataFrame, regime: str) -> list[str]:
-    """Methods by their mean gap in a regime, unknown ones after, full data last."""
-    gaps = rows[rows["regime"] == regime].groupby("method")["gap"].mean()
-    known = gaps.reindex(ordered_methods(rows["method"]))
-    names = list(known.sort_values(ascending=False, kind="stable").index)
-    return [n for n in names if n != FULL] + [n for n in names if n == FULL]
-
-
-def limit_of(gaps: pd.Series) -> float:
-    """The 80th percentile of |gap|, rounded up to 1, 2 or 5 times a power of ten."""
-    gaps = gaps.abs().dropna()
-    least = np.percentile(gaps, _CLIP) if gaps.size else 1.0
-    return float(next(s for s in steps_between(1.0, 1e6) if s >= least))
-
-
-def steps_between(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten, from `low` to `high`."""
-    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    steps = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-    return [step for step in steps if low <= step <= high]
-
-
-def _draw_gaps(
-    axes: Axes, rows: pd.DataFrame, methods: list[str], budgets: list[int], limit: float
-):
-    gaps = np.full((len(methods), len(budgets)), np.nan)
-    for row in rows.itertuples():
-        y, x = methods.index(row.method), budgets.index(row.ipc)
-        gaps[y, x] = row.gap
-        clear = abs(row.gap) > row.gap_ci95
-        text = plus_minus(row.gap, row.gap_ci95, sign=True)
-        text = "n/a" if np.isnan(row.gap) else text
-        dark = abs(row.gap) > _DARK * limit
-        _write(axes, x, y, text, dark, fontsize=7, weight="bold" if clear else "normal")
-        if clear:  # inside its cell, so that the frames of neighbours stay apart
-            corners = x + 0.47 * _BOX[0], y + 0.43 * _BOX[1]
-            axes.plot(*corners, color="black", linewidth=0.9)
-    return axes.imshow(gaps, cmap=_GAPS, vmin=-limit, vmax=limit, aspect="auto")
 
 
 def _write(axes: Axes, x: int, y: int, text: str, dark: bool, **style) -> None:

@@ -18,7 +18,7 @@ from ddjax.stages.embeddings import REAL, embed
 from ddjax.stages.findings import Findings
 from ddjax.stages.outputs import Parts
 from ddjax.stages.subsets import scores_of, subset_of
-from ddjax.stages.synthetic import READ, SyntheticSets
+from ddjax.stages.synthetic import SyntheticSets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _CLASSES = 10  # of the strip of images
 _SHOWN = 2  # images of a class that a contact sheet has
-_FEW = 12  # up to so many selections can be told apart in one panel
 _MANY = 5  # from so many on they are compared with each other, not with random only
 
 
@@ -46,11 +45,9 @@ def draw(
     Returns:
       (caption, path) in the order to show.
     """
-    problem, parts, summary = found.problem, found.parts, found.summary
-    styles = report.method_styles(summary["method"].unique())
+    problem, parts = found.problem, found.parts
+    styles = report.method_styles(found.summary["method"].unique())
     drawn: list[Planned] = []
-    with parts.part("figures of the results"):
-        drawn += _of_results(problem, summary, styles)
     if tables:
         caption = "Rank correlation of numbers of a subset with the test loss (DCS)."
         drawn.append((caption, partial(report.dcs_figure, tables), "dcs"))
@@ -106,33 +103,6 @@ def write_figures(
             report.save_png(make(), path)
             figures.append((caption, path))
     return figures
-
-
-def _of_results(problem, summary, styles) -> list[Planned]:
-    """Results of the students."""
-    if report.compares_labels(summary):
-        figure = partial(report.labels_figure, summary)
-        drawn: list[Planned] = [("Random subsets by labels", figure, "labels")]
-        if summary["label_bytes"].notna().any():
-            figure = partial(report.bytes_figure, summary)
-            drawn.append(("Accuracy against bytes of labels", figure, "bytes"))
-        return drawn
-    accuracy = partial(report.accuracy_figure, summary, styles)
-    drawn = [("Accuracy against images per class", accuracy, "accuracy")]
-    methods = (*problem.settings.select.methods, *problem.settings.distill)
-    if len(methods) <= _FEW:
-        gaps = partial(report.gap_figure, summary, styles)
-        drawn.append(("Quality gap to random", gaps, "gap"))
-    if len(methods) >= _MANY:
-        matrix = partial(report.matrix_figure, summary)
-        drawn.insert(0, ("Quality gap of every selection", matrix, "matrix"))
-    # What a set that was read cost to make is not known.
-    known = summary[summary["method"] != READ]
-    compared = known["gap"].notna() & known["method"].isin(methods)
-    if (len(methods) >= _MANY or problem.settings.distill) and compared.any():
-        cost = partial(report.cost_figure, known, styles)
-        drawn.append(("What a set costs and gains", cost, "cost"))
-    return drawn
 
 
 def _first_subsets(found: Findings, ipc: int) -> dict[str, np.ndarray]:

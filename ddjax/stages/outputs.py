@@ -34,7 +34,7 @@ class Parts:
         """Surrounds the writing of a part; all that was computed is there already.
 
         Args:
-          name: what to call it, such as "figures/gap.png".
+          name: what to call it, such as "figures/dcs.png".
         """
         try:
             yield

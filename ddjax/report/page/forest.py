@@ -367,6 +367,24 @@ def legend(grid: Grid, plot: Plot) -> list[tuple[Markup, str]]:
     return entries
 
 
+def below(plot: Plot) -> str:
+    """Returns what the signs of the quoted contrasts mean, "" where none is quoted."""
+    found = {text.glyph(each) for _, cells in plot.quoted for each in cells.values()}
+    meanings = (
+        ("●", "shown"),
+        ("◆", f"shown, and smaller than {MARGIN:g} point"),
+        ("◇", f"smaller than {MARGIN:g} point"),
+        ("○", "not decided"),
+    )
+    signs = [f"{sign} {words}" for sign, words in meanings if sign in found]
+    if not signs:
+        return ""
+    return (
+        f"Rows below the axis: {', '.join(signs)}, after Holm over the comparisons of "
+        "their answer."
+    )
+
+
 def _tested(grid: Grid) -> str:
     arms = set(grid.tested.values())
     return names.title(arms.pop()) if len(arms) == 1 else "best set on validation"

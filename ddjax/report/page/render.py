@@ -29,8 +29,7 @@ EMBEDDED = 2_400_000  # bytes of PNG files inside a page; further ones are linke
 _GAPS = 1500  # of pictures a seed, from which only the largest budget is drawn
 _PILLS = 4  # kinds of labels that are named one by one
 _TINTS = (1.0, 3.0, 10.0)  # points at which a cell gets darker
-# Kinds of PNG figures -> heading, in the order of a page. What is drawn by the page
-# itself has none.
+# Kinds of PNG figures -> heading, in the order of a page.
 _KINDS = {
     "images": "Images",
     "architectures": "Other networks",
@@ -43,7 +42,7 @@ _KINDS = {
     "dcs": "What correlates with the test loss",
     "teachers": "Learning curves of the teachers",
 }
-_DRAWN = ("accuracy", "gap", "matrix", "cost", "labels", "bytes", "classes")
+_CLASSES = "classes"  # the kind of the thumbnails in the heading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +106,7 @@ def write_page(record: Record, embed: bool = True) -> pathlib.Path:
       embed: whether PNG files are inside of the page, up to 2.4 MB; others are linked.
     """
     shown = _figures(record, EMBEDDED if embed else 0)
-    named = next((f for f in record.figures if f.kind == "classes"), None)
+    named = next((f for f in record.figures if f.kind == _CLASSES), None)
     found: dict[str, Any] = {
         "record": record,
         "title": facts.title(record),
@@ -214,6 +213,7 @@ def _of_students(record: Record) -> dict[str, Any]:
         "no_verdict": record.no_verdict,
         "hero": picture,
         "legend": forest.legend(grid, picture) if picture.zero else [],
+        "below": forest.below(picture),
         "cautions": cautions(record, grid),
         "seeds": [(ipc, forest.by_seed(grid, ipc)) for ipc in budgets]
         if compared
@@ -252,10 +252,10 @@ def _best(grid: Grid) -> set[tuple[str, str, int | None]]:
 
 
 def _figures(record: Record, embed: int) -> list[Shown]:
-    """The figures of a record by kind; those that the page draws itself left out."""
+    """The figures of a record by kind; the thumbnails left out."""
     found: dict[str, list[Figure]] = {kind: [] for kind in _KINDS}
     for figure in record.figures:
-        if figure.kind not in _DRAWN:
+        if figure.kind != _CLASSES:
             found.setdefault(figure.kind, []).append(figure)
     shown, room = [], embed
     kinds = {
