@@ -22,7 +22,7 @@ LARGEST = 300_000  # bytes of a picture
 
 
 def main():
-    """Renders the report of `results/cad_prune_digits` and photographs its first screen."""
+    """Photographs the first screen of the report of `results/cad_prune_digits`."""
     executable = browser.find()
     if executable is None:
         raise SystemExit(f"found no browser among {', '.join(browser.NAMES)}")
