@@ -9,6 +9,7 @@ key of.
 
 import pathlib
 import re
+import shutil
 import sys
 
 import jax
@@ -31,6 +32,13 @@ def weights():
     return {"images": normal(2, 32, 32, 3), "key": jax.random.key(1)}
 
 
+def runs():
+    results = pathlib.Path(__file__).parents[1] / "results"
+    shutil.copytree(results / "cad_prune_digits", "runs/a")
+    shutil.copytree(results / "cad_prune_digits_tuned", "runs/b")
+    return {}
+
+
 GIVEN = {
     "add_selection(": lambda: {"settings": settings, "config": presets.smoke()},
     "write_image_set(": lambda: {
@@ -46,6 +54,7 @@ GIVEN = {
         "logits": normal(20, 10),
     },
     "from_torch(": weights,
+    "compare.read(": runs,
     "Trace(": lambda: {
         "student_logits": normal(200, 10),
         "teacher_logits": normal(200, 10),

@@ -91,7 +91,7 @@ def test_pictures_of_made_sets_are_drawn(run):
     folder, _, _ = run
     drawn = {path.stem for path in (folder / "figures").iterdir()}
     ends = ("tsne", "set_difficulty", "dynamics", "images")
-    assert {"cost", *(f"{end}_ipc{IPC}" for end in ends)} <= drawn
+    assert {f"{end}_ipc{IPC}" for end in ends} <= drawn
     members = pd.DataFrame(runs.rows_of(folder))
     assert members["test_curve"].map(len).eq(2).all()
     last = members["test_curve"].map(lambda curve: curve[-1])
