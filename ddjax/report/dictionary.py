@@ -343,7 +343,8 @@ SCORES = (
     *_SUBSET,
     Column(
         "SCORE",
-        "a column for each score that a selection reads, see `ddjax list scores`; "
+        "a column for each score that a selection reads, see `ddjax list scores`, "
+        "and for each variant with one, by the variant's name; "
         "higher is harder or more uncertain",
         values="number or `inf`",
     ),
