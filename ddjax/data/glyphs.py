@@ -42,7 +42,7 @@ def load(
     alike.
 
     Ids are positions in the order of families, fonts and characters. FreeType draws the
-    images, and another version may draw others: the source's digest tells. Images are
+    images, and another version may draw others, with another digest. Images are
     kept in $XDG_CACHE_HOME/ddjax (or ~/.cache/ddjax), where that can be written, until
     a font changes.
 
