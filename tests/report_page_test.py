@@ -530,3 +530,17 @@ def test_times_and_networks_are_written_for_people():
     old = {"name": "convnet", "convnet": {"width": 32, "depth": 3}}
     assert facts.network({"network": old}) == "ConvNet-D3, width 32"
     assert facts.network({"network": {"name": "resnet18"}}) == "ResNet-18"
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("fashion_mnist", "Fashion-MNIST"),
+        ("glyphs:some/fonts", "Characters of fonts"),
+        ("folder:/data/birds", "birds"),
+        ("mine", "mine"),
+    ],
+)
+def test_the_heading_names_the_images(made, source, name):
+    record, _ = made(source=MANIFEST["source"] | {"name": source})
+    assert facts.title(record) == f"{name}: 1 and 10 images per class"

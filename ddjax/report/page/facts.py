@@ -15,7 +15,11 @@ from ddjax.report import names
 from ddjax.report.page import text
 from ddjax.report.page.record import Record
 
-_SETS = {"digits": "Digits", "fashion_mnist": "Fashion-MNIST"}
+_SETS = {
+    "digits": "Digits",
+    "fashion_mnist": "Fashion-MNIST",
+    "glyphs": "Characters of fonts",
+}
 _LATER = "manifest.json"  # a run writes it behind its page
 # What lies beside a page, in the order of the list.
 _FILES = {
@@ -65,10 +69,12 @@ def dataset(record: Record) -> str:
     """Returns the name of the images for people."""
     name = str(record.source.get("name", ""))
     kind, separator, path = name.partition(":")
+    if kind in _SETS:
+        return _SETS[kind]
     if separator:  # such as "folder:/data/birds"
         name = pathlib.PurePath(path).stem or kind
     known = names.DATASETS.get(name)
-    return known[0] if known else _SETS.get(name, name)
+    return known[0] if known else name
 
 
 def facts(record: Record) -> list[str]:
