@@ -41,6 +41,7 @@ def runs():
 
 GIVEN = {
     "add_selection(": lambda: {"settings": settings, "config": presets.smoke()},
+    "add_variant(": lambda: {"settings": settings, "config": presets.smoke()},
     "write_image_set(": lambda: {
         "images": rng.integers(0, 256, (20, 32, 32, 3), np.uint8),
         "labels": np.arange(20) % 10,
