@@ -181,7 +181,7 @@ class Page:
 
     Attributes:
         errors: messages of the console from warnings on, and uncaught exceptions.
-        requests: addresses that were asked for, besides the opened file.
+        requests: addresses that were fetched, besides the opened file.
         path: the opened file.
     """
 
