@@ -55,7 +55,7 @@ def build(problem: Problem, export: str | os.PathLike | None = None) -> list[Sta
         class folders, see `ddjax.data.write_export`; None: none are.
     """
     stages: list[Stage] = []
-    draws = [(draw, _draw(draw, stages)) for draw in problem.draws()]
+    draws = [(draw, _draw(draw, stages)) for draw in problem.draws]
     if problem.settings.regimes:
         stages.append(report_stage(problem, draws, export))
     else:
@@ -239,7 +239,7 @@ def run(
     if settings.observe.tensorboard:
         require_tensorboard()
     problem = open_problem(settings)
-    for draw in problem.draws():
+    for draw in problem.draws:
         check(draw)
     check_devices(problem)
     if export is not None:

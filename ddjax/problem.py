@@ -173,8 +173,9 @@ class Problem:
         others = {name: base.with_student(name) for name in base.settings.transfer}
         return {"": base} | others
 
+    @functools.cached_property
     def draws(self) -> tuple[Problem, ...]:
-        """Returns the problem of each seed with `protocol.resample`, else (itself,).
+        """The problem of each seed with `protocol.resample`, else (itself,).
 
         That of seed s has the pool and the validation split of s, and s is added to the
         seeds of its teachers.

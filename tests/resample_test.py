@@ -34,7 +34,7 @@ def resampled(source, tmp_path_factory):
 
 def test_draws_have_splits_and_teachers_of_their_own(source):
     problem = open_problem(of(source, protocol__resample=True))
-    draws = problem.draws()
+    draws = problem.draws
     assert [draw.seeds for draw in draws] == [(3,), (0,)]
     assert [draw.settings.teacher.seed for draw in draws] == [3, 0]
     three, zero = (set(draw.validation.ids) for draw in draws)
@@ -48,14 +48,14 @@ def test_draws_have_splits_and_teachers_of_their_own(source):
 
 
 def test_draws_thin_the_training_set_anew(source):
-    draws = open_problem(of(source, protocol__resample=True, data__pool=60)).draws()
+    draws = open_problem(of(source, protocol__resample=True, data__pool=60)).draws
     three, zero = ({*draw.pool.ids, *draw.validation.ids} for draw in draws)
     assert three != zero and len(three) == len(zero) == 60
 
 
 def test_without_it_there_is_one_draw(source):
     problem = open_problem(of(source))
-    assert problem.draws() == (problem,)
+    assert problem.draws == (problem,)
 
 
 def test_seed_0_is_as_in_a_run_without(source, resampled, tmp_path):
