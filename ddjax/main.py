@@ -225,6 +225,7 @@ def _configure(aside: list[str]) -> None:
     # ends a save, TensorStore's threads find their event loop closed.
     logging.set_verbosity(logging.FATAL)
     sys.excepthook = _print_unless_late
+    sys.unraisablehook = _print_unraisable_unless_late
     # Without an accelerator every core is a device, so that the `mesh` driver can
     # train a student on each.
     count = os.environ.get("JAX_NUM_CPU_DEVICES")
@@ -240,8 +241,18 @@ def _configure(aside: list[str]) -> None:
 
 def _print_unless_late(kind: type, error: BaseException, trace: Any) -> None:
     """Prints an exception that nobody caught, but not that of a closed event loop."""
-    if kind is not RuntimeError or str(error) != "Event loop is closed":
+    if not _is_late(error):
         sys.__excepthook__(kind, error, trace)
+
+
+def _print_unraisable_unless_late(found: Any) -> None:
+    """Prints an exception that nobody could catch, but not that of an event loop."""
+    if not _is_late(found.exc_value):
+        sys.__unraisablehook__(found)
+
+
+def _is_late(error: BaseException | None) -> bool:
+    return type(error) is RuntimeError and str(error) == "Event loop is closed"
 
 
 def _start_devices() -> None:

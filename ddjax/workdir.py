@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -30,6 +31,7 @@ from ddjax.artifacts import (
 from ddjax.declare import walk
 from ddjax.errors import InputError, system_error
 
+_WAIT, _PAUSE = 5.0, 0.05  # seconds, until a folder is gone, and between tries
 # What is there before `run.json`, where a run was killed that early.
 _BEFORE_MARKER = {".lock", ".tmp-run.json"}
 _FILES = {
@@ -236,7 +238,7 @@ class Workdir:
             if refused is None:
                 raise
             # Such as a full disk: halves would only take more room.
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
             raise refused from error
         return dataclasses.replace(load(path, kind, advice, address), reused=False)
 
@@ -246,3 +248,11 @@ class Workdir:
         """Returns where an unfinished artifact keeps its checkpoints."""
         key = {"schema": SCHEMA, "kind": kind, "settings": settings, "parents": parents}
         return self.partial / f"{kind}-{digest(key)}"
+
+
+def _remove(folder: pathlib.Path) -> None:
+    """Removes a folder into which threads of a failed save may still write."""
+    end = time.monotonic() + _WAIT
+    while folder.exists() and time.monotonic() < end:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(_PAUSE)
