@@ -18,10 +18,11 @@ difficulty; and facility location weighted by CAD.
 
 Variants, all under hard labels, where the paper's claim lies:
 
-- `digits` (default): ConvNet-D2 width 32, IPC 5 and 10; about two minutes on 2 cores.
+- `digits` (default): ConvNet-D2 width 32, IPC 5 and 10; half a minute on 2 cores.
 - `glyphs`: 94 classes of characters in the folder `fonts`, which docs/data.md shows how
   to get, 14 px, 200 images a class, ConvNet-D3 width 32, 120 epochs at batch 50, IPC 2
-  and 10: scoring runs of 1.2 and 6 epochs; half an hour. Its result is in
+  and 10: scoring runs of 1.2 and 6 epochs; 47 minutes on 2
+  shared cores. Its result is in
   `results/cad_readings_glyphs`.
 - `cifar10`: CIFAR-10 in the folder `cifar10`, 32 px, 500 images a class, ConvNet-D3
   width 32, 300 epochs, IPC 10 and 50: scoring runs of 6 and 30 epochs, as the paper's
