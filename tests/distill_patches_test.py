@@ -65,7 +65,7 @@ def slow_rded(task, settings):
     """Image by image, with the same crops; every image is a candidate."""
     size = SIDE // settings.factor
     before = (SIDE - size) // 2
-    sign = -1 if settings.patch_loss == "highest" else 1
+    sign = -1 if settings.crop == "highest" else 1
     key = jax.random.fold_in(task.key, 1)
     images, sources = [], []
     for label in range(CLASSES):
@@ -81,10 +81,10 @@ def slow_rded(task, settings):
             logits = np.float64(apply(TEACHER.variables, shown)[0])
             losses = np.log(np.exp(logits).sum(1)) - logits[:, label]
             best = int(np.argmin(sign * losses))
-            found.append((sign * losses[best], int(task.ids[row]), patches[best]))
+            found.append((losses[best], int(task.ids[row]), patches[best]))
         found.sort(key=lambda entry: entry[:2])
-        if settings.patch_loss == "medium":
-            found = found[(len(found) - task.ipc * settings.factor**2) // 2 :]
+        spare = len(found) - task.ipc * settings.factor**2
+        found = found[round(settings.start * spare) :]
         made = np.zeros((task.ipc, SIDE, SIDE, 1))
         ids = np.zeros((task.ipc, settings.factor**2), int)
         for cell in range(settings.factor**2):
@@ -114,10 +114,12 @@ def check_balance(task, made, columns):
         assert {label_of[i] for i in ids} == {label}
 
 
-@pytest.mark.parametrize("patch_loss", ["lowest", "highest", "medium"])
+@pytest.mark.parametrize(
+    "crop, start", [("lowest", 0), ("highest", 1), ("lowest", 0.5), ("lowest", 0.3)]
+)
 @pytest.mark.parametrize("factor", [1, 2])
-def test_rded_equals_a_slow_search(factor, patch_loss):
-    settings = dataclasses.replace(HALVES, factor=factor, patch_loss=patch_loss)
+def test_rded_equals_a_slow_search(factor, crop, start):
+    settings = dataclasses.replace(HALVES, factor=factor, crop=crop, start=start)
     task = task_of()
     made = make("rded", task, settings)
     images, sources = slow_rded(task, settings)
@@ -267,6 +269,29 @@ def test_a_teacher_without_finite_losses_is_refused():
     refuse("rded", "teachers: 'tiny' gives 90 of 90 images a loss", teachers=(teacher,))
 
 
+@pytest.mark.parametrize("factor", [1, 2])
+def test_random_crops_are_those_that_rded_would_rank(factor):
+    task = task_of()
+    settings = dataclasses.replace(HALVES, factor=factor)
+    made = make("random_crops", task, settings)
+    # As RDED with one crop each of no more candidates than patches, in any order.
+    needed = IPC * factor**2
+    ranked = make(
+        "rded", task, dataclasses.replace(settings, crops=1, candidates=needed)
+    )
+    np.testing.assert_array_equal(
+        np.sort(made.sources, None), np.sort(ranked.sources, None)
+    )
+    if factor == 1:
+        order, other = made.sources[:, 0].argsort(), ranked.sources[:, 0].argsort()
+        np.testing.assert_array_equal(made.images[order], ranked.images[other])
+    check_balance(task, made, factor**2)
+    without = make("random_crops", dataclasses.replace(task, teachers=()), settings)
+    same(made, without)
+    order = np.random.default_rng(3).permutation(len(task.ids))
+    same(made, make("random_crops", reordered(task, order), settings))
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
@@ -277,7 +302,8 @@ def test_a_teacher_without_finite_losses_is_refused():
         ({"area": (0.5, 0.4)}, "p.area: found"),
         ({"area": (0.5, 1.1)}, "p.area: found"),
         ({"area": (0.5,)}, "p.area: found"),
-        ({"patch_loss": "best"}, "p.patch_loss: found 'best', .* lowest, highest"),
+        ({"crop": "best"}, "p.crop: found 'best', .* lowest, highest"),
+        ({"start": 1.5}, "p.start: found 1.5"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):

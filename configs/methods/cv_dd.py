@@ -48,7 +48,7 @@ def get_config(variant: str = "digits"):
     presets.stitch(config, variant)
     presets.ensemble(config, variant, large=MEMBERS, small=MEMBERS)
     entry = config.distill.cv_dd
-    entry.patches.patch_loss = "medium"
+    entry.patches.start = 0.5
     entry.cv_dd.drawn = min(2, len(entry.teachers))
     entry.cv_dd.prior = PRIORS.get(variant, ())
     return config

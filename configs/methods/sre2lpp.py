@@ -33,5 +33,5 @@ def get_config(variant: str = "digits"):
     config = presets.synthesised(variant, "sre2lpp")
     presets.recover(config, variant, CONSTANTS)
     presets.stitch(config, variant)
-    config.distill.sre2lpp.patches.patch_loss = "medium"
+    config.distill.sre2lpp.patches.start = 0.5
     return config

@@ -17,6 +17,7 @@ METHODS: dict[str, Method] = {
     "g_vbsm": g_vbsm.G_VBSM,
     "lpld": lpld.LPLD,
     "pca": rded.PCA,
+    "random_crops": rded.RANDOM_CROPS,
     "rded": rded.RDED,
     "sre2l": sre2l.SRE2L,
     "sre2lpp": sre2l.SRE2LPP,

@@ -7,6 +7,7 @@ a side of an image, s a patch's side, S an image's side, K channels.
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from ddjax.artifacts import Cost
 from ddjax.declare import setting
 from ddjax.declare.walk import join, require
-from ddjax.distill.crops import best_crops, cut_out
+from ddjax.distill.crops import best_crops, cut_out, random_windows
 from ddjax.distill.task import Ipcs, Method, Outline, SyntheticSet, Task
 from ddjax.errors import InputError
 from ddjax.train.micro_batch import images_in_cache
@@ -31,10 +32,10 @@ _cut_out = jax.jit(cut_out, static_argnums=0)
 
 @dataclasses.dataclass(frozen=True)
 class Patches:
-    """How real images are cropped, ranked and stitched: rded, ca2d and pca.
+    """How real images are cropped, ranked and stitched: rded, ca2d and others.
 
-    pca reads only `factor`. Methods that optimise images from RDED's images read it
-    too.
+    pca reads only `factor`, random_crops `factor` and `area`. Methods that optimise
+    images from RDED's images read all of it.
     """
 
     factor: int = setting(
@@ -55,15 +56,20 @@ class Patches:
         "(0, 1]",
         counts="[2, 2]",
     )
-    patch_loss: str = setting(
+    crop: str = setting(
         "lowest",
-        "Which patches are kept by the teacher's cross-entropy. The lowest are RDED's. "
-        'The paper of ca2d keeps "the most influential" (by notes on it) and does not '
-        "define; `highest` reads that as the patches with the largest gradient. The "
-        "default is what an independent re-implementation does, and lets ca2d differ "
-        "from rded by its pool alone. `medium`, the images in the middle by the loss "
-        "of their best crop, is how sre2lpp and cv_dd start.",
-        ("lowest", "highest", "medium"),
+        "Which crop of a candidate is kept, by the teacher's cross-entropy.",
+        ("lowest", "highest"),
+    )
+    start: float = setting(
+        0.0,
+        "Which of the kept crops become patches: those from this place on in the "
+        "order of their losses, 0 the lowest (RDED's), 0.5 those in the middle, which "
+        'is how sre2lpp and cv_dd start, 1 the highest. The paper of ca2d keeps "the '
+        'most influential" (by notes on it) and does not define; with the defaults '
+        "ca2d differs from rded by its pool alone, with `crop` highest and `start` 1 "
+        "it keeps the patches with the largest gradient.",
+        "[0, 1]",
     )
 
     def check(self, key: str) -> None:
@@ -169,8 +175,8 @@ def from_crops(task: Task, patches: Patches, pools: list[np.ndarray]) -> Synthet
     """Stitches images of the best random crops of real ones.
 
     In each class candidates are drawn from a pool, the best crop of each is found by
-    the first teacher's cross-entropy, and the best of these become patches: no two of
-    them are of one image.
+    the first teacher's cross-entropy, and a window of these, RDED's being the lowest,
+    becomes patches: no two of them are of one image.
 
     Args:
       task: what is to be distilled.
@@ -185,19 +191,13 @@ def from_crops(task: Task, patches: Patches, pools: list[np.ndarray]) -> Synthet
       InputError: the teacher's losses are not finite.
     """
     needed = task.ipc * patches.factor**2
-    # Draws and all that follows depend on ids, not on places in the pool.
-    lots = np.asarray(_lots(jax.random.fold_in(task.key, _DRAW), task.ids))
-    first = [np.lexsort((task.ids[rows], lots[rows])) for rows in pools]
-    drawn = [
-        rows[order[: patches.candidates]]
-        for rows, order in zip(pools, first, strict=True)
-    ]
+    drawn = _drawn(task, pools, patches.candidates)
     drawn = [rows[np.argsort(task.ids[rows])] for rows in drawn]
     rows = np.concatenate(drawn)
     losses, windows, compiling = _scored(task, patches, rows)
     ends = np.cumsum([len(part) for part in drawn])
     kept = [
-        part[_best(losses[part], patches.patch_loss, needed)]
+        part[_window(losses[part], patches.start, needed)]
         for part in np.split(np.arange(len(rows)), ends[:-1])
     ]
     chosen = np.concatenate(kept)
@@ -205,6 +205,27 @@ def from_crops(task: Task, patches: Patches, pools: list[np.ndarray]) -> Synthet
     cost = found.cost + Cost(compile_seconds=compiling)
     info = {"patch_loss": [float(losses[part].mean()) for part in kept]}
     return dataclasses.replace(found, cost=cost, info=info)
+
+
+def from_random_crops(task: Task, patches: Patches) -> SyntheticSet:
+    """Stitches images of one random crop each of random images.
+
+    The images are the first of the candidates of `from_crops`, and the crop is the
+    first of theirs.
+
+    Args:
+      task: what is to be distilled; it needs no teacher.
+      patches: `factor` and `area`.
+    """
+    needed = task.ipc * patches.factor**2
+    rows = np.concatenate(_drawn(task, by_class(task), needed))
+    windows = _first_windows(
+        jax.random.fold_in(task.key, _CROP),
+        np.int32(task.ids[rows]),
+        task.images.shape[1],
+        np.asarray(patches.area, np.float32),
+    )
+    return from_windows(task, patches.factor, rows, np.asarray(windows))
 
 
 def from_windows(
@@ -266,16 +287,30 @@ def stitch(patches: np.ndarray, factor: int, side: int) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(images_SSnK, 2, 0))
 
 
-def _best(losses: np.ndarray, keep: str, count: int) -> np.ndarray:
-    """Places of `count` losses, the best first; "medium" are those in the middle."""
-    order = np.argsort(-losses if keep == "highest" else losses, kind="stable")
-    first = (len(losses) - count) // 2 if keep == "medium" else 0
-    return order[first : first + count]
+def _window(losses: np.ndarray, start: float, count: int) -> np.ndarray:
+    """Places of `count` losses of consecutive rank; see `select.window` for `start`."""
+    first = round(start * (len(losses) - count))
+    return np.argsort(losses, kind="stable")[first : first + count]
+
+
+def _drawn(task: Task, pools: list[np.ndarray], count: int) -> list[np.ndarray]:
+    """Random rows of each pool, at most `count`, in the order in which they are drawn.
+
+    The draw, and all that follows, depends on ids, not on places in the pool.
+    """
+    lots = np.asarray(_lots(jax.random.fold_in(task.key, _DRAW), task.ids))
+    return [rows[np.lexsort((task.ids[rows], lots[rows]))[:count]] for rows in pools]
 
 
 @jax.jit
 def _lots(key, ids_N):
     return jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))(ids_N)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _first_windows(key, ids_n, side, area):
+    draw = functools.partial(random_windows, key, crops=1, side=side, area=area)
+    return jax.vmap(lambda example_id: draw(example_id)[0])(ids_n)
 
 
 def _scored(task: Task, patches: Patches, rows: np.ndarray):
@@ -284,8 +319,7 @@ def _scored(task: Task, patches: Patches, rows: np.ndarray):
     size = side // patches.factor
     fitting = images_in_cache(teacher.network, _BLOCK * patches.crops)
     batch = max(1, fitting // patches.crops)
-    keep = "highest" if patches.patch_loss == "highest" else "lowest"
-    static = (teacher.network, patches.crops, size, keep, batch)
+    static = (teacher.network, patches.crops, size, patches.crop, batch)
     shared = (
         teacher.variables,
         jax.random.fold_in(task.key, _CROP),

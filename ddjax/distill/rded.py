@@ -1,4 +1,4 @@
-"""RDED, and CA2D and PCA, which select other patches."""
+"""RDED, and methods that select other patches: CA2D, PCA, random crops."""
 
 import dataclasses
 from typing import Any
@@ -13,6 +13,7 @@ from ddjax.distill.patches import (
     by_class,
     by_difficulty,
     from_crops,
+    from_random_crops,
     from_windows,
 )
 from ddjax.distill.task import Ipcs, Outline, SyntheticSet, Task
@@ -103,6 +104,15 @@ def pca(task: Task, entry: Any) -> SyntheticSet:
     return from_windows(task, factor, rows, np.tile(whole, (len(rows), 1)))
 
 
+def random_crops(task: Task, entry: Any) -> SyntheticSet:
+    """Random crops of random images, which no teacher ranks: a control for RDED.
+
+    One crop of each of ipc * factor^2 random images of a class, drawn as RDED draws its
+    candidates and their crops. Ours.
+    """
+    return from_random_crops(task, entry.patches)
+
+
 RDED = Stitched(
     rded,
     "RDED",
@@ -120,3 +130,6 @@ CA2D = Stitched(
     ),
 )
 PCA = Stitched(pca, "PCA", {"patches": Patches}, difficulty="el2n", uses_teachers=False)
+RANDOM_CROPS = Stitched(
+    random_crops, "random crops", {"patches": Patches}, uses_teachers=False
+)

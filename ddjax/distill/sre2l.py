@@ -33,7 +33,7 @@ def sre2l(task: Task, entry: Any) -> TargetsOf:
 def sre2lpp(task: Task, entry: Any) -> TargetsOf:
     """SRe2L++: SRe2L from patches of real images.
 
-    They are RDED's, the method's of medium difficulty: `patches.patch_loss` = medium.
+    They are RDED's, the method's of medium difficulty: `patches.start` = 0.5.
 
     Source: Cui et al., "Dataset Distillation via Committee Voting", arXiv 2501.07575,
     its baseline; Jiacheng8/CV-DD, recover/recover.py. Deviations as `sre2l`.

@@ -84,6 +84,18 @@ class Select:
     runs: int = setting(
         1, "Scoring runs a seed, over which scores are averaged.", "[1, 1000]"
     )
+    passes: int = setting(
+        0,
+        "Image passes of a scoring run, at least the students'; 0: as many, which is "
+        "compute-aligned.",
+        "[0, 1e12]",
+    )
+    recorded: str = setting(
+        "all",
+        "Which part of a scoring run its scores read: all of it, or the start or the "
+        "end, as long as a student's training.",
+        ("all", "start", "end"),
+    )
     features: str = setting(
         "trace",
         "Whose features selections compare: those of the scoring run (trace), the "

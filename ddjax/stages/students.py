@@ -487,6 +487,7 @@ def training_plan(
     name = f"students, {who or settings.student.network.name}, {regime}, IPC {ipc}"
     size, pool = ipc * problem.num_classes, len(problem.pool)
     members = -(-count // -(-count // settings.sweep.members))
+    steps = problem.steps(ipc)
     if not held:
         held = min(pool, members * size) if settings.data.stream else pool
     trainings = Trainings(
@@ -495,7 +496,7 @@ def training_plan(
         settings.sweep.driver,
         count=count,
         members=members,
-        steps=problem.steps(ipc),
+        steps=steps,
         images=size,
         whole=whole,
         held=held,
@@ -510,15 +511,24 @@ def training_plan(
         each,
     )
     labels = Stores.plan(problem, regime, ipc, stores)
-    work = training_work(problem, regime, ipc, count, row=row, images=images)
+    work = training_work(
+        problem, regime, ipc, count, row=row, images=images, steps=steps
+    )
     return Plan((*labels.work, work), (trainings,), (*labels.stored, curves))
 
 
 def training_work(
-    problem: Problem, regime: str, ipc: int, count: int, *, row: str, images: int
+    problem: Problem,
+    regime: str,
+    ipc: int,
+    count: int,
+    *,
+    row: str,
+    images: int,
+    steps: int,
 ) -> Work:
-    """Returns the work of trainings of a budget; arguments as of `training_plan`."""
-    program, steps = planned_program(problem, regime), problem.steps(ipc)
+    """Returns the work of trainings of `steps` steps; others as of `training_plan`."""
+    program = planned_program(problem, regime)
 
     def flops() -> float:
         step = step_flops(

@@ -39,7 +39,8 @@ def trace_stage(
     """The stage of a budget's scoring runs, `select.runs` of them a seed.
 
     The student's own recipe on the whole pool, with as many image passes as a student
-    may spend, its schedule compressed to that length. The artifact has the arrays of
+    may spend, or with `select.passes`, its schedule compressed or stretched to that
+    length. The artifact has the arrays of
     `scores.Trace`, [R,S,N], and the weights at the end of every run (`trace_weights`).
 
     Args:
@@ -60,9 +61,11 @@ def trace_stage(
 
 def _plan(problem: Problem, label: str, regime: str, ipc: int) -> Plan:
     runs, count = len(run_seeds(problem)), len(problem.pool)
-    snapshots = len(snapshots_of(problem, ipc))
+    snapshots, steps = len(snapshots_of(problem, ipc)), recorded_steps(problem, ipc)[-1]
     row = f"scoring runs, {regime}, IPC {ipc}"
-    work = training_work(problem, regime, ipc, runs, row=row, images=snapshots * count)
+    work = training_work(
+        problem, regime, ipc, runs, row=row, images=snapshots * count, steps=steps
+    )
     fields = _fields(problem, regime)
     recorded = runs * snapshots * count * sum(fields.values())
     streamed = problem.settings.data.stream
@@ -72,7 +75,7 @@ def _plan(problem: Problem, label: str, regime: str, ipc: int) -> Plan:
         "loop" if streamed else problem.settings.sweep.driver,
         count=runs,
         members=runs,
-        steps=problem.steps(ipc),
+        steps=steps,
         images=count,
         whole=runs,
         held=count,
@@ -84,18 +87,46 @@ def _plan(problem: Problem, label: str, regime: str, ipc: int) -> Plan:
     return Plan((work,), (training,), (Stored(label, holds, 1, recorded + weights),))
 
 
+def scoring_steps(problem: Problem, ipc: int) -> int:
+    """Returns the steps of the schedule of a budget's scoring runs.
+
+    Raises:
+      InputError: `select.passes` are fewer than a student's.
+    """
+    passes, batch_size = problem.settings.select.passes, _batch_size(problem)
+    least = problem.steps(ipc)
+    steps = -(-passes // batch_size) or least
+    if steps < least:
+        raise InputError(
+            f"select.passes: found {passes:,}, allowed is 0 or at least the "
+            f"{least * batch_size:,} image passes of a student at IPC {ipc}"
+        )
+    return steps
+
+
+def recorded_steps(problem: Problem, ipc: int) -> tuple[int, int]:
+    """Returns before which step of a scoring run the record begins, and its last."""
+    steps, part = scoring_steps(problem, ipc), problem.steps(ipc)
+    spans = {"all": (0, steps), "start": (0, part), "end": (steps - part, steps)}
+    return spans[problem.settings.select.recorded]
+
+
 def snapshots_of(problem: Problem, ipc: int) -> tuple[int, ...]:
     """Returns after which steps a budget's scoring runs have snapshots.
 
     Raises:
-      InputError: see `snapshot_steps`.
+      InputError: see `scoring_steps` and `snapshot_steps`.
     """
-    return snapshot_steps(
-        problem.steps(ipc),
-        problem.settings.student.batch_size,
-        len(problem.pool),
-        snapshots_required(problem),
+    before, last = recorded_steps(problem, ipc)
+    required = snapshots_required(problem)
+    size, count = _batch_size(problem), len(problem.pool)
+    return tuple(
+        before + step for step in snapshot_steps(last - before, size, count, required)
     )
+
+
+def _batch_size(problem: Problem) -> int:
+    return problem.settings.student.batch_size
 
 
 def _fields(problem: Problem, regime: str) -> dict[str, int]:
@@ -163,11 +194,11 @@ def _trace(
     learning_rate: float,
 ) -> Artifact:
     problem = students.problem
-    steps = problem.steps(ipc)
+    schedule, steps = scoring_steps(problem, ipc), recorded_steps(problem, ipc)[-1]
     seeds = run_seeds(problem)
-    batch_size = problem.settings.student.batch_size
     stops = snapshots_of(problem, ipc)
     settings = students.recipe(regime) | {
+        "schedule": schedule,
         "steps": steps,
         "stops": list(stops),
         "seeds": seeds,
@@ -182,7 +213,7 @@ def _trace(
         members = Members(
             np.array(seeds, np.int32),
             [np.arange(len(problem.pool), dtype=np.int32)] * len(seeds),
-            students.hparams(regime, steps, np.full(len(seeds), learning_rate)),
+            students.hparams(regime, schedule, np.full(len(seeds), learning_rate)),
         )
         labels = None
         if regime == "soft":
@@ -222,7 +253,7 @@ def _trace(
             lambda *leaves: np.concatenate(leaves)[: len(seeds)], *mesh.fetch(parts)
         )
         checkpoint.save_tree(folder / _WEIGHTS, weights)
-        info = {"epochs": steps * batch_size / len(problem.pool)}
+        info = {"epochs": steps * _batch_size(problem) / len(problem.pool)}
         return Draft(arrays, info, runner.take_cost())
 
     return run.artifact("trace", label, settings, parents, make)
