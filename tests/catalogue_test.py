@@ -66,7 +66,7 @@ def test_a_section_names_its_settings():
 def test_a_config_says_what_it_tests_and_costs():
     text = explain.explain("cad_prune:smoke")
     assert text.startswith("CAD-Prune against random")
-    assert "Variants: digits, fashion_mnist, smoke" in text
+    assert "Variants: digits, fashion_mnist, fashion_mnist_full, smoke" in text
     assert "Cost of smoke: " in text and "on this machine" in text
 
 
