@@ -16,8 +16,8 @@ pairs them by seed. Fashion-MNIST at 14 px, 6,000 training images, ConvNet-D3 wi
 150 epochs, IPC 10 and 50, hard labels, ten seeds; minutes each on 2 CPU cores. Their
 results are in `results/scoring_runs_*`. `scoring_runs:smoke` takes seconds.
 
-Expected: the end of a long run tells less about a short training than an aligned run;
-averages help a little where scores of one run are noisy.
+Expected: scores from the end of a long run fit a short training less than those of an
+aligned run; averages help a little where scores of one run are noisy.
 """
 
 from ddjax import presets

@@ -362,6 +362,51 @@ def test_many_kinds_of_labels_are_grouped():
 # Studies that lack something
 
 
+# How many images are enough
+
+
+def sizes(gaps, full=80.0, **options):
+    """Students of random images that are `gaps[ipc]` from the full data."""
+    rows = []
+    for ipc, gap in gaps.items():
+        table = {"hard": {"random": full + gap - ipc, "full": full - ipc}}
+        rows += rows_of(table, ipcs=(ipc,), **options)
+    found = verdicts.verdicts(study(rows))
+    return next((each for each in found if each.key == "enough"), None)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "answer", "state"),
+    [
+        ({5: -9, 10: -4, 50: -0.1, 100: 0.1}, "50 images a class", SMALL),
+        ({5: -9, 10: 0.1, 50: -4, 100: 0.1}, "100 images a class", SMALL),
+        ({5: 0.1, 10: 0.2, 50: 0.0}, "5 images a class or fewer", SMALL),
+        ({5: -9, 10: -4, 50: 3}, "50 images a class", SMALL),
+        ({5: -9, 10: -4, 50: -3}, "More than 50 images a class", SHOWN),
+    ],
+)
+def test_how_many_images_are_enough(gaps, answer, state):
+    found = sizes(gaps)
+    assert found.answer == f"{answer} under hard labels."
+    assert found.states == {"hard": state}
+    assert len(found.contrasts) == len(gaps)
+    for (ipc, gap), each in zip(gaps.items(), found.contrasts, strict=True):
+        assert each.name == f"random − full, IPC {ipc}"
+        assert each.mean == pytest.approx(gap)
+
+
+def test_how_many_images_are_enough_may_be_open():
+    found = sizes({5: -9, 10: -4, 50: -0.9}, noise=2.0)
+    assert found.answer == "Not decided under hard labels."
+    assert found.states == {"hard": UNDECIDED}
+    assert "−9.0 ±" in found.text and "at 5 (shown)" in found.text
+
+
+def test_two_budgets_do_not_ask_how_many_are_enough():
+    assert sizes({5: -9, 10: 0.1}) is None
+    assert verdict("enough", {"hard": {"random": 70.0}}, ipcs=(2, 5, 10)) is None
+
+
 def test_one_seed_decides_nothing():
     table = {"hard": arms(70, 60, 65), "soft": arms(72, 60, 65)}
     found = verdicts.verdicts(study(rows_of(table, seeds=1)))

@@ -369,7 +369,11 @@ VERDICTS = (
         "one a question that the run answers; their keys follow",
         values="list of objects",
     ),
-    Column("verdicts.key", "which question", values="`choice`, `tested`, `labels`"),
+    Column(
+        "verdicts.key",
+        "which question",
+        values="`choice`, `tested`, `labels`, `enough`",
+    ),
     Column("verdicts.question", "in words"),
     Column("verdicts.answer", "in a few words"),
     Column("verdicts.text", "sentences with the numbers"),

@@ -42,6 +42,7 @@ class Study:
 
     Attributes:
       regimes: kinds of labels, in the order of reports.
+      ipcs: budgets in images a class, ascending.
       arms: names of everything that is compared with random, without the full data.
       sensible: random and the arms that are not bad on purpose.
       sets: the arms that are synthetic sets.
@@ -75,6 +76,7 @@ class Study:
         self.tested = self.sets or tuple(n for n in good if names.is_claim(n))[:1]
         if not self.tested and len(good) == 1:
             self.tested = tuple(good)
+        self.ipcs = sorted({*map(int, members["ipc"])})
         self._seeds = sorted({*members["seed"]})
         self._columns = {name: index for index, name in enumerate(present)}
         self._accuracy = self._array(members, "accuracy")
@@ -86,7 +88,7 @@ class Study:
         """Percent, [regimes, budgets, seeds, arms]; NaN where there is no student."""
         import pandas as pd
 
-        levels = self.regimes, sorted({*members["ipc"]}), self._seeds
+        levels = self.regimes, self.ipcs, self._seeds
         rows = pd.MultiIndex.from_product(levels)
         table = accuracies(members, column).reindex(rows)
         return table[[*self._columns]].to_numpy().reshape(*map(len, levels), -1)
@@ -150,7 +152,9 @@ class Study:
         index = pick(self._tables(side, side)[1], side.worst)
         return side.arms[index] if index >= 0 else ""
 
-    def contrast(self, name: str, one: Side, other: Side) -> Contrast:
+    def contrast(
+        self, name: str, one: Side, other: Side, ipc: int | None = None
+    ) -> Contrast:
         """Returns the contrast of two sides, over the budgets that both have.
 
         A seed that lacks a student there drops out.
@@ -158,10 +162,11 @@ class Study:
         Args:
           name: what is compared.
           one, other: the sides.
+          ipc: one of the budgets, over which alone; None: all.
         """
         if not (one.arms and other.arms):
             return contrast(name, one.regime, [])
-        tables = [self._tables(each, one, other) for each in (one, other)]
+        tables = [self._tables(each, one, other, ipc=ipc) for each in (one, other)]
 
         def differences(seeds: np.ndarray) -> np.ndarray:
             first, second = (
@@ -177,9 +182,13 @@ class Study:
             error = float(jackknife(differences, len(values)))
         return contrast(name, one.regime, values, self.grain, error)
 
-    def _tables(self, side: Side, *sides: Side) -> tuple[np.ndarray, np.ndarray]:
+    def _tables(
+        self, side: Side, *sides: Side, ipc: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Accuracies of a side's arms [seeds, arms], over budgets that sides share."""
         budgets = np.all([self._trained(each) for each in sides], axis=0)
+        if ipc is not None:
+            budgets &= np.array(self.ipcs) == ipc
         row = self.regimes.index(side.regime)
         test, validation = (
             each[row][..., [self._columns[arm] for arm in side.arms]]

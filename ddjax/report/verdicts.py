@@ -1,7 +1,8 @@
 """Verdicts: what a study has shown, in words that its contrasts allow.
 
-Three questions, each of those that the study's arms can answer: whether it matters
-which images are taken, whether what the study tests is right, what labels are worth.
+Four questions, each of those that the study's arms can answer: whether it matters
+which images are taken, whether what the study tests is right, what labels are worth,
+how many images are enough.
 Every answer rests on contrasts that are named before the test accuracy is read: the
 best and the worst arm are picked by the validation of the other seeds. A verdict's
 contrasts are one family of Holm's correction.
@@ -24,12 +25,13 @@ from ddjax.report.contrasts import (
     judged,
     largest_of,
 )
-from ddjax.report.statistics import RANDOM, REFERENCE
+from ddjax.report.statistics import FULL, RANDOM, REFERENCE
 from ddjax.report.study import Side, Study
 
 HARD = "hard"
 BEST, WORST, BEST_OTHER = "best", "worst", "best other"
-CHOICE, TESTED, LABELS = "choice", "tested", "labels"
+CHOICE, TESTED, LABELS, ENOUGH = "choice", "tested", "labels", "enough"
+_SIZES = 3  # budgets from which on it is worth a question how many images are enough
 _FEW = 4  # clauses and kinds of labels that are named one by one
 _MARGIN = f"{MARGIN:g} point"
 # Numbers of seeds that a text names: one that would decide is rounded up to these.
@@ -41,7 +43,7 @@ class Verdict:
     """A question, its answer, and what the answer rests on.
 
     Attributes:
-      key: CHOICE, TESTED or LABELS.
+      key: CHOICE, TESTED, LABELS or ENOUGH.
       question: in words.
       answer: in a few words.
       text: one to three sentences with the numbers.
@@ -60,7 +62,7 @@ class Verdict:
 
 def verdicts(study: Study) -> list[Verdict]:
     """Returns the answers that a study's arms allow, in the order of reports."""
-    found = [_choice(study), _tested(study), _labels(study)]
+    found = [_choice(study), _tested(study), _labels(study), _enough(study)]
     return [verdict for verdict in found if verdict is not None]
 
 
@@ -301,6 +303,61 @@ def _labels(study: Study) -> Verdict | None:
         _text(clauses),
         tuple(found),
         {each.regime: each.state for each in known},
+    )
+
+
+def _enough(study: Study) -> Verdict | None:
+    """From which budget on random images are worth the full data, at equal passes."""
+    if len(study.ipcs) < _SIZES:
+        return None
+    cells = {
+        (regime, ipc): study.contrast(
+            f"{RANDOM} − {FULL}, IPC {ipc}",
+            study.side(regime, (RANDOM,)),
+            study.side(regime, (FULL,)),
+            ipc,
+        )
+        for regime in study.regimes
+        for ipc in study.ipcs
+    }
+    cells = {place: each for place, each in cells.items() if each.n}
+    if not cells:
+        return None
+    found = dict(zip(cells, judged([*cells.values()]), strict=True))
+    states, words, clauses = {}, {}, []
+    for regime in dict.fromkeys(regime for regime, _ in found):
+        gaps = {ipc: each for (of, ipc), each in found.items() if of == regime}
+        last, least = max(gaps), None
+        for ipc in sorted(gaps, reverse=True):
+            if gaps[ipc].state != SMALL and not gaps[ipc].sign > 0:
+                break
+            least = ipc
+        states[regime] = SMALL if least else gaps[last].state
+        if least:
+            words[regime] = f"{least} images a class" + " or fewer" * (
+                least == min(gaps)
+            )
+        elif states[regime] == SHOWN:
+            words[regime] = f"more than {last} images a class"
+        else:
+            words[regime] = "not decided"
+        named = [ipc for ipc in sorted({min(gaps), least or last, last})]
+        behind = [f"{_signed(gaps[i])} at {i}{_meaning(gaps[i])}" for i in named]
+        clauses.append(f"{regime}: {_several(behind)}")
+    parts: dict[str, list[str]] = {}
+    for regime, text in words.items():
+        parts.setdefault(text, []).append(regime)
+    answer = "; ".join(f"{text} under {_kinds(of)}" for text, of in parts.items())
+    start = (
+        f"random images against the full data at equal image passes, within {_MARGIN}"
+    )
+    return Verdict(
+        ENOUGH,
+        "How many images are enough?",
+        _text([answer]),
+        _text([f"{start}: {_several(clauses)}"]),
+        tuple(found.values()),
+        states,
     )
 
 
