@@ -200,6 +200,14 @@ def resize(images_NHWC: np.ndarray, image_size: int) -> np.ndarray:
     return resized
 
 
+def eight_bit(images: np.ndarray) -> np.ndarray:
+    """Returns images as uint8: float pixels in 0..255 rounded, and cut off outside."""
+    images = np.asarray(images)
+    if images.dtype == np.uint8:
+        return images
+    return np.rint(images).clip(0, 255).astype(np.uint8)
+
+
 def _empty(shape: tuple[int, ...]) -> np.ndarray:
     """An array of images, where the host has twice the memory that they take."""
     count, height, width, _ = shape

@@ -40,12 +40,16 @@ class SyntheticSet:
     """`ipc` images of every class, class after class.
 
     Attributes:
-      images: [M,H,W,K] uint8, M = ipc * C.
+      images: [M,H,W,K], M = ipc * C: uint8, or float32 on the same scale of 0..255,
+        which learned pixels may leave.
       labels: [M] int32.
       sources: [M,S] int32, the ids of the real images that each was stitched of or
         started from, -1 where there are fewer than S; S may be 0.
       cost: what it took.
       info: JSON values worth keeping, such as curves of losses.
+      soft_labels: [M,C] float32, probabilities that were learned; None: none were.
+      learning_rate: of students, that was learned; None: none was.
+      notes: remarks on what the set is worth.
     """
 
     images: np.ndarray
@@ -53,6 +57,9 @@ class SyntheticSet:
     sources: np.ndarray
     cost: Cost = dataclasses.field(default_factory=Cost)
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
+    soft_labels: np.ndarray | None = None
+    learning_rate: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +71,7 @@ class Outline:
       class_counts: [C] int, images of the pool.
       image_shape: H, W, K.
       teachers: the networks of the teachers by name, in order.
+      student: the students' network; None: not known.
       start: the set that was read from the path of `Method.start`.
     """
 
@@ -72,6 +80,7 @@ class Outline:
     image_shape: tuple[int, ...]
     teachers: dict[str, Network]
     start: SyntheticSet | None = None
+    student: Network | None = None
 
     @property
     def size(self) -> int:
@@ -102,6 +111,7 @@ class Task:
       teachers: those of `Method.teachers`; methods with one teacher take the first.
       ipc: synthetic images a class, at least 1.
       key: a typed PRNG key; equal tasks with equal keys give equal images.
+      student: the students' network, whose weights methods draw anew; None: not known.
       difficulty: [N] float32, the score by which the pool is ordered; None: not known.
       folder: where an unfinished synthesis is kept, so that the same call goes on
         after an interruption; None: nowhere.
@@ -118,6 +128,7 @@ class Task:
     teachers: tuple[Teacher, ...]
     ipc: int
     key: jax.Array
+    student: Network | None = None
     difficulty: np.ndarray | None = None
     folder: pathlib.Path | None = None
     progress: Callable[[int], Any] = lambda steps: None
@@ -131,6 +142,7 @@ class Task:
             self.images.shape[1:],
             {teacher.name: teacher.network for teacher in self.teachers},
             start,
+            self.student,
         )
 
     @property

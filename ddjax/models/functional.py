@@ -133,6 +133,25 @@ class Network:
             logits_BC = self.module.apply(variables, images_BHWC, train=train)
         return logits_BC, found
 
+    def embed(
+        self, variables: Variables, images_BHWC: jax.Array, train: bool = False
+    ) -> jax.Array:
+        """Computes the input of the last dense layer, [B, D] float32.
+
+        Args:
+          variables: from `init` or `apply`; they are not updated.
+          images_BHWC: [B, H, W, C] float32, normalised.
+          train: whether batch norm uses the moments of this batch.
+        """
+        found = self.module.apply(
+            variables,
+            self._rescaled(images_BHWC),
+            train=train,
+            features=True,
+            mutable=["batch_stats"] if train else False,
+        )
+        return found[0][1] if train else found[1]
+
     def features(
         self, variables: Variables, images_BHWC: jax.Array, layer: str = ""
     ) -> jax.Array:
@@ -150,9 +169,9 @@ class Network:
         Raises:
           InputError: there is no such layer.
         """
-        images_BHWC = self._rescaled(images_BHWC)
         if not layer:
-            return self.module.apply(variables, images_BHWC, features=True)[1]
+            return self.embed(variables, images_BHWC)
+        images_BHWC = self._rescaled(images_BHWC)
         if layer not in self.layers:
             raise InputError(
                 f"layer: found {layer!r}, allowed are {', '.join(self.layers)}"

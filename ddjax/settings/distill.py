@@ -24,6 +24,16 @@ class _Entry:
         Names("scores"),
         also=("",),
     )
+    own_labels: bool = setting(
+        True,
+        "Whether `soft` students have the labels that its method learned, where it "
+        "learns any; else the teacher's.",
+    )
+    own_rate: bool = setting(
+        False,
+        "Whether students have the learning rate that its method learned; else the one "
+        "that was tuned.",
+    )
     sets: int = setting(
         0,
         "How many sets a budget has: students' seeds take turns. 0: one a seed.",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,12 +33,14 @@ class Candidate(NamedTuple):
       start: where its window starts, None without one.
       positions: seed -> positions in the pool.
       found: what one of its sets cost to find.
+      rates: seed -> a learning rate of its own, where there is one.
     """
 
     method: str
     start: float | None
     positions: dict[int, np.ndarray]
     found: Cost
+    rates: Mapping[int, float] = MappingProxyType({})
 
 
 def subsets_comparison(
@@ -112,7 +115,7 @@ def sets_comparison(
 
     def make(run: Run, students, rates, sets: SyntheticSets) -> Rows:
         del run
-        found = [Candidate(name, None, sets.positions, sets.cost)]
+        found = [Candidate(name, None, sets.positions, sets.cost, sets.rates)]
         return _compare(f"students of {name}", students, regime, ipc, rates, found)
 
     seeds = len(problem.seeds)
@@ -173,7 +176,7 @@ def _compare(
             each.method,
             ipc,
             seed,
-            rates.of(each.method),
+            each.rates.get(seed) or rates.of(each.method),
             positions,
             each.start,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddjax import artifacts, mesh, report
+from ddjax.data.images import eight_bit
 from ddjax.problem import Problem
 from ddjax.report.statistics import RANDOM
 from ddjax.run import Run
@@ -147,7 +148,7 @@ def _sheet(problem: Problem, positions, sets: dict[str, SyntheticSets]) -> Figur
 
     def add(name, chosen):
         nonlocal first
-        images.append(chosen.images)
+        images.append(eight_bit(chosen.images))
         labels.append(chosen.labels)
         shown[name] = first + np.arange(len(chosen))
         first += len(chosen)

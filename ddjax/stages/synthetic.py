@@ -22,6 +22,7 @@ from ddjax.stages.inputs import SelectionInputs, subset_key
 from ddjax.stages.requirements import requirements_of_set, score_of_set, teachers_of_set
 from ddjax.stages.stage import Plan, Stage, Stored, Work
 from ddjax.stages.teacher import planned_network
+from ddjax.train.programs import native
 
 READ = "images"  # the name of the image set that `images` names
 
@@ -33,6 +34,7 @@ class SyntheticSets:
     Attributes:
       problem: with the images of all sets for a pool.
       positions: seed -> int32 positions in that pool.
+      rates: seed -> the learning rate that its set learned, of sets that did.
       cost: of one set, its share of the scoring runs and the training of its teachers
         included.
       notes: remarks on what they are worth.
@@ -42,6 +44,7 @@ class SyntheticSets:
     positions: dict[int, np.ndarray]
     cost: Cost
     notes: tuple[str, ...] = ()
+    rates: dict[int, float] = dataclasses.field(default_factory=dict)
 
 
 def synthetic_stage(
@@ -49,8 +52,8 @@ def synthetic_stage(
 ) -> Stage:
     """The stage of an entry's synthetic sets: `SyntheticSets`, an artifact a set.
 
-    The artifacts have the arrays `images`, `labels` and `sources` of
-    `distill.SyntheticSet`.
+    The artifacts have the arrays `images`, `labels`, `sources` and, where these were
+    learned, `soft_labels` of `distill.SyntheticSet`.
 
     Args:
       problem: the problem.
@@ -104,7 +107,8 @@ def outline_of(
     counts = np.bincount(problem.pool.labels, minlength=problem.num_classes)
     networks = {who: planned_network(problem, who) for who in names}
     shape = problem.source.shape
-    return distill.Outline(problem.num_classes, counts, shape, networks, start)
+    student = native(problem.student_network)
+    return distill.Outline(problem.num_classes, counts, shape, networks, start, student)
 
 
 def _synthesise(
@@ -121,19 +125,33 @@ def _synthesise(
         np.concatenate([artifact.arrays[key] for artifact in made])
         for key in ("images", "labels")
     )
+    soft_labels = None
+    if entry.own_labels and "soft_labels" in made[0].arrays:
+        soft_labels = np.concatenate([each.arrays["soft_labels"] for each in made])
     pool = Examples(images, labels, np.arange(len(labels), dtype=np.int32))
     size = len(labels) // len(made)
     whole = np.arange(size, dtype=np.int32)
     positions = {
         seed: whole + size * (row % len(made)) for row, seed in enumerate(seeds)
     }
+    rates = {}
+    if entry.own_rate:
+        rates = {
+            seed: made[row % len(made)].info["learning_rate"]
+            for row, seed in enumerate(seeds)
+        }
+    notes = [f"{name}: {note}" for each in made for note in each.info["notes"]]
     spent = sum((artifact.cost for artifact in made), start=Cost())
     trained = (teacher.artifact.cost.share(1) for teacher in teachers.values())
     cost = spent.share(len(made)) + inputs.cost(requirements_of_set(entry))
     return SyntheticSets(
-        problem.with_pool(pool, tuple(artifact.address for artifact in made)),
+        problem.with_pool(
+            pool, tuple(artifact.address for artifact in made), soft_labels
+        ),
         positions,
         sum(trained, start=cost),
+        tuple(notes),
+        rates,
     )
 
 
@@ -215,6 +233,7 @@ def _synthetic_set(
                 ),
                 ipc=ipc,
                 key=subset_key(seed, ipc),
+                student=problem.student_network,
                 difficulty=(
                     scores.SCORES[score].of(inputs.inputs(row)) if score else None
                 ),
@@ -224,7 +243,12 @@ def _synthetic_set(
             )
             done = method.synthesise(task, entry, start)
         arrays = {"images": done.images, "labels": done.labels, "sources": done.sources}
-        return Draft(arrays, {"name": name, **done.info}, done.cost)
+        if done.soft_labels is not None:
+            arrays["soft_labels"] = done.soft_labels
+        info = {"name": name, "notes": list(done.notes), **done.info}
+        if done.learning_rate is not None:
+            info["learning_rate"] = done.learning_rate
+        return Draft(arrays, info, done.cost)
 
     return run.artifact("synthetic", label, settings, parents, make)
 

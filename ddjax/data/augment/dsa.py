@@ -66,7 +66,21 @@ def draw_dsa(
       on its batch. On images that are not square, theirs shears where it rotates.
     """
     numbers = jax.random.uniform(view_key(DSA, seed, epoch, example_id), (4,))
-    chosen, numbers = to_integer(numbers[0], len(dsa.operations)), numbers[1:]
+    chosen = to_integer(numbers[0], len(dsa.operations))
+    return drawn_dsa(dsa, chosen, numbers[1:], height, width)
+
+
+def drawn_dsa(
+    dsa: Dsa, chosen: jax.Array, numbers: jax.Array, height: int, width: int
+) -> DsaDraw:
+    """Turns what was drawn into the parameters of all operations.
+
+    Args:
+      dsa: the operations.
+      chosen: [] int32, which of them; the others' parameters change nothing.
+      numbers: [3] float32 in [0, 1).
+      height, width: of the image, in pixels; static.
+    """
 
     def where(name, then, neutral):
         if name not in dsa.operations:
@@ -130,7 +144,7 @@ def apply_dsa(dsa: Dsa, drawn: DsaDraw, image_HWC: jax.Array) -> jax.Array:
         # The change is that of the image itself, which is mapped only where the change
         # is 0: XLA would else gather the mapped pixels once for each of their uses.
         normal_CHW = (image_CHW - mean_C11) / std_C11
-        shown_CHW = shown_CHW + std_C11 * _colour_change(drawn.colour, normal_CHW)
+        shown_CHW = shown_CHW + std_C11 * colour_change(drawn.colour, normal_CHW)
     if "cutout" in dsa.operations:
         y = jnp.arange(image_CHW.shape[1])[None, :, None]
         x = jnp.arange(image_CHW.shape[2])[None, None, :]
@@ -170,7 +184,7 @@ def _mapped(drawn, image_CHW, fill_C11):
     return (1 - down) * upper + down * lower
 
 
-def _colour_change(colour, normal_CHW):
+def colour_change(colour, normal_CHW):
     """What brightness, saturation and contrast, one after the other, add to pixels.
 
     Written so that neutral numbers change nothing.

@@ -1,0 +1,6 @@
+"""What methods share that learn images through networks whose weights are drawn anew.
+
+`options` are the settings that all of them have, `real` draws real images of every
+class, `siamese` shows real and synthetic images under one augmentation, `distances` are
+what is made small, `loop` carries a set through its iterations and survives a stop.
+"""
