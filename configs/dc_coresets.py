@@ -3,7 +3,7 @@
 Question: do random, herding, k-centre and forgetting rank under the protocol of DC
 (arXiv 2006.05929) here as its followers print them? ConvNet-D3 width 128, instance
 norm, 300 epochs without augmentation, SGD at 0.01 with momentum, batch 256 or the whole
-subset; 28 and 32 px, pools of 10,000 images in place of 50,000 and 60,000.
+subset; 28 and 32 px, pools of 5,000 images in place of 50,000 and 60,000.
 
     python -m ddjax.main --config=configs/dc_coresets.py:cifar10_1
     python -m ddjax.main --config=configs/dc_coresets.py:cifar10_10
@@ -42,9 +42,9 @@ def get_config(variant: str = "cifar10_1"):
         config = presets.fashion_mnist()
         config.data.source = _SOURCES[name]
         config.data.image_size = 0
-        config.data.pool, config.data.validation = 11_000, 1 / 11
+        config.data.pool, config.data.validation = 5500, 1 / 11
         config.select.methods = ("random", "herding", "k_center", "forgetting_hard")
-        config.select.passes = max(50_000, 300 * 10 * ipc)
+        config.select.passes = max(25_000, 300 * 10 * ipc)
         config.protocol.seeds = tuple(range(5))
         for network in (config.student.network, config.teacher.network):
             network.convnet.width = 128

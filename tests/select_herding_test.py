@@ -119,6 +119,38 @@ def test_herding_of_copies_takes_the_lowest_ids():
     np.testing.assert_array_equal(herding(features, [0, 1, 0, 1, 1, 0], 2), range(4))
 
 
+def test_weights_are_repeated_examples():
+    generator = np.random.default_rng(5)
+    features, labels = generator.normal(size=(12, 3)), np.arange(12) % 2
+    times = generator.integers(0, 4, 12)
+    weighted = herding(features, labels, 3, weights=times)
+    # The mean is that of the repeated examples, of which each is chosen once.
+    for label in (0, 1):
+        own = np.flatnonzero(labels == label)
+        mean = np.repeat(features[own], times[own], axis=0).mean(0)
+        chosen, total = [], np.zeros(3)
+        for k in range(3):
+            left = [i for i in own if i not in chosen]
+            total = features[chosen].sum(0)
+            chosen.append(
+                min(
+                    left,
+                    key=lambda i: ((mean - (total + features[i]) / (k + 1)) ** 2).sum(),
+                )
+            )
+        assert sorted(chosen) == [i for i in weighted if labels[i] == label]
+    plain = herding(features, labels, 3)
+    for same in (np.ones(12), np.full(12, 7.0), np.zeros(12)):
+        np.testing.assert_array_equal(herding(features, labels, 3, weights=same), plain)
+
+
+def test_weights_that_make_no_sense_are_refused():
+    features, labels = np.eye(4), np.array([0, 0, 1, 1])
+    for weights in ([1, 1, 1], [1, 1, 1, -1], [1, 1, 1, np.nan]):
+        with pytest.raises(InputError, match="weights"):
+            herding(features, labels, 1, weights=weights)
+
+
 def test_herding_refuses_bad_input():
     features, labels = draw(0)
     with pytest.raises(InputError, match="per_class: 7, but class 1 has only 6"):

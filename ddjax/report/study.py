@@ -76,7 +76,7 @@ class Study:
         self.tested = self.sets or tuple(n for n in good if names.is_claim(n))[:1]
         if not self.tested and len(good) == 1:
             self.tested = tuple(good)
-        self.ipcs = sorted({*map(int, members["ipc"])})
+        self.ipcs = sorted({int(ipc) for ipc in members["ipc"]})
         self._seeds = sorted({*members["seed"]})
         self._columns = {name: index for index, name in enumerate(present)}
         self._accuracy = self._array(members, "accuracy")
@@ -88,10 +88,10 @@ class Study:
         """Percent, [regimes, budgets, seeds, arms]; NaN where there is no student."""
         import pandas as pd
 
-        levels = self.regimes, self.ipcs, self._seeds
-        rows = pd.MultiIndex.from_product(levels)
+        rows = pd.MultiIndex.from_product([self.regimes, self.ipcs, self._seeds])
         table = accuracies(members, column).reindex(rows)
-        return table[[*self._columns]].to_numpy().reshape(*map(len, levels), -1)
+        sizes = len(self.regimes), len(self.ipcs), len(self._seeds), -1
+        return table[[*self._columns]].to_numpy().reshape(sizes)
 
     def of(self, regime: str, arm: str) -> pd.Series:
         """Returns an arm's test accuracies in percent, averaged over its budgets.

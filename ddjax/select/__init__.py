@@ -17,7 +17,7 @@ from ddjax.select.facility_location import (
 from ddjax.select.glister import GLISTER, glister
 from ddjax.select.gradmatch import GRADMATCH, gradmatch
 from ddjax.select.graph_cut import GRAPH_CUT, graph_cut
-from ddjax.select.herding import HERDING, herding
+from ddjax.select.herding import CAD_HERDING, HERDING, herding
 from ddjax.select.k_center import K_CENTER, k_center
 from ddjax.select.random import RANDOM, random
 from ddjax.select.ranking import (
@@ -64,6 +64,7 @@ METHODS = {
     "grand_last_layer_hard": hardest("grand_last_layer"),
     "k_center": K_CENTER,
     "herding": HERDING,
+    "cad_herding": CAD_HERDING,
     "graph_cut": GRAPH_CUT,
     "facility_location": FACILITY_LOCATION,
     "cad_facility_location": CAD_FACILITY_LOCATION,
