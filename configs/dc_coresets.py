@@ -49,9 +49,9 @@ def get_config(variant: str = "cifar10_1"):
         for network in (config.student.network, config.teacher.network):
             network.convnet.width = 128
     PROTOCOLS["dc"].apply(config, classes=10, grey=variant[0] != "c", ipc=ipc)
-    config.augment.dsa = ()
     config.augment.cutmix = 0.0
-    config.student.epochs = 5 if variant == "smoke" else 300
+    if variant == "smoke":
+        config.student.epochs = 5
     config.select.ipcs = (ipc,)
     config.regimes = ("hard",)
     config.name = f"dc_coresets_{variant}"

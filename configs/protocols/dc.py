@@ -1,4 +1,4 @@
-"""Students under the protocol of DC, DSA, DM and MTT.
+"""Students under the protocol of DC: no augmentation, 300 epochs.
 
     ddjax run protocols/dc:cifar10 --images=PATH
 
