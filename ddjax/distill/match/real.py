@@ -44,7 +44,7 @@ class RealImages(NamedTuple):
           [C,B,H,W,K] float32, normalised.
         """
         lots_Cn = jax.random.uniform(key, self.places.shape)
-        there_Cn = jnp.arange(self.places.shape[1]) < self.counts[:, None]
+        there_Cn = jnp.arange(lots_Cn.shape[1])[None] < self.counts[:, None]
         _, order_CB = jax.lax.top_k(jnp.where(there_Cn, lots_Cn, -1.0), per_class)
         places_CB = jnp.take_along_axis(self.places, order_CB, axis=1)
         return self.normalised(self.images[places_CB])
