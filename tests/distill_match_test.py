@@ -106,7 +106,7 @@ def test_siamese_is_dsa_with_one_draw_for_all(operation, channels):
         drawn = drawn_dsa(dsa, jnp.zeros((), int), numbers[1:], 9, 9)
         for stack, found in zip((real, learned), shown, strict=True):
             flat = stack.reshape(-1, 9, 9, channels)
-            expected = jax.vmap(lambda image: apply_dsa(dsa, drawn, image))(flat)
+            expected = jax.vmap(apply_dsa, (None, None, 0))(dsa, drawn, flat)
             np.testing.assert_allclose(
                 found, expected.reshape(stack.shape), rtol=1e-4, atol=2e-5
             )

@@ -65,12 +65,12 @@ def make_norm(kind: str, channels: int) -> nn.Module:
 
 
 class ConvNet(nn.Module):
-    """DC's ConvNet of `depth` blocks, 128 channels wide."""
+    """DC's ConvNet of `depth` blocks, 128 channels wide unless `width` differs."""
 
-    def __init__(self, depth, num_classes, size, channels, norm="instance"):
+    def __init__(self, depth, num_classes, size, channels, norm="instance", width=128):
         super().__init__()
         # 28 px become 32.
-        first, width, layers = 3 if size == 28 else 1, 128, []
+        first, layers = 3 if size == 28 else 1, []
         for i in range(depth):
             layers.append(nn.Conv2d(channels, width, 3, padding=1 if i else first))
             if norm != "none":

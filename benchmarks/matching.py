@@ -1,0 +1,226 @@
+"""Matching methods: ddjax against a plain PyTorch loop of the same method, in one run.
+
+    python benchmarks/matching.py [--only dm dc] [--rounds 3] [--csv FILE]
+
+An iteration of DM is a new network, 64 real images of each of ten classes, the
+distance of the classes' mean features, its gradient and a step of SGD; PyTorch goes
+from class to class, as VICO-UoE/DatasetCondensation does. An iteration of DC is a new
+network and its image step: a gradient of real and of synthetic images of every class,
+the distance of their rows, and its gradient through the gradient. ConvNet-D3, float32,
+two threads, no augmentation on either side. The sides take turns; milliseconds are
+those of the best round, ratios medians of the rounds. Memory is the most that a process
+of its own held for the whole work, beyond what it held before the first iteration.
+Needs torch, and Linux.
+"""
+
+import argparse
+import csv
+import dataclasses
+import multiprocessing
+import os
+import pathlib
+import resource
+import statistics
+import sys
+import time
+
+import numpy as np
+
+THREADS, CLASSES, REAL, POOL = 2, 10, 64, 600
+GOLDEN = pathlib.Path(__file__).parents[1] / "tests" / "golden"
+COLUMNS = ("method", "px", "width", "IPC", "side", "ms", "ratio torch/side", "MB")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A method at a size, and how many iterations are one call."""
+
+    method: str
+    size: int
+    width: int
+    ipc: int
+    calls: int
+
+
+CASES = (
+    Case("dm", 14, 32, 10, 20),
+    Case("dm", 28, 128, 1, 1),
+    Case("dc", 14, 32, 1, 10),
+    Case("dc", 28, 128, 1, 1),
+)
+
+
+def pool(case):
+    """Returns images [N,H,W,1] uint8, class after class, and labels [N]."""
+    labels = np.repeat(np.arange(CLASSES, dtype=np.int32), POOL)
+    shape = (len(labels), case.size, case.size, 1)
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8), labels
+
+
+def ours(case):
+    """Returns a function that makes `case.calls` iterations."""
+    import jax
+    import jax.numpy as jnp
+
+    from ddjax import distill, models
+    from ddjax.distill import Task
+    from ddjax.distill.match import loop
+    from ddjax.distill.match.real import real_images
+    from ddjax.settings import Distill
+
+    images, labels = pool(case)
+    shape = images.shape[1:]
+    task = Task(
+        images=images,
+        labels=labels,
+        ids=np.arange(len(labels), dtype=np.int32),
+        num_classes=CLASSES,
+        mean=np.float32([0.5]),
+        std=np.float32([0.25]),
+        teachers=(),
+        ipc=case.ipc,
+        key=jax.random.key(0),
+        student=models.network("convnet_d3", CLASSES, shape, width=case.width),
+    )
+    method = distill.METHODS[case.method]
+    options = method.sections[case.method](real=REAL, augment=())
+    entry = Distill(case.method, **{case.method: options})
+    step = method.step(task.outline(), entry, case.ipc)
+    begun = jnp.zeros((CLASSES * case.ipc, *shape))
+    state = [step.begin(jax.random.key(1), begun)]
+    real, key = real_images(task), jax.random.key(2)
+
+    def call():
+        state[0], loss = loop.advance(
+            step, state[0], real, key, np.int32(0), np.int32(case.calls)
+        )
+        jax.block_until_ready(loss)
+
+    return call
+
+
+def theirs(case):
+    """Returns a function that makes as many iterations in PyTorch."""
+    import torch
+
+    sys.path.insert(0, str(GOLDEN))
+    import reference
+
+    torch.set_num_threads(THREADS)
+    images, labels = pool(case)
+    real = torch.tensor((images / 255 - 0.5) / 0.25).float().permute(0, 3, 1, 2)
+    places = [torch.from_numpy(np.flatnonzero(labels == c)) for c in range(CLASSES)]
+    learned = torch.zeros(CLASSES * case.ipc, 1, case.size, case.size)
+    learned.requires_grad_()
+    optimizer = torch.optim.SGD([learned], 0.1, momentum=0.5)
+    cross_entropy = torch.nn.functional.cross_entropy
+    options = {"width": case.width}
+
+    def drawn(label):
+        own = places[label]
+        return real[own[torch.randperm(len(own))[:REAL]]]
+
+    def of_class(label):
+        return learned[label * case.ipc : (label + 1) * case.ipc]
+
+    def dm(module):
+        def embed(shown):
+            return module.features(shown).flatten(1)
+
+        total = torch.zeros(())
+        for label in range(CLASSES):
+            known = embed(drawn(label)).detach().mean(0)
+            total = total + ((known - embed(of_class(label)).mean(0)) ** 2).sum()
+        return total
+
+    def dc(module):
+        parameters = list(module.parameters())
+
+        def gradient(shown, label, through):
+            target = torch.full((len(shown),), label)
+            loss = cross_entropy(module(shown), target)
+            return torch.autograd.grad(loss, parameters, create_graph=through)
+
+        total = torch.zeros(())
+        for label in range(CLASSES):
+            known = gradient(drawn(label), label, False)
+            made = gradient(of_class(label), label, True)
+            for one, other in zip(known, made, strict=True):
+                if one.ndim > 1:
+                    one, other = one.flatten(1), other.flatten(1)
+                    lengths = one.norm(dim=1) * other.norm(dim=1)
+                    total = total + (1 - (one * other).sum(1) / (lengths + 1e-6)).sum()
+        return total
+
+    loss_of = {"dm": dm, "dc": dc}[case.method]
+
+    def call():
+        for _ in range(case.calls):
+            module = reference.build("convnet_d3", CLASSES, case.size, 1, **options)
+            if case.method == "dm":
+                module.requires_grad_(False)
+            optimizer.zero_grad()
+            loss_of(module).backward()
+            optimizer.step()
+
+    return call
+
+
+SIDES = {"torch": theirs, "ddjax": ours}
+
+
+def memory(case, side):
+    """Returns the MB that a side takes beyond its imports and the pool."""
+    call = SIDES[side](case)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    call()
+    call()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def take_turns(sides, rounds):
+    """Returns side -> seconds a call of each round, after two calls of warm-up."""
+    seconds = {side: [] for side in sides}
+    for function in (*sides.values(), *sides.values()):
+        function()
+    for _ in range(rounds):
+        for side, function in sides.items():
+            start = time.perf_counter()
+            function()
+            seconds[side].append(time.perf_counter() - start)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    names = list(dict.fromkeys(case.method for case in CASES))
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--csv", type=pathlib.Path, help="also write the table here")
+    options = parser.parse_args()
+    # Before anything starts threads; XLA takes as many as it is given CPUs.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    rows = [COLUMNS, ["---"] * len(COLUMNS)]
+    print("\n".join("| " + " | ".join(row) + " |" for row in rows), flush=True)
+    context = multiprocessing.get_context("spawn")
+    for case in (case for case in CASES if case.method in options.only):
+        held = {}
+        for side in SIDES:
+            with context.Pool(1) as workers:
+                held[side] = workers.apply(memory, (case, side))
+        sides = {side: make(case) for side, make in SIDES.items()}
+        seconds = take_turns(sides, options.rounds)
+        for side, times in seconds.items():
+            pairs = zip(seconds["torch"], times, strict=True)
+            ratio = statistics.median(theirs / own for theirs, own in pairs)
+            row = (case.method, case.size, case.width, case.ipc, side)
+            row += (f"{1e3 * min(times) / case.calls:.1f}", f"{ratio:.2f}")
+            rows.append((*row, f"{held[side]:.0f}"))
+            print("| " + " | ".join(map(str, rows[-1])) + " |", flush=True)
+    if options.csv:
+        with options.csv.open("w", newline="") as file:
+            csv.writer(file).writerows([rows[0], *rows[2:]])
+
+
+if __name__ == "__main__":
+    main()
