@@ -73,6 +73,7 @@ OWN = {
     "losses.cross_entropy": "the textbook's",
     "losses.LOSSES": "a table",
     "losses.Loss": "a declaration",
+    "distill.random_crops": "ours",
     "scores.Trace": "a record",
     "select.METHODS": "a table",
     "select.Inputs": "a record",
