@@ -75,6 +75,7 @@ OWN = {
     "losses.Loss": "a declaration",
     "distill.random_crops": "ours",
     "scores.Trace": "a record",
+    "select.DEFAULT": "a name",
     "select.METHODS": "a table",
     "select.Inputs": "a record",
     "select.Selection": "a record",
