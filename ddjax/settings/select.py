@@ -68,7 +68,7 @@ class Select:
     """
 
     methods: tuple[str, ...] = setting(
-        ("random", "cad_prune"),
+        ("random", select.DEFAULT),
         "The selections that are compared, or names of `variants` or `imported`.",
         Names("selections"),
         counts="[1, 1000]",
