@@ -23,6 +23,7 @@ _WINDOW = 8
 # What is added to the score of two tokens that are no neighbours in the image.
 _APART = -100.0
 _kernel_init = normal(0.02)
+_SHORT = 1e-24  # a square of a length that counts as 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,9 +244,12 @@ class _QueryKeyValue(nn.Module):
 def _unit(x):
     """Scales the last axis to length one in float32; zeros stay zeros."""
     x = x.astype(jnp.float32)
-    # The maximum under the root keeps the gradient of padding finite.
-    square = jnp.maximum((x * x).sum(-1, keepdims=True), 1e-24)
-    return x * jax.lax.rsqrt(square)
+    square = (x * x).sum(-1, keepdims=True)
+    # No root is taken of a square that is about 0, as of padding, so that derivatives
+    # of any order are finite there.
+    short = square <= _SHORT
+    rate = jax.lax.rsqrt(jnp.where(short, 1.0, square))
+    return x * jnp.where(short, _SHORT**-0.5, rate)
 
 
 def _split(x_BHWD):
