@@ -180,7 +180,8 @@ def resize(images_NHWC: np.ndarray, image_size: int) -> np.ndarray:
 
     Each new pixel is the mean of the area that it covers, of uint8 rounded to the
     nearest, a tie to the even value: mean pooling where the size divides, repeated
-    pixels where it multiplies. Nothing is cropped, so that nothing that makes the class is lost.
+    pixels where it multiplies. Nothing is cropped, so that nothing that makes the
+    class is lost.
 
     Args:
       images_NHWC: [N, H, W, C] uint8, or floats.

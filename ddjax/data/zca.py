@@ -52,8 +52,8 @@ class Zca:
         Raises:
           InputError: images have another number of values than those of the fit.
         """
-        values_ND = _flat((np.asarray(images) / 255 - self.offset) / self.scale)
-        whitened_ND = self._mapped(values_ND - self.mean, -0.5)
+        values = (np.asarray(images) / 255 - self.offset) / self.scale
+        whitened_ND = self._mapped(self._flat(values) - self.mean, -0.5)
         return whitened_ND.reshape(np.shape(images)).astype(np.float32)
 
     def unwhiten(self, whitened: Any) -> np.ndarray:
@@ -68,15 +68,17 @@ class Zca:
         Raises:
           InputError: as `whiten`.
         """
-        values_ND = self._mapped(_flat(np.asarray(whitened, np.float64)), 0.5)
+        values_ND = self._mapped(self._flat(np.asarray(whitened, np.float64)), 0.5)
         values = (values_ND + self.mean).reshape(np.shape(whitened))
         return ((values * self.scale + self.offset) * 255).astype(np.float32)
 
+    def _flat(self, values):
+        values_ND, size = _flat(values), len(self.mean)
+        found = values_ND.shape[1]
+        require(found == size, "images", found, f"{size} numbers")
+        return values_ND
+
     def _mapped(self, values_ND, power):
-        size = len(self.mean)
-        require(
-            values_ND.shape[1] == size, "images", values_ND.shape[1], f"{size} numbers"
-        )
         matrix_DD = (self.vectors * self.values**power) @ self.vectors.T
         return values_ND @ matrix_DD
 
