@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ddjax.data import zca
+from ddjax.data.image_sets import whitened
 from ddjax.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -87,3 +88,11 @@ def test_what_cannot_be_whitened_is_refused():
         zca.fit(IMAGES[:1])
     with pytest.raises(InputError, match="images: found 27, allowed is 48 numbers"):
         zca.fit(IMAGES).whiten(IMAGES[:, :3, :3])
+
+
+def test_a_sample_is_whitened_by_itself():
+    expected = zca.fit(IMAGES).whiten(IMAGES)
+    found = whitened._whitened(IMAGES / 255)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    few = zca.fit(IMAGES[:10]).whiten(IMAGES[:10])
+    np.testing.assert_allclose(whitened._whitened(IMAGES[:10] / 255), few, atol=1e-5)

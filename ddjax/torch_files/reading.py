@@ -41,6 +41,7 @@ class _Fixed:
     """What a name in a file stands for; nothing in the file can change it."""
 
     __slots__ = ("_held",)
+    _held: Any
 
     def __init__(self, held: Any):
         object.__setattr__(self, "_held", held)

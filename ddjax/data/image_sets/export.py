@@ -7,6 +7,7 @@ import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def write_npz(
       soft_MC: [M,C] soft labels, or None.
       learning_rate: learned, or None.
     """
-    arrays = {
+    arrays: dict[str, Any] = {
         "images": images_MHWK,
         "labels": labels_M.astype(np.int32),
         "class_names": np.array(list(classes), dtype=str),

@@ -118,8 +118,8 @@ def _dictionary(path: Path, value: Any, suffix: Suffix) -> Held:
     if isinstance(data, np.ndarray) and isinstance(value.get("label"), np.ndarray):
         suffix.refuse(str(path), "experiment")
         named = value.get("dataset")
-        notes = (f"the file names the data set {named!r}",) * isinstance(named, str)
-        return _learned((data, value["label"]), "unnormalised", notes)
+        remark = (f"the file names the data set {named!r}",) * isinstance(named, str)
+        return _learned((data, value["label"]), "unnormalised", remark)
     if not isinstance(data, list | tuple) or not data or not all(map(_is_pair, data)):
         raise InputError(f"{path}: found {_kind(value)}, expected {_EXPECTED}")
     chosen = len(data) - 1 if suffix.experiment is None else suffix.experiment

@@ -146,8 +146,8 @@ def _pixels(
                 name = f"the moments of {source.name}"
                 known.append(Normalisation(name, source.mean, source.std))
             images, notes = to_normalised(images_MHWK, pixels, known, where)
-            fits = source is not None and images.shape[1:] == source.shape
-            if fits and images.dtype == np.float32 and pixels.mean is None:
+            floats = images.dtype == np.float32 and pixels.mean is None
+            if floats and source is not None and images.shape[1:] == source.shape:
                 notes += whitened.suspicion(images_MHWK, source)
             return images, notes
     return to_pixels(images_MHWK, pixels, where)
