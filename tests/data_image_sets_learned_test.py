@@ -48,10 +48,10 @@ def save(path, value):
 DC = {"data": [[LEARNED, LABELS]], "accs_all_exps": {"ConvNet": []}}
 # Where constants are known from, and which they are.
 NAMED = {
-    "res_DC_CIFAR10_ConvNet_2ipc.pt": ("cifar10", CIFAR10),
-    "res_DataDAM_CIFAR100_ConvNet_2ipc_.pt": ("cifar100", CIFAR100),
-    "CIFAR100/IPC2/images_best.pt": ("cifar100", CIFAR10),
-    "DM/CIFAR10/IPC2/random_images.pt": ("cifar10", CIFAR10),
+    "res_DC_CIFAR10_ConvNet_2ipc.pt": ("CIFAR10", CIFAR10),
+    "res_DataDAM_CIFAR100_ConvNet_2ipc_.pt": ("CIFAR100", CIFAR100),
+    "CIFAR100/IPC2/images_best.pt": ("CIFAR100", CIFAR10),
+    "DM/CIFAR10/IPC2/random_images.pt": ("CIFAR10", CIFAR10),
 }
 
 
@@ -78,11 +78,18 @@ def test_normalisation_is_that_of_the_data_set_in_the_name(tmp_path, name, sourc
 
 
 def test_without_a_name_it_is_that_of_the_source(tmp_path, source):
-    path = save(tmp_path / "res.pt", DC)
+    # "tiny" is a word of many paths, "Tiny" is MTT's.
+    path = save(tmp_path / "tiny" / "res.pt", DC)
     found = read(path, source)
     assert "the moments of own" in found.notes[0]
     again = normalise(found.images, np.float32(source.mean), np.float32(source.std))
     np.testing.assert_allclose(again, LEARNED.transpose(0, 2, 3, 1), atol=1e-5)
+    of_mtt = save(tmp_path / "Tiny" / "images_best.pt", LEARNED)
+    assert "the constants of Tiny" in "".join(read(of_mtt, source).notes)
+    levels = save(tmp_path / "levels.pt", {"data": [[REAL[:4], LABELS]]})
+    assert read(levels, source).notes == (
+        "images of shape [4, 8, 8, 3] taken as [M,H,W,K]",
+    )
     with pytest.raises(InputError, match="taken as pixels.*lie outside.*mean=NUMBERS"):
         read(path)
 
@@ -91,7 +98,7 @@ def test_what_fits_no_normalisation_is_refused_with_all_names(tmp_path, source):
     far = {"data": [[100 * LEARNED, LABELS]]}
     path = save(tmp_path / "res_DC_CIFAR10_ConvNet_2ipc.pt", far)
     message = (
-        r"fit neither the constants of cifar10 \(mean \(0.4914, 0.4822, 0.4465\), st.*"
+        r"fit neither the constants of CIFAR10 \(mean \(0.4914, 0.4822, 0.4465\), st.*"
         r"\) nor the moments of own \(mean .*more than 50 % of their values lie outside"
     )
     with pytest.raises(InputError, match=message):

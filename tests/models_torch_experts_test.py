@@ -68,3 +68,31 @@ def test_trajectories_that_do_not_fit_are_refused(tmp_path):
         torch_files.write(path, value)
         with pytest.raises(InputError, match="expected a list of trajectories"):
             models.read_experts(path, SHAPES)
+
+
+@pytest.mark.slow
+def test_networks_of_pytorch_compute_the_same(tmp_path):
+    torch = pytest.importorskip("torch")
+    nn, channels, blocks = torch.nn, 1, []
+    for _ in range(3):
+        blocks += [
+            nn.Conv2d(channels, 5, 3, padding=1),
+            nn.GroupNorm(5, 5),
+            nn.ReLU(),
+            nn.AvgPool2d(2),
+        ]
+        channels = 5
+    network = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(5, 4))
+    snapshots = []
+    for _ in range(2):
+        for parameter in network.parameters():
+            nn.init.normal_(parameter, 0.5, 0.5)
+        snapshots.append([p.detach().clone() for p in network.parameters()])
+    path = tmp_path / "replay_buffer_0.pt"
+    torch.save([snapshots], path)
+    found = models.read_experts(path, SHAPES)
+    last = jax.tree.map(lambda leaf: leaf[0, 1], found)
+    images = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
+    logits, _ = NETWORK.apply({"params": last}, images)
+    expected = network(torch.tensor(images.transpose(0, 3, 1, 2))).detach().numpy()
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)

@@ -184,11 +184,11 @@ def read(path: str | os.PathLike) -> Any:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
+    file = regular.opened(path)
     try:
-        with regular.opened(path) as file:
-            zipped = file.read(4) == b"PK\x03\x04"
-            file.seek(0)
-            return _read_zip(file) if zipped else _read_plain(file)
+        zipped = file.read(4) == b"PK\x03\x04"
+        file.seek(0)
+        return _read_zip(file) if zipped else _read_plain(file)
     except _Refused as error:
         raise InputError(
             f"{path}: is refused, since it holds {error}, and reading that could run "
@@ -201,6 +201,8 @@ def read(path: str | os.PathLike) -> Any:
         raise InputError(
             f"{path}: is no readable PyTorch file, perhaps cut short ({reason})"
         ) from error
+    finally:
+        file.close()
 
 
 def _read_zip(file: IO[bytes]) -> Any:

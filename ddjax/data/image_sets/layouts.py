@@ -22,7 +22,8 @@ from ddjax.errors import InputError
 _FILES = ("images_best.pt", "images_best_0.pt", "images.pt", "data.pt")
 _IMAGES = re.compile(r"images(_zca)?(?=[_.])")
 _PART = re.compile(r"images_best_\d+\.pt")
-_WORDS = re.compile(r"[a-z0-9]+")
+_WORDS = re.compile(r"[A-Za-z0-9]+")
+_COMMON = ("tiny", "imagenet")  # words of paths, which MTT writes as Tiny and ImageNet
 _FOLDERS = 4  # whose names may state the data set
 _EXPECTED = (
     "a tensor of images, {'data': [[images, labels], ...]} of DC, [images, labels] of "
@@ -232,9 +233,9 @@ def _kind(value: Any) -> str:
 def _constants(path, known):
     """Of the data set that the file's name, or the nearest folder's, has as a word."""
     for name in (path.name, *(folder.name for folder in path.parents[:_FOLDERS])):
-        for word in _WORDS.findall(name.lower()):
-            if word in known:
-                return word, *known[word]
+        for word in _WORDS.findall(name):
+            if word.lower() in known and word not in _COMMON:
+                return word, *known[word.lower()]
     return None
 
 

@@ -154,18 +154,17 @@ def to_normalised(
       InputError: as `to_pixels`, or by no normalisation of `known` do half of the
         numbers lie in [0, 1]; the message names all of them.
     """
-    if pixels.mean is not None or not known:
-        chosen = pixels.learned() if pixels.mean is not None else pixels
-        return to_pixels(images_MHWK, chosen, where)
+    if pixels.mean is not None:
+        return to_pixels(images_MHWK, pixels.learned(), where)
+    if not known or images_MHWK.dtype.kind != "f":
+        return to_pixels(images_MHWK, pixels, where)
+    check_finite(images_MHWK, where)
     reasons = []
     for name, mean, std in known:
         tried = dataclasses.replace(pixels, mean=mean, std=std).learned()
         try:
             images, notes = to_pixels(images_MHWK, tried, where)
         except InputError as error:
-            if not np.issubdtype(images_MHWK.dtype, np.floating):
-                raise
-            check_finite(images_MHWK, where)
             shown = f"{name} (mean {_listed(mean)}, std {_listed(std)})"
             reasons.append((shown, error))
         else:
