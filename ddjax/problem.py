@@ -419,6 +419,7 @@ def _read_images(settings: Settings, source: Source) -> ImageSet:
             settings.images_clip,
             settings.images_label_kind,
             settings.images_contradicting,
+            source,
         )
     if settings.images_labels and found.soft_labels is None:
         raise InputError(

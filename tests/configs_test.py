@@ -56,7 +56,7 @@ def test_every_variant_is_accepted(path, tmp_path, monkeypatch, get_config):
         settings = from_config(config)
         kind, _, folder = settings.data.source.partition(":")
         if kind == "folder":  # The user's own, which has to be there.
-            (tmp_path / folder).mkdir()
+            (tmp_path / folder).mkdir(exist_ok=True)
         check_names(settings)
         assert variant in settings.name
         names.append(settings.name)

@@ -110,7 +110,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, format, monkeypatch):
         ({"labels": [0, 0, 1, 1, 0, 0]}, "values 0, 1, expected .* of 0..2 at least"),
         ({"classes": ("a", "b", "a")}, "found .* expected different names"),
         ({"format": "tiff"}, "found 'tiff', allowed is one of png, jpeg, npz, array"),
-        ({"format": "npz"}, "format npz, and no other, takes one that ends in '.npz'"),
+        ({"format": "npz"}, "npz takes one that ends in '.npz', dc in '.pt', others"),
         ({"name": "none/set"}, "there is no folder .*none to write it in"),
         (
             {"format": "array_record", "classes": ("a", "b ", "c")},

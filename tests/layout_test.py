@@ -17,6 +17,7 @@ LEVELS = [
         "observe",
         "process",
         "regular",
+        "torch_files",
         "workdir",
     },
     {"models", "losses", "data"},

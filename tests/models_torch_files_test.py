@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -69,14 +68,6 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path):
         read_tensors(path)
 
 
-def test_a_pickle_without_torch_says_what_to_do(tmp_path, monkeypatch):
-    path = tmp_path / "a.pth"
-    path.write_bytes(pickle.dumps({}))
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(InputError, match=r"pip install torch.*as .safetensors"):
-        read_tensors(path)
-
-
 @pytest.mark.parametrize("name", ["a.pth", "a.pt", "a.pth.tar", "a.bin"])
 def test_files_of_torch_are_read(tmp_path, name):
     torch = pytest.importorskip("torch")
@@ -112,7 +103,7 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, plain):
         path.write_bytes(pickle.dumps(content["b"], protocol=2))
     else:
         torch.save(content, path)
-    with pytest.raises(InputError, match="a.pth: is refused.* to run code, .*mkdir"):
+    with pytest.raises(InputError, match="a.pth: is refused, .*mkdir.* run code"):
         read_tensors(path)
     assert not trace.exists()
 

@@ -23,7 +23,13 @@ from ddjax.data.exchange import (
     write_scores,
     write_subset,
 )
-from ddjax.data.image_sets import ImageSet, read_image_set, write_image_set
+from ddjax.data.image_sets import (
+    ImageSet,
+    Rounding,
+    read_image_set,
+    rounding,
+    write_image_set,
+)
 from ddjax.data.image_sets.files import check_export, write_export
 from ddjax.data.source import Examples, Facts, Kind, Scan, Source, blank, from_arrays
 from ddjax.data.split import split_validation, thin
@@ -35,6 +41,7 @@ __all__ = [
     "Facts",
     "ImageSet",
     "Kind",
+    "Rounding",
     "Scan",
     "Source",
     "blank",
@@ -49,6 +56,7 @@ __all__ = [
     "read_image_set",
     "read_scores",
     "read_subset",
+    "rounding",
     "scan",
     "split_validation",
     "texts",

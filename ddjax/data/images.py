@@ -178,55 +178,52 @@ def encode(image_HWK: np.ndarray, file_format: str) -> bytes:
 def resize(images_NHWC: np.ndarray, image_size: int) -> np.ndarray:
     """Bring images to a square, whatever their proportions were.
 
-    Each new pixel is the mean of the area that it covers, rounded to the nearest, a tie
-    to the even value: mean pooling where the size divides, repeated pixels where it
-    multiplies. Nothing is cropped, so that nothing that makes the class is lost.
+    Each new pixel is the mean of the area that it covers, of uint8 rounded to the
+    nearest, a tie to the even value: mean pooling where the size divides, repeated
+    pixels where it multiplies. Nothing is cropped, so that nothing that makes the
+    class is lost.
 
     Args:
-      images_NHWC: [N, H, W, C] uint8.
+      images_NHWC: [N, H, W, C] uint8, or floats.
       image_size: pixels per side, at least 1.
 
     Returns:
-      [N, image_size, image_size, C] uint8.
+      [N, image_size, image_size, C] of the same dtype.
     """
     count, height, width, channels = images_NHWC.shape
     if height == width == image_size:
         return images_NHWC
-    resized = _empty((count, image_size, image_size, channels))
+    floats = images_NHWC.dtype.kind == "f"
+    dtype = images_NHWC.dtype if floats else np.dtype(np.uint8)
+    resized = _empty((count, image_size, image_size, channels), dtype)
     for start in range(0, count, _BLOCK):
         rows = _stretch_sums(images_NHWC[start : start + _BLOCK], image_size, axis=1)
-        sums = _stretch_sums(rows, image_size, axis=2)
-        resized[start : start + _BLOCK] = np.rint(sums / (height * width))
+        means = _stretch_sums(rows, image_size, axis=2) / (height * width)
+        resized[start : start + _BLOCK] = means if floats else np.rint(means)
     return resized
 
 
-def eight_bit(images: np.ndarray) -> np.ndarray:
-    """Returns images as uint8: float pixels in 0..255 rounded, and cut off outside."""
-    images = np.asarray(images)
-    if images.dtype == np.uint8:
-        return images
-    return np.rint(images).clip(0, 255).astype(np.uint8)
-
-
-def _empty(shape: tuple[int, ...]) -> np.ndarray:
+def _empty(shape: tuple[int, ...], dtype: Any = np.uint8) -> np.ndarray:
     """An array of images, where the host has twice the memory that they take."""
     count, height, width, _ = shape
     memory.check(
-        math.prod(shape),
+        math.prod(shape) * np.dtype(dtype).itemsize,
         f"image_size: {count:,} images of {height} x {width} pixels",
         "image_size=PIXELS makes them smaller, and stream=True leaves those of files "
         "on disk",
     )
-    return np.empty(shape, np.uint8)
+    return np.empty(shape, dtype)
 
 
 def _stretch_sums(values: np.ndarray, count: int, axis: int) -> np.ndarray:
     """Sums over `count` equal stretches of an axis, in units of 1 / count of a step.
 
-    A stretch may end inside a step and then has that part of it. In these units all is
-    whole numbers: exact, and the same on every machine.
+    A stretch may end inside a step and then has that part of it. In these units whole
+    numbers stay whole: exact, and the same on every machine. Floats are summed in
+    float64.
     """
-    values = np.moveaxis(values, axis, 0).astype(np.int64)
+    kind = np.float64 if values.dtype.kind == "f" else np.int64
+    values = np.moveaxis(values, axis, 0).astype(kind)
     before = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
     whole, part = np.divmod(np.arange(count + 1) * len(values), count)
     part = part.reshape(-1, *[1] * (values.ndim - 1))

@@ -23,7 +23,7 @@ from ddjax.models import (
 from ddjax.models.functional import Network, Variables, moments, running_moments
 from ddjax.models.layers import Layers
 from ddjax.models.model import Model, Size, Task, accept, choose
-from ddjax.models.torch import from_torch, save_safetensors, to_torch
+from ddjax.models.torch import from_torch, read_experts, save_safetensors, to_torch
 
 __all__ = [
     "MODELS",
@@ -35,6 +35,7 @@ __all__ = [
     "moments",
     "network",
     "running_moments",
+    "read_experts",
     "save_safetensors",
     "to_torch",
 ]

@@ -62,7 +62,8 @@ class Settings:
     )
     images_mean: tuple[float, ...] = setting(
         (),
-        "By which its floats were normalised; (): they were not.",
+        "By which its floats were normalised; (): they were not, or as its format has "
+        "it.",
         "[-1000, 1000]",
         counts="[0, 3]",
     )
@@ -78,7 +79,8 @@ class Settings:
     )
     images_clip: float = setting(
         0.005,
-        "Share of its numbers that may lie beyond black and white and be clipped.",
+        "Share of its numbers that may lie beyond black and white; of learned images "
+        "at least a half may.",
         "[0, 1]",
     )
     images_resize: bool = setting(False, "Accept images of another size.")

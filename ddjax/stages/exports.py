@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ddjax import artifacts, data, mesh, report
-from ddjax.data.images import eight_bit
 from ddjax.data.source import Examples, Source
 from ddjax.process.console import shown_path
 from ddjax.report import dictionary
@@ -108,7 +107,7 @@ def _write_folder(chosen: Examples, classes, folder: pathlib.Path) -> None:
     """Writes images as PNG; files of others in the folder stay."""
     new = folder.with_name(f".new-{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
-    data.write_image_set(eight_bit(chosen.images), chosen.labels, classes, new)
+    data.write_image_set(chosen.images, chosen.labels, classes, new)
     for path in sorted(file for file in new.rglob("*") if file.is_file()):
         place = folder / path.relative_to(new)
         artifacts.tell(place, path.read_bytes())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddjax import artifacts, mesh, report
-from ddjax.data.images import eight_bit
+from ddjax.data.image_sets.export import rounded
 from ddjax.problem import Problem
 from ddjax.report.statistics import RANDOM
 from ddjax.run import Run
@@ -148,7 +148,7 @@ def _sheet(problem: Problem, positions, sets: dict[str, SyntheticSets]) -> Figur
 
     def add(name, chosen):
         nonlocal first
-        images.append(eight_bit(chosen.images))
+        images.append(rounded(chosen.images))
         labels.append(chosen.labels)
         shown[name] = first + np.arange(len(chosen))
         first += len(chosen)

@@ -265,6 +265,8 @@ def start_of(problem: Problem, name: str) -> distill.SyntheticSet | None:
         return None
     key, path = start
     with named(f"distill.{name}.{key}", **dict.fromkeys(READING, "")):
-        found = data.read_image_set(path, source.classes, source.shape, None, None)
+        found = data.read_image_set(
+            path, source.classes, source.shape, None, None, source=source
+        )
     nothing = np.zeros((len(found.labels), 0), np.int32)
     return distill.SyntheticSet(found.images, found.labels, nothing)

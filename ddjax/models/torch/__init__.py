@@ -21,21 +21,17 @@ from ddjax.declare.walk import require
 from ddjax.errors import InputError
 from ddjax.models.functional import Variables
 from ddjax.models.model import StateDict, Task, Tensors, accept, choose
+from ddjax.models.torch.experts import read_experts
 from ddjax.models.torch.files import check_name, read_state, source_name
+from ddjax.models.torch.layout import torch_axes, torch_key
 
-__all__ = ["from_torch", "save_safetensors", "to_torch"]
+__all__ = ["from_torch", "read_experts", "save_safetensors", "to_torch"]
 
 
 def __dir__() -> list[str]:
     return __all__
 
 
-_LEAVES = {
-    "scale": "weight",
-    "mean": "running_mean",
-    "var": "running_var",
-    "count": "num_batches_tracked",
-}
 _SHOWN = 8  # names of each kind in a message
 
 
@@ -116,10 +112,10 @@ def to_torch(name: str, variables: Variables) -> dict[str, np.ndarray]:
     layout = choose(models.MODELS, name).state_dict
     tensors = {}
     for path, leaf in traverse_util.flatten_dict(variables).items():
-        array = np.asarray(leaf).transpose(_axes(path, np.ndim(leaf)))
+        array = np.asarray(leaf).transpose(torch_axes(path, np.ndim(leaf)))
         # A copy, since the array is a read-only view of memory that JAX owns.
         kind = np.int64 if path[-1] == "count" else array.dtype
-        tensors[_key(path)] = np.array(array, kind, order="C")
+        tensors[torch_key(path)] = np.array(array, kind, order="C")
     return tensors | (layout.constants(tensors) if layout else {})
 
 
@@ -201,19 +197,6 @@ def _norm(tensors):
     return "instance" if vectors else "none"
 
 
-def _key(path):
-    """The name in a `state_dict` of the variable at a path, collection first."""
-    *layers, leaf = path[1:]
-    return ".".join([*layers, _LEAVES.get(leaf, leaf.replace("kernel", "weight"))])
-
-
-def _axes(path, rank):
-    """Our axis for each of PyTorch's: kernels begin with the outputs there."""
-    if not path[-1].endswith("kernel"):
-        return tuple(range(rank))
-    return (3, 2, 0, 1) if rank == 4 else (1, 0)
-
-
 def _expected(name, arguments):
     """Name in PyTorch -> (path, shape in PyTorch's layout), without computing any."""
     num_classes, image_shape, options = arguments
@@ -221,8 +204,8 @@ def _expected(name, arguments):
     shapes = jax.eval_shape(network.init, keys.key(0))
     found = {}
     for path, leaf in traverse_util.flatten_dict(shapes).items():
-        axes = _axes(path, leaf.ndim)
-        found[_key(path)] = path, tuple(leaf.shape[axis] for axis in axes)
+        axes = torch_axes(path, leaf.ndim)
+        found[torch_key(path)] = path, tuple(leaf.shape[axis] for axis in axes)
     return found
 
 
@@ -301,5 +284,5 @@ def _check_values(source, tensors, constants):
 def _leaf(path, array):
     """The variable at a path; it may share memory with the array."""
     kind = jnp.int32 if path[-1] == "count" else jnp.float32
-    axes = np.argsort(_axes(path, array.ndim))
+    axes = np.argsort(torch_axes(path, array.ndim))
     return jnp.asarray(array.transpose(axes), kind)

@@ -7,15 +7,14 @@ name of their network.
 import json
 import os
 import pathlib
-import pickle
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from ddjax import torch_files
 from ddjax.errors import InputError
 from ddjax.models.model import Tensors
 
@@ -44,8 +43,8 @@ def read_state(
 
     Args:
       state: name -> array or tensor, or the path of a file: ".safetensors", or one
-        that `torch.save` wrote, ".pth", ".pt", ".pth.tar" or ".bin", for which PyTorch
-        must be installed. Nothing but tensors is read from it, so it can run no code.
+        that `torch.save` wrote, ".pth", ".pt", ".pth.tar" or ".bin", see
+        `torch_files.read`, which runs no code of it.
       weights: which set of weights, where there are several, such as "state_dict_ema".
 
     Returns:
@@ -78,7 +77,7 @@ def _load(path):
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     if path.name.endswith(_PICKLES):
-        held = _load_pickle(path)
+        held = torch_files.read(path)
         return held, held
     if path.suffix != ".safetensors":
         allowed = ", ".join((".safetensors", *_PICKLES))
@@ -95,36 +94,6 @@ def _load(path):
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: is no readable .safetensors file, perhaps cut short ({error})"
-        ) from error
-
-
-def _load_pickle(path):
-    try:
-        import torch
-    except ImportError as error:
-        raise InputError(
-            f"{path}: only PyTorch can read it; install that (pip install torch), or "
-            "save the weights as .safetensors"
-        ) from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if not named:
-            raise InputError(
-                f"{path}: is no readable PyTorch file: it is damaged, or holds more "
-                "than tensors, and reading that could run code"
-            ) from error
-        raise InputError(
-            f"{path}: is refused, since it wants to run code, {named[1]}; save the "
-            "model's state_dict() alone"
-        ) from error
-    except Exception as error:  # Of many kinds, depending on where the damage is.
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise InputError(
-            f"{path}: is no readable PyTorch file, perhaps cut short ({lines[0]})"
         ) from error
 
 
