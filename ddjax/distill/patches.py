@@ -117,12 +117,8 @@ def check_patches(
       InputError: the images are not square or smaller than `factor`, a class has fewer
         images than patches, or there are fewer candidates than that.
     """
-    height, width, _ = outline.image_shape
-    if height != width:
-        raise InputError(
-            f"data.source: found images of {height} x {width} pixels, allowed for "
-            "patches are square ones; --data.image_size=PIXELS makes them so"
-        )
+    check_square(outline)
+    height = outline.image_shape[0]
     allowed = f"at most the {height} pixels of an image's side"
     require(patches.factor <= height, f"{key}.factor", patches.factor, allowed)
     needed, smallest = max(ipcs) * patches.factor**2, int(outline.class_counts.min())
@@ -132,6 +128,16 @@ def check_patches(
     if cropped:
         found, allowed = patches.candidates, f"at least the {needed} patches of a class"
         require(found >= needed, f"{key}.candidates", found, allowed)
+
+
+def check_square(outline: Outline) -> None:
+    """Refuses images that are not square."""
+    height, width, _ = outline.image_shape
+    if height != width:
+        raise InputError(
+            f"data.source: found images of {height} x {width} pixels, allowed for "
+            "patches are square ones; --data.image_size=PIXELS makes them so"
+        )
 
 
 def crops_cost(outline: Outline, patches: Patches, limit: int) -> Cost:
@@ -226,6 +232,46 @@ def from_random_crops(task: Task, patches: Patches) -> SyntheticSet:
         np.asarray(patches.area, np.float32),
     )
     return from_windows(task, patches.factor, rows, np.asarray(windows))
+
+
+def median_images(task: Task) -> SyntheticSet:
+    """Takes real images of median true-class probability under the first teacher.
+
+    Of each class sorted by that probability, the one in the middle (rank n / 2, rounded
+    up and counted from 0), then the next above, the next below, and so on; of equal
+    ones the lower id comes first.
+
+    Args:
+      task: what is to be distilled.
+
+    Returns:
+      The set; its cost has the seconds of compiling only.
+
+    Raises:
+      InputError: the teacher's losses are not finite.
+
+    Source: `store_medium` of VILA-Lab/DELT, data_selection.py. There, ranks beyond the
+    class end in an error; here they are left out.
+    """
+    pools = by_class(task)
+    rows = np.concatenate(pools)
+    # A whole image is the only crop that covers all of it.
+    losses, _, compiling = _scored(task, Patches(crops=1, area=(1.0, 1.0)), rows)
+    ends = np.cumsum([len(pool) for pool in pools])[:-1]
+    kept = []
+    for pool, loss in zip(pools, np.split(losses, ends), strict=True):
+        order, middle = np.argsort(-loss, kind="stable"), -(-len(pool) // 2)
+        away = np.arange(2 * len(pool) + 1)
+        ranks = middle + np.where(away % 2, (away + 1) // 2, -(away // 2))
+        ranks = ranks[(ranks >= 0) & (ranks < len(pool))]
+        kept.append(pool[order[ranks[: task.ipc]]])
+    chosen = np.concatenate(kept)
+    return SyntheticSet(
+        np.asarray(task.images[chosen]),
+        task.slot_labels,
+        task.ids[chosen, None].astype(np.int32),
+        Cost(compile_seconds=compiling),
+    )
 
 
 def from_windows(
