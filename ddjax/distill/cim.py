@@ -27,6 +27,7 @@ from ddjax.distill.synthesis import Kernel, descend, start_images
 from ddjax.distill.task import Ipcs, Method, Outline, SyntheticSet, Task
 from ddjax.models import Network, Variables
 from ddjax.train.batches import normalise
+from ddjax.train.flops import flops
 from ddjax.train.programs import Traceable, variables_of
 
 _BETA1, _BETA2 = 0.9, 0.999  # of PyTorch's AdamW
@@ -145,12 +146,12 @@ def siamese(
         )
         mirrored = flip.matrix[1, 1] < 0
         shown = jnp.where(mirrored, images_VSSK[:, :, ::-1], images_VSSK)
-        shift, at_S = crop.shift.astype(jnp.int32), jnp.arange(side)
+        shift, at_1S = crop.shift.astype(jnp.int32), jnp.arange(side)[None]
         shown = jnp.roll(shown, -shift, axis=(1, 2))
 
         def between(first_2, stop_2):
-            y, x = (first_2[:, None] <= at_S) & (at_S < stop_2[:, None])
-            return (y[:, None] & x)[..., None]
+            y, x = (first_2[:, None] <= at_1S) & (at_1S < stop_2[:, None])
+            return (y[:, None] & x[None])[None, ..., None]
 
         kept = between(-shift, side - shift) & ~between(*cutout.box.T)
         return jnp.where(kept, shown, 0.0)
@@ -168,10 +169,19 @@ def distance(
     seed: jax.Array,
     iteration: jax.Array,
 ) -> jax.Array:
-    """Returns how far the cells of mosaics are from their anchors, [B].
+    """Returns how far the cells of mosaics are from their anchors, [].
 
-    The sum over cells of mean |features of the cell - features of its anchor|, over
-    features, both augmented alike.
+    The sum over mosaics and cells of the mean over features of |features of the cell -
+    features of its anchor|, both augmented alike.
+
+    Args:
+      network: the teacher's, in eval mode.
+      factor: f.
+      layer: see `Cim`.
+      images_BSSK: [B,S,S,K] float32, the mosaics, normalised.
+      labels_B: [B] int32.
+      target: the anchors, and the teacher's variables.
+      seed, iteration: [] int32, of the augmentation.
     """
     views_BVSSK = cells(images_BSSK, factor)
 
@@ -182,7 +192,7 @@ def distance(
         return found_ND.reshape(*shown.shape[:2], -1)
 
     gaps_BVD = features(target.anchors) - features(views_BVSSK)
-    return jnp.abs(gaps_BVD).mean(2).sum(1)
+    return jnp.abs(gaps_BVD).mean(2).sum()
 
 
 @functools.cache
@@ -204,20 +214,12 @@ def kernel_of(factor: int, layer: str) -> Kernel:
         (network,), (target,) = networks, targets
         adam = optax.scale_by_adam(_BETA1, _BETA2)
         # A pixel in [0, 1] is so much of a normalised one.
-        rate_111K = numbers.learning_rate * (numbers.high - numbers.low)
+        scale_111K = (numbers.high - numbers.low).reshape(1, 1, 1, -1)
+        rate_111K = numbers.learning_rate * scale_111K
 
         def loss_of(images_BSSK, iteration):
-            gaps_B = distance(
-                network,
-                factor,
-                layer,
-                images_BSSK,
-                batch.labels,
-                target,
-                numbers.seed,
-                iteration,
-            )
-            return gaps_B.sum()
+            shown = images_BSSK, batch.labels, target, numbers.seed, iteration
+            return distance(network, factor, layer, *shown)
 
         def step(iteration, carried):
             state, sums = carried
@@ -255,7 +257,7 @@ def cim(task: Task, entry: Any) -> SyntheticSet:
     networks are what their classifier takes.
     """
     options, began = entry.cim, time.perf_counter()
-    mosaics = patches.from_crops(task, _patches(options), patches.by_class(task))
+    mosaics = patches.from_easiest(task, options.factor, options.candidates)
     begun, sources = start_images(task, "", mosaics, task.key)
     spent = time.perf_counter() - began - mosaics.cost.compile_seconds
     teacher, by_id = task.teachers[0], np.argsort(task.ids)
@@ -313,16 +315,13 @@ class _Matched(Method):
     def work(self, outline: Outline, entry: Any, ipc: int) -> Cost:
         options = entry.cim
         batches = whole_classes(outline.num_classes, ipc, options.batch)
-        each = iteration_flops(*self._program(outline, entry, ipc))
-        found = Cost(flops=options.iterations * len(batches) * each)
-        return found + self._passes(outline, entry, ipc)
-
-    def _passes(self, outline: Outline, entry: Any, ipc: int) -> Cost:
-        """All passes, and the FLOPs of ranking the candidates."""
-        options = entry.cim
         views = options.iterations * outline.num_classes * ipc * options.factor**2
-        ranked = patches.crops_cost(outline, _patches(options), options.candidates)
-        return ranked + Cost(forward_passes=views, train_passes=views)
+        each = iteration_flops(*self._program(outline, entry, ipc))
+        total = each * options.iterations * len(batches)
+        # Anchors need no gradient.
+        cost = Cost(forward_passes=views, train_passes=views, flops=total)
+        limit = options.candidates
+        return cost + patches.crops_cost(outline, _patches(options), limit)
 
     def program(self, outline: Outline, entry: Any, ipc: int) -> Traceable:
         """Returns the descent on the first batch with abstract arguments."""
@@ -339,7 +338,8 @@ class _Matched(Method):
         outline = task.outline(start)
         self.check(outline, entry, "", (task.ipc,))
         found = self.function(task, entry)
-        cost = found.cost + self._passes(outline, entry, task.ipc)
+        cost = Cost(found.cost.seconds, found.cost.compile_seconds)
+        cost += self.work(outline, entry, task.ipc)
         return dataclasses.replace(found, cost=cost)
 
 
@@ -352,24 +352,35 @@ def program(network: Network, factor: int, layer: str, images: int) -> Traceable
       layer: see `Cim`.
       images: B.
     """
-    array = jax.ShapeDtypeStruct
-    number, integer = array((), jnp.float32), array((), jnp.int32)
-    shape, channels = network.image_shape, array(network.image_shape[-1:], jnp.float32)
-    images_BSSK = array((images, *shape), jnp.float32)
-    anchors = array((images, factor**2, *shape), jnp.float32)
-    target = Target(variables_of(network), anchors, images_BSSK)
+    target, places, integer = _abstract(network, factor, images)
+    number = jax.ShapeDtypeStruct((), jnp.float32)
+    channels = jax.ShapeDtypeStruct(network.image_shape[-1:], jnp.float32)
     numbers = Numbers(number, number, channels, channels, integer)
-    state = jax.eval_shape(functools.partial(begin, _FORM, targets=()), images_BSSK)
-    places: Any = array((images,), jnp.int32)
+    state = jax.eval_shape(functools.partial(begin, _FORM, targets=()), target.mosaics)
     rest = Batch(places, places), (target,), numbers, integer
     advance = kernel_of(factor, layer).advance
     return Traceable(advance, ((network,), _FORM, state, *rest))
 
 
+def _abstract(network, factor, images) -> Any:
+    """A batch's target, its integers and one integer, as `jax.ShapeDtypeStruct`."""
+    array, shape = jax.ShapeDtypeStruct, network.image_shape
+    mosaics = array((images, *shape), jnp.float32)
+    anchors = array((images, factor**2, *shape), jnp.float32)
+    target = Target(variables_of(network), anchors, mosaics)
+    return target, array((images,), jnp.int32), array((), jnp.int32)
+
+
 @functools.cache
 def iteration_flops(network, factor, layer, images) -> float:
-    """Returns the operations of an iteration; arguments of `program`."""
-    return program(network, factor, layer, images).flops()
+    """Returns the operations of an iteration's gradient; arguments of `program`.
+
+    Layers behind the one that is matched do not count: in `program`, where a loop holds
+    them, they would, and XLA removes them.
+    """
+    target, places, integer = _abstract(network, factor, images)
+    gradient = jax.grad(functools.partial(distance, network, factor, layer))
+    return flops(gradient, target.mosaics, places, target, integer, integer)
 
 
 CIM = _Matched(cim, "CIM", {"cim": Cim})

@@ -253,13 +253,9 @@ def median_images(task: Task) -> SyntheticSet:
     Source: `store_medium` of VILA-Lab/DELT, data_selection.py. There, ranks beyond the
     class end in an error; here they are left out.
     """
-    pools = by_class(task)
-    rows = np.concatenate(pools)
-    # A whole image is the only crop that covers all of it.
-    losses, _, compiling = _scored(task, Patches(crops=1, area=(1.0, 1.0)), rows)
-    ends = np.cumsum([len(pool) for pool in pools])[:-1]
-    kept = []
-    for pool, loss in zip(pools, np.split(losses, ends), strict=True):
+    pools, kept = by_class(task), []
+    losses, compiling = _losses(task, pools)
+    for pool, loss in zip(pools, losses, strict=True):
         order, middle = np.argsort(-loss, kind="stable"), -(-len(pool) // 2)
         away = np.arange(2 * len(pool) + 1)
         ranks = middle + np.where(away % 2, (away + 1) // 2, -(away // 2))
@@ -272,6 +268,36 @@ def median_images(task: Task) -> SyntheticSet:
         task.ids[chosen, None].astype(np.int32),
         Cost(compile_seconds=compiling),
     )
+
+
+def from_easiest(task: Task, factor: int, candidates: int) -> SyntheticSet:
+    """Stitches whole images with the lowest cross-entropy of the first teacher.
+
+    In each class candidates are drawn; the lowest of them, ipc * factor^2, are shrunk
+    and stitched, the lowest into the first cells; of equal ones the lower id.
+
+    Args:
+      task: what is to be distilled.
+      factor: f.
+      candidates: images a class that are predicted, at most.
+
+    Returns:
+      The set; `info["patch_loss"]` is the mean loss of each class's images. Its cost
+      has the seconds of compiling only.
+
+    Raises:
+      InputError: the teacher's losses are not finite.
+    """
+    drawn = _drawn(task, by_class(task), candidates)
+    pools = [rows[np.argsort(task.ids[rows])] for rows in drawn]
+    losses, compiling = _losses(task, pools)
+    lowest = [_window(loss, 0.0, task.ipc * factor**2) for loss in losses]
+    chosen = np.concatenate([a[b] for a, b in zip(pools, lowest, strict=True)])
+    whole = np.array([0, 0, task.images.shape[1]], np.int32)
+    found = from_windows(task, factor, chosen, np.tile(whole, (len(chosen), 1)))
+    cost = found.cost + Cost(compile_seconds=compiling)
+    means = [float(a[b].mean()) for a, b in zip(losses, lowest, strict=True)]
+    return dataclasses.replace(found, cost=cost, info={"patch_loss": means})
 
 
 def from_windows(
@@ -383,6 +409,14 @@ def _scored(task: Task, patches: Patches, rows: np.ndarray):
             "network"
         )
     return losses, windows, compiling
+
+
+def _losses(task: Task, pools: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
+    """The losses of whole images, pool by pool, and the seconds of compiling."""
+    # A whole image is the only crop that covers all of it.
+    whole = Patches(crops=1, area=(1.0, 1.0))
+    losses, _, compiling = _scored(task, whole, np.concatenate(pools))
+    return np.split(losses, np.cumsum([len(pool) for pool in pools])[:-1]), compiling
 
 
 def _in_blocks(function, static, shared, task, rows, columns, size):
