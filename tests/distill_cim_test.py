@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import recovering
 
+from ddjax import mesh
 from ddjax.data.augment import Dsa, draw_dsa
 from ddjax.distill import METHODS, cim, patches, synthesis
 from ddjax.distill.cim import Cim
@@ -15,7 +16,9 @@ from ddjax.errors import InputError
 
 NETWORK, TOTAL = recovering.NETWORK, 5
 LAYER = "features.1"
-ENTRY = recovering.entry("cim", cim=Cim(iterations=TOTAL, layer=LAYER))
+DECAY = 10.0  # at 0.01 nothing of it would be noticed
+OPTIONS = {"iterations": TOTAL, "layer": LAYER, "weight_decay": DECAY}
+ENTRY = recovering.entry("cim", cim=Cim(**OPTIONS))
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +157,7 @@ def slow_descent():
             grads = np.asarray(grads, np.float64)
             first = 0.9 * first + 0.1 * grads
             second = 0.999 * second + 0.001 * grads**2
-            added = added * (1 - 0.01 * 0.01)
+            added = added * (1 - 0.01 * DECAY)
             step = first / (1 - 0.9 ** (t + 1))
             step = step / (np.sqrt(second / (1 - 0.999 ** (t + 1))) + 1e-8)
             added = added - 0.01 * step
@@ -243,7 +246,7 @@ def test_equal_seeds_give_equal_images_in_any_batch():
     found, other = make(), make(seed=1)
     np.testing.assert_array_equal(found.images, usual().images)
     assert np.mean(found.images != other.images) > 0.1
-    alone = recovering.entry("cim", cim=Cim(iterations=TOTAL, layer=LAYER, batch=1))
+    alone = recovering.entry("cim", cim=Cim(**OPTIONS, batch=1))
     off = np.abs(make(alone).images.astype(int) - usual().images)
     assert np.mean(off > 1) < 0.02
 
@@ -274,3 +277,11 @@ def test_what_cannot_be_synthesised_is_refused():
     refuse("cim.factor: found 2, .* the 10 images .* not 12", ipc=3)
     refuse("cim.factor: found 9, .* the 8 pixels", factor=9)
     refuse("cim.candidates: found 3, .* the 4 patches", candidates=3)
+
+
+@pytest.mark.slow
+def test_several_devices_give_the_images_of_one(monkeypatch):
+    alone, onto = usual(), mesh.mesh_of(1, 3, jax.devices()[:3])
+    monkeypatch.setattr(mesh, "grid", lambda batch: onto)
+    off = np.abs(make().images.astype(int) - alone.images)
+    assert np.mean(off > 1) < 0.02

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import recovering
 
+from ddjax import mesh
 from ddjax.distill import METHODS, patches, recover, synthesis
 from ddjax.distill.delt import Delt, by_index, rounds_of
 from ddjax.distill.recovery import form_of
@@ -191,3 +192,11 @@ def test_what_cannot_be_synthesised_is_refused():
     few = "recover.init: found 'median', .* 4 real images"
     refuse(few, ipc=5, delt=Delt(2))
     refuse("found images of 8 x 6 pixels", shape=(12, 8, 6, 1), delt=Delt(2))
+
+
+@pytest.mark.slow
+def test_several_devices_give_the_images_of_one(monkeypatch):
+    alone, onto = usual(), mesh.mesh_of(1, 3, jax.devices()[:3])
+    monkeypatch.setattr(mesh, "grid", lambda batch: onto)
+    off = np.abs(make().images.astype(int) - alone.images)
+    assert np.mean(off > 1) < 0.02

@@ -235,8 +235,9 @@ def kernel_of(factor: int, layer: str) -> Kernel:
         state, sums = jax.lax.fori_loop(first, stop, step, (state, jnp.zeros(1)))
         return state, sums / jnp.maximum(stop - first, 1)
 
+    shared: Any = mesh.WHOLE
     rows: Any = PartitionSpec(mesh.DATA)
-    return Kernel(advance, _PARTS, (Target(mesh.WHOLE, rows, rows),))  # type: ignore
+    return Kernel(advance, _PARTS, (Target(shared, rows, rows),))
 
 
 def cim(task: Task, entry: Any) -> SyntheticSet:

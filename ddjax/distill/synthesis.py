@@ -59,6 +59,9 @@ class Kernel(NamedTuple):
     targets: Any = mesh.WHOLE
 
 
+_RECOVER = Kernel()
+
+
 def target_of(teacher: Teacher) -> Target:
     """Returns the plain target of a teacher: its own weights and running statistics.
 
@@ -84,7 +87,7 @@ def descend(
     stages_of: Callable[[Batch], tuple[Stage, ...]],
     numbers: Any,
     identity: Any,
-    kernel: Kernel = Kernel(),  # noqa: B008
+    kernel: Kernel = _RECOVER,
 ) -> tuple[np.ndarray, dict[str, list[float]], Cost]:
     """Optimises the images of a synthetic set.
 
