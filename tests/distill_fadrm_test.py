@@ -18,7 +18,8 @@ from ddjax.errors import InputError
 from ddjax.models.norm import BatchNorm
 
 TOTAL = 5
-OPTIONS = {"init": "random", "iterations": TOTAL, "batch": 3}
+RATE = 0.5  # so that what an Adam remembers is a matter of whole pixel values
+OPTIONS = {"init": "random", "iterations": TOTAL, "batch": 3, "learning_rate": RATE}
 ENTRY = recovering.entry("fadrm", fadrm=Fadrm(2, 0.3, (6, 8)), **OPTIONS)
 
 
@@ -99,7 +100,7 @@ def slow_descent(start):
     edges = [np.float32((x - recovering.MEAN) / recovering.STD) for x in (0, 1)]
     zero, options = np.float32(0), ENTRY.recover
     numbers = recover.Numbers(
-        *(np.float32(x) for x in (0.1, 0.5, 0.9, options.bn_weight, 10, 1)),
+        *(np.float32(x) for x in (RATE, 0.5, 0.9, options.bn_weight, 10, 1)),
         *[zero] * 5,
         roll=np.int32([-1, 1]),
         areas=jnp.full(TOTAL, options.area),
@@ -132,7 +133,7 @@ def slow_descent(start):
                 second = 0.9 * second + 0.1 * grads**2
                 step = first / (1 - 0.5**count)
                 step = step / (np.sqrt(second / (1 - 0.9**count)) + 1e-8)
-                rate = 0.1 * 0.5 * (1 + np.cos(np.pi * t / TOTAL))
+                rate = RATE * 0.5 * (1 + np.cos(np.pi * t / TOTAL))
                 images = np.clip(images - rate * step, *edges)
         found[batch.slots] = images
     return np.rint((found * recovering.STD + recovering.MEAN) * 255)

@@ -117,8 +117,13 @@ def descend(
     images = np.zeros((len(task.slot_labels), *task.images.shape[1:]), np.uint8)
     logs, cost, parts = [], Cost(), kernel.parts
     for number, batch in enumerate(batches):
-        form, begun = form_of(batch), start(batch.slots)
-        about = [identity, int(numbers.seed), batch.slots.tolist()]
+        form, begun, stages = form_of(batch), start(batch.slots), stages_of(batch)
+        about = [
+            identity,
+            int(numbers.seed),
+            batch.slots.tolist(),
+            [*map(list, stages)],
+        ]
         identity_of_batch = digest([*about, digest(np.asarray(begun))])
         kept = _Kept(task, number, identity_of_batch, len(parts))
         if kept.images is None:
@@ -131,8 +136,7 @@ def descend(
             spent = time.perf_counter() - clock
             # The first time, nearly all of it is compiling.
             kept.cost += Cost(0.0, spent) if number == 0 else Cost(spent)
-            state, stages = kept.state_like(form, begun, targets), stages_of(batch)
-            first = 0
+            state, first = kept.state_like(form, begun, targets), 0
             for stage in stages:
                 done = 0 if state is None else int(state.iteration)
                 if done == first:
