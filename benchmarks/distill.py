@@ -110,7 +110,7 @@ def recover_sides(case):
     state = [recover.begin(form, jnp.asarray(noise), targets)]
 
     def ours():
-        stop = np.int32(int(state[0].adam.count) + ITERATIONS)
+        stop = np.int32(int(state[0].iteration) + ITERATIONS)
         state[0], _ = jax.block_until_ready(
             recover.advance(
                 (network,),

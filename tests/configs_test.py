@@ -147,6 +147,10 @@ RECIPES = {
     ("lpld", "tiny_imagenet"): (4000, 0.1, 0.05, 0.08, 4, False),
     ("sre2lpp", "cifar10"): (4000, 0.25, 0.01, 0.08, 4, True),
     ("cv_dd", "imagenette"): (4000, 0.25, 0.01, 0.08, 32, True),
+    ("delt", "imagenet"): (4000, 0.25, 0.01, 0.08, 0, False),
+    ("delt", "cifar10"): (4000, 0.25, 0.01, 0.08, 0, False),
+    ("fadrm", "imagenet"): (2000, 0.25, 0.01, 0.08, 32, True),
+    ("fadrm", "cifar100"): (2000, 0.25, 0.01, 0.08, 4, True),
 }
 
 

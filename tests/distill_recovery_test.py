@@ -24,7 +24,9 @@ from ddjax.distill.statistics import statistics_of
 from ddjax.errors import InputError
 
 NETWORK = recovering.NETWORK
+STAGED = ("delt", "fadrm")  # which have tests of their own
 FAMILY = [name for name, m in METHODS.items() if isinstance(m, recovery.Recovery)]
+FAMILY = [name for name in FAMILY if name not in STAGED]
 # Options of all methods that start from RDED's images unless they say.
 MANY = {"init": "random", "batch": 3, "iterations": 24}
 OWN = {

@@ -59,6 +59,13 @@ def config(source, entries, stream, **changes):
             made.distill[entry].patches.candidates = 8
         if "recover" in sections:
             made.distill[entry].recover.iterations = 2
+        if "cim" in sections:
+            made.distill[entry].cim.iterations = 2
+            made.distill[entry].cim.factor = 1
+        if "delt" in sections:
+            made.distill[entry].delt.rounds = 2
+        if "fadrm" in sections:
+            made.distill[entry].fadrm.stages = 2
         if "cv_dd" in sections:
             made.distill[entry].cv_dd.drawn = 0  # all of the teachers, one
     made.update_from_flattened_dict(

@@ -5,16 +5,31 @@ Each is declared in its own file, which names its source; `METHODS` lists them.
     METHODS["rded"].synthesise(task, entry) -> SyntheticSet
 """
 
-from ddjax.distill import cv_dd, dm, dwa, edc, g_vbsm, lpld, rded, sre2l
+from ddjax.distill import (
+    cim,
+    cv_dd,
+    delt,
+    dm,
+    dwa,
+    edc,
+    fadrm,
+    g_vbsm,
+    lpld,
+    rded,
+    sre2l,
+)
 from ddjax.distill.task import Method, Outline, SyntheticSet, Task, Teacher
 
 METHODS: dict[str, Method] = {
     "ca2d": rded.CA2D,
     "cda": sre2l.CDA,
+    "cim": cim.CIM,
     "cv_dd": cv_dd.CV_DD,
+    "delt": delt.DELT,
     "dm": dm.DM,
     "dwa": dwa.DWA,
     "edc": edc.EDC,
+    "fadrm": fadrm.FADRM,
     "g_vbsm": g_vbsm.G_VBSM,
     "lpld": lpld.LPLD,
     "pca": rded.PCA,

@@ -117,12 +117,8 @@ def check_patches(
       InputError: the images are not square or smaller than `factor`, a class has fewer
         images than patches, or there are fewer candidates than that.
     """
-    height, width, _ = outline.image_shape
-    if height != width:
-        raise InputError(
-            f"data.source: found images of {height} x {width} pixels, allowed for "
-            "patches are square ones; --data.image_size=PIXELS makes them so"
-        )
+    check_square(outline)
+    height = outline.image_shape[0]
     allowed = f"at most the {height} pixels of an image's side"
     require(patches.factor <= height, f"{key}.factor", patches.factor, allowed)
     needed, smallest = max(ipcs) * patches.factor**2, int(outline.class_counts.min())
@@ -132,6 +128,16 @@ def check_patches(
     if cropped:
         found, allowed = patches.candidates, f"at least the {needed} patches of a class"
         require(found >= needed, f"{key}.candidates", found, allowed)
+
+
+def check_square(outline: Outline) -> None:
+    """Refuses images that are not square."""
+    height, width, _ = outline.image_shape
+    if height != width:
+        raise InputError(
+            f"data.source: found images of {height} x {width} pixels, allowed for "
+            "patches are square ones; --data.image_size=PIXELS makes them so"
+        )
 
 
 def crops_cost(outline: Outline, patches: Patches, limit: int) -> Cost:
@@ -226,6 +232,72 @@ def from_random_crops(task: Task, patches: Patches) -> SyntheticSet:
         np.asarray(patches.area, np.float32),
     )
     return from_windows(task, patches.factor, rows, np.asarray(windows))
+
+
+def median_images(task: Task) -> SyntheticSet:
+    """Takes real images of median true-class probability under the first teacher.
+
+    Of each class sorted by that probability, the one in the middle (rank n / 2, rounded
+    up and counted from 0), then the next above, the next below, and so on; of equal
+    ones the lower id comes first.
+
+    Args:
+      task: what is to be distilled.
+
+    Returns:
+      The set; its cost has the seconds of compiling only.
+
+    Raises:
+      InputError: the teacher's losses are not finite.
+
+    Source: `store_medium` of VILA-Lab/DELT, data_selection.py. There, ranks beyond the
+    class end in an error; here they are left out.
+    """
+    pools, kept = by_class(task), []
+    losses, compiling = _losses(task, pools)
+    for pool, loss in zip(pools, losses, strict=True):
+        order, middle = np.argsort(-loss, kind="stable"), -(-len(pool) // 2)
+        away = np.arange(2 * len(pool) + 1)
+        ranks = middle + np.where(away % 2, (away + 1) // 2, -(away // 2))
+        ranks = ranks[(ranks >= 0) & (ranks < len(pool))]
+        kept.append(pool[order[ranks[: task.ipc]]])
+    chosen = np.concatenate(kept)
+    return SyntheticSet(
+        np.asarray(task.images[chosen]),
+        task.slot_labels,
+        task.ids[chosen, None].astype(np.int32),
+        Cost(compile_seconds=compiling),
+    )
+
+
+def from_easiest(task: Task, factor: int, candidates: int) -> SyntheticSet:
+    """Stitches whole images with the lowest cross-entropy of the first teacher.
+
+    In each class candidates are drawn; the lowest of them, ipc * factor^2, are shrunk
+    and stitched, the lowest into the first cells; of equal ones the lower id.
+
+    Args:
+      task: what is to be distilled.
+      factor: f.
+      candidates: images a class that are predicted, at most.
+
+    Returns:
+      The set; `info["patch_loss"]` is the mean loss of each class's images. Its cost
+      has the seconds of compiling only.
+
+    Raises:
+      InputError: the teacher's losses are not finite.
+    """
+    drawn = _drawn(task, by_class(task), candidates)
+    pools = [rows[np.argsort(task.ids[rows])] for rows in drawn]
+    losses, compiling = _losses(task, pools)
+    lowest = [_window(loss, 0.0, task.ipc * factor**2) for loss in losses]
+    chosen = np.concatenate([a[b] for a, b in zip(pools, lowest, strict=True)])
+    whole = np.array([0, 0, task.images.shape[1]], np.int32)
+    found = from_windows(task, factor, chosen, np.tile(whole, (len(chosen), 1)))
+    cost = found.cost + Cost(compile_seconds=compiling)
+    means = [float(a[b].mean()) for a, b in zip(losses, lowest, strict=True)]
+    return dataclasses.replace(found, cost=cost, info={"patch_loss": means})
 
 
 def from_windows(
@@ -337,6 +409,14 @@ def _scored(task: Task, patches: Patches, rows: np.ndarray):
             "network"
         )
     return losses, windows, compiling
+
+
+def _losses(task: Task, pools: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
+    """The losses of whole images, pool by pool, and the seconds of compiling."""
+    # A whole image is the only crop that covers all of it.
+    whole = Patches(crops=1, area=(1.0, 1.0))
+    losses, _, compiling = _scored(task, whole, np.concatenate(pools))
+    return np.split(losses, np.cumsum([len(pool) for pool in pools])[:-1]), compiling
 
 
 def _in_blocks(function, static, shared, task, rows, columns, size):

@@ -117,12 +117,37 @@ class Numbers(NamedTuple):
     seed: Any
 
 
+class Stage(NamedTuple):
+    """A part of the descent of a batch; static. Most descents have one.
+
+    Attributes:
+      stop: iterations of the descent that are done at its end.
+      rows: how many of the batch's images, from its first on, are optimised in it. An
+        image that joins late begins as it started, under an Adam that counts from the
+        descent's first iteration.
+      side: height and width of its images, pixels; 0: the set's own.
+      keep: None: images and Adam go on. A number in [0, 1]: what images keep of the
+        stage before, the rest being what they started from, and Adam begins anew.
+    """
+
+    stop: int
+    rows: int
+    side: int = 0
+    keep: float | None = None
+
+
+def lengths(stages: tuple[Stage, ...]) -> list[int]:
+    """Returns the iterations of each stage."""
+    return np.diff([0, *(stage.stop for stage in stages)]).tolist()
+
+
 class State(NamedTuple):
     """An unfinished descent of a batch.
 
     Attributes:
       images: [B,H,W,K] float32.
-      adam: Adam's state; its count is the number of iterations done.
+      adam: Adam's state; its count is the number of iterations since it began.
+      iteration: [] int32, the number of iterations done.
       averages: of the statistics, for each teacher; () unless they are smoothed.
       slow: [B,H,W,K] float32, the images' average over iterations; () unless logits
         are drawn to its.
@@ -130,6 +155,7 @@ class State(NamedTuple):
 
     images: jax.Array
     adam: optax.ScaleByAdamState
+    iteration: jax.Array
     averages: Any = ()
     slow: Any = ()
 
@@ -153,7 +179,56 @@ def begin(form: Form, images_BHWK: jax.Array, targets: tuple[Target, ...]) -> St
     if form.flat:
         slow = jnp.array(images_BHWK)
     adam = optax.scale_by_adam().init(images_BHWK)
-    return State(images_BHWK, adam, averages, slow)
+    return State(images_BHWK, adam, jnp.zeros((), jnp.int32), averages, slow)
+
+
+def enter(
+    form: Form,
+    stage: Stage,
+    state: State | None,
+    start_BHWK: jax.Array,
+    targets: tuple[Target, ...],
+) -> State:
+    """Returns the state at the beginning of a stage.
+
+    Args:
+      form: of the descent.
+      stage: what begins.
+      state: at the end of the stage before; None: it is the first.
+      start_BHWK: [B,H,W,K] float32, what all images of the batch start from.
+      targets: see `begin`.
+    """
+    side = stage.side or start_BHWK.shape[1]
+    start_BHWK = resized(start_BHWK[: stage.rows], side)
+    if state is None:
+        return begin(form, start_BHWK, targets)
+    if stage.keep is not None:
+        kept_BHWK = stage.keep * resized(state.images, side)
+        merged_BHWK = kept_BHWK + (1 - stage.keep) * start_BHWK
+        return begin(form, merged_BHWK, targets)._replace(iteration=state.iteration)
+    begun, count = begin(form, start_BHWK, targets), len(state.images)
+
+    def join(old, new):
+        return jnp.concatenate([old, new[count:]])
+
+    return state._replace(
+        images=join(state.images, begun.images),
+        adam=state.adam._replace(
+            mu=join(state.adam.mu, begun.adam.mu), nu=join(state.adam.nu, begun.adam.nu)
+        ),
+        slow=join(state.slow, begun.slow) if form.flat else (),
+    )
+
+
+def resized(images_BHWK: jax.Array, side: int) -> jax.Array:
+    """Resizes images to [B,side,side,K], bilinear without antialiasing.
+
+    Source: `interpolate` of PyTorch with align_corners=False.
+    """
+    shape = (len(images_BHWK), side, side, images_BHWK.shape[3])
+    if images_BHWK.shape == shape:
+        return images_BHWK
+    return jax.image.resize(images_BHWK, shape, "linear", antialias=False)
 
 
 def views(
@@ -330,10 +405,10 @@ def advance(
         if form.flat:
             share = numbers.flatness_momentum
             slow = share * slow + (1 - share) * state.images
-        return State(images_BHWK, moved, averages, slow), sums + parts
+        return State(images_BHWK, moved, iteration + 1, averages, slow), sums + parts
 
     # Not a scan: its length would be static, and the last segment another program.
-    first = state.adam.count
+    first = state.iteration
     start = (state, jnp.zeros(len(PARTS)))
     state, sums = jax.lax.fori_loop(first, stop, step, start)
     return state, sums / jnp.maximum(stop - first, 1)

@@ -5,7 +5,7 @@ Letters: C classes, B images of a batch, M synthetic images, T iterations.
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from ddjax.data.augment import Recipe
 from ddjax.declare import Text, setting
 from ddjax.declare.walk import join, require
 from ddjax.distill import patches, recover
-from ddjax.distill.recover import Batch, Form, Numbers
+from ddjax.distill.recover import Batch, Form, Numbers, Stage
 from ddjax.distill.synthesis import descend, start_images
 from ddjax.distill.task import Ipcs, Method, Outline, SyntheticSet, Task
 from ddjax.errors import InputError
@@ -24,7 +24,8 @@ from ddjax.models import Network
 from ddjax.train.batches import normalise
 from ddjax.train.programs import Traceable, variables_of
 
-_RDED, _INITS = "rded", ("noise", "random")  # any other init is a path
+_RDED, _MEDIAN = "rded", "median"
+_INITS = ("noise", "random", _MEDIAN)  # any other init but rded is a path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +59,10 @@ class Recover:
     two_sided: bool = setting(True, "Roll by -jitter .. jitter, or by 0 .. jitter.")
     init: str = setting(
         "",
-        "What the descent starts from: noise, random (real images of the class), rded, "
-        "or the path of an image set; '': the method's own.",
-        Text("noise, random, rded or a path", path=True),
+        "What the descent starts from: noise, random (real images of the class), "
+        "median (those of median true-class probability under the first teacher), "
+        "rded, or the path of an image set; '': the method's own.",
+        Text("noise, random, median, rded or a path", path=True),
     )
 
 
@@ -145,10 +147,12 @@ class Recovery(Method):
     from RDED's images.
 
     Attributes:
-      init: what images start from unless `recover.init` is set: noise, random or rded.
+      init: what images start from unless `recover.init` is set: noise, random, median
+        or rded.
       through: entry -> how many teachers a batch is optimised through; None: all.
       batches: (C, IPC, size) -> the batches.
       form: (entry, batch) -> what the descent of a batch computes.
+      stages: (entry, batch) -> the stages of its descent.
       numbers: entry -> fields of `Numbers` beside those of `Recover`.
     """
 
@@ -156,6 +160,9 @@ class Recovery(Method):
     through: Callable[[Any], int | None] = lambda entry: 1
     batches: Callable[[int, int, int], list[Batch]] = across_classes
     form: Callable[[Any, Batch], Form] = lambda entry, batch: form_of(entry.recover)
+    stages: Callable[[Any, Batch], tuple[Stage, ...]] = lambda entry, batch: (
+        Stage(entry.recover.iterations, len(batch.slots)),
+    )
     numbers: Callable[[Any], dict[str, Any]] = lambda entry: {}
 
     def options(self, entry: Any) -> dict[str, Any]:
@@ -178,12 +185,14 @@ class Recovery(Method):
         elif init == _RDED:
             patches.check_patches(outline, entry.patches, join(key, "patches"), ipcs)
         elif init not in _INITS:
-            allowed = "noise, random or rded where no image set was read"
+            allowed = "noise, random, median or rded where no image set was read"
             require(False, place, init, allowed)
         fewest, most = int(outline.class_counts.min()), max(ipcs)
         allowed = f"what starts from at most the {fewest} real images of the smallest "
         allowed += f"class, not {most}"
-        require(init != "random" or most <= fewest, place, init, allowed)
+        require(init not in ("random", _MEDIAN) or most <= fewest, place, init, allowed)
+        if init == _MEDIAN:
+            patches.check_square(outline)
         allowed = "teachers with batch norm, whose running statistics are matched"
         for name, network in outline.teachers.items():
             fits = "batch_stats" in variables_of(network)
@@ -192,33 +201,48 @@ class Recovery(Method):
 
     def work(self, outline: Outline, entry: Any, ipc: int) -> Cost:
         batches = self.batches(outline.num_classes, ipc, entry.recover.batch)
-        iterations = entry.recover.iterations
-        flops = recover.iteration_flops(*self._program(outline, entry, ipc))
-        cost = self._descent(outline, entry, ipc)
-        cost += Cost(flops=iterations * len(batches) * flops)
+        flops = sum(
+            iterations * recover.iteration_flops(*program)
+            for iterations, program in self._programs(outline, entry, batches[0])
+        )
+        cost = self._descent(outline, entry, ipc) + Cost(flops=len(batches) * flops)
+        cost += self._start_cost(outline, entry)
+        return cost + super().work(outline, entry, ipc)
+
+    def _start_cost(self, outline: Outline, entry: Any) -> Cost:
+        """What the start images take."""
         if self._init(entry) == _RDED:
             limit = entry.patches.candidates
-            cost += patches.crops_cost(outline, entry.patches, limit)
-        return cost + super().work(outline, entry, ipc)
+            return patches.crops_cost(outline, entry.patches, limit)
+        if self._init(entry) == _MEDIAN:
+            return outline.forward(outline.size, 1)
+        return Cost()
 
     def _descent(self, outline: Outline, entry: Any, ipc: int) -> Cost:
         """The passes of the descent."""
-        networks, form, _, iterations = self._program(outline, entry, ipc)
-        images = ipc * outline.num_classes
-        through = 1 if form.rotate else len(networks)
-        return Cost(train_passes=iterations * images * through)
+        passes = 0
+        for batch in self.batches(outline.num_classes, ipc, entry.recover.batch):
+            for iterations, program in self._programs(outline, entry, batch):
+                networks, form, images, _ = program
+                through = 1 if form.rotate else len(networks)
+                passes += iterations * images * through
+        return Cost(train_passes=passes)
 
     def program(self, outline: Outline, entry: Any, ipc: int) -> Traceable:
-        """Returns the descent on the first batch with abstract arguments."""
-        return recover.program(*self._program(outline, entry, ipc))
-
-    def _program(
-        self, outline: Outline, entry: Any, ipc: int
-    ) -> tuple[tuple[Network, ...], Form, int, int]:
-        """Arguments of `recover.program`."""
+        """Returns the last stage of the first batch with abstract arguments."""
         batch = self.batches(outline.num_classes, ipc, entry.recover.batch)[0]
-        networks, form = outline.networks(self.through(entry)), self.form(entry, batch)
-        return networks, form, len(batch.slots), entry.recover.iterations
+        *_, (_, program) = self._programs(outline, entry, batch)
+        return recover.program(*program)
+
+    def _programs(
+        self, outline: Outline, entry: Any, batch: Batch
+    ) -> Iterator[tuple[int, tuple[tuple[Network, ...], Form, int, int]]]:
+        """For each stage: its iterations, and arguments of `recover.program`."""
+        form, stages = self.form(entry, batch), self.stages(entry, batch)
+        networks = outline.networks(self.through(entry))
+        for stage, iterations in zip(stages, recover.lengths(stages), strict=True):
+            at_side = tuple(sized(network, stage.side) for network in networks)
+            yield iterations, (at_side, form, stage.rows, entry.recover.iterations)
 
     def synthesise(
         self, task: Task, entry: Any, start: SyntheticSet | None = None
@@ -226,11 +250,13 @@ class Recovery(Method):
         outline, options, cost = task.outline(start), entry.recover, Cost()
         self.check(outline, entry, "", (task.ipc,))
         began = time.perf_counter()
-        if start is None and self._init(entry) == _RDED:
-            rows = patches.by_class(task)
-            start = patches.from_crops(task, entry.patches, rows)
-            limit = entry.patches.candidates
-            cost += start.cost + patches.crops_cost(outline, entry.patches, limit)
+        if start is None and self._init(entry) in (_RDED, _MEDIAN):
+            if self._init(entry) == _RDED:
+                rows = patches.by_class(task)
+                start = patches.from_crops(task, entry.patches, rows)
+            else:
+                start = patches.median_images(task)
+            cost += start.cost + self._start_cost(outline, entry)
         seed_key, start_key = jax.random.split(task.key)
         found, sources = start_images(task, self._init(entry), start, start_key)
         targets_of = self.function(task, entry)
@@ -241,12 +267,19 @@ class Recovery(Method):
             found,
             targets_of,
             lambda batch: self.form(entry, batch),
+            lambda batch: self.stages(entry, batch),
             _numbers(task, options, self.numbers(entry), seed_key),
             {name: dataclasses.asdict(o) for name, o in self.options(entry).items()},
         )
         cost += spent + self._descent(outline, entry, task.ipc)
         cost += self.costs(outline, entry, task.ipc)
         return SyntheticSet(images, task.slot_labels, sources, cost, curves)
+
+
+def sized(network: Network, side: int) -> Network:
+    """Returns a network that takes images of another side, pixels; 0: itself."""
+    shape = (side, side, network.image_shape[2])
+    return dataclasses.replace(network, image_shape=shape) if side else network
 
 
 def _check_start(

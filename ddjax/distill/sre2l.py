@@ -81,7 +81,8 @@ def curriculum(entry: Any) -> np.ndarray:
     return area + (1 - area) * rest_T
 
 
-def _refuse_whole_images(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
+def refuse_whole_images(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
+    """Refuses a curriculum that ends at whole images."""
     del outline, ipcs
     area, allowed = entry.recover.area, "a number below 1, at which the curriculum ends"
     require(area < 1, join(key, "recover.area"), area, allowed)
@@ -93,6 +94,6 @@ CDA = Recovery(
     cda,
     "CDA",
     SECTIONS | {"cda": Cda},
-    refuses=_refuse_whole_images,
+    refuses=refuse_whole_images,
     numbers=lambda entry: {"areas": curriculum(entry)},
 )

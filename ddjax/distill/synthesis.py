@@ -1,4 +1,4 @@
-"""Runs the kernel of `recover` over all batches of a set, and survives a stop.
+"""Runs a kernel, `recover`'s or another, over all batches of a set; survives a stop.
 
 One batch after the other is optimised, in segments; after each its state is written, so
 that memory does not grow with the number of classes.
@@ -10,7 +10,7 @@ image, T iterations.
 import functools
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jax.sharding import PartitionSpec
 from ddjax import mesh
 from ddjax.artifacts import Cost, digest
 from ddjax.distill import recover
-from ddjax.distill.recover import PARTS, Batch, Form, Numbers, State, Target
+from ddjax.distill.recover import PARTS, Batch, Form, Stage, State, Target
 from ddjax.distill.task import SyntheticSet, Task, Teacher
 from ddjax.errors import InputError
 from ddjax.models import Network, running_moments
@@ -40,7 +40,26 @@ TargetsOf = Callable[
     [Batch, Callable[[], jax.Array]], tuple[tuple[Network, Target], ...]
 ]
 
+_ROWS: Any = PartitionSpec(mesh.DATA)  # the images of a batch are divided
 _views = jax.jit(recover.views, static_argnums=0)
+
+
+class Kernel(NamedTuple):
+    """What moves the images of a batch.
+
+    Attributes:
+      advance: jitted; takes and gives what `recover.advance` does.
+      parts: names of the loss's parts that it gives.
+      targets: how the arrays of its targets are divided among devices, a prefix of
+        their tree.
+    """
+
+    advance: Any = recover.advance
+    parts: tuple[str, ...] = PARTS
+    targets: Any = mesh.WHOLE
+
+
+_RECOVER = Kernel()
 
 
 def target_of(teacher: Teacher) -> Target:
@@ -65,8 +84,10 @@ def descend(
     start: Callable[[np.ndarray], jax.Array],
     targets_of: TargetsOf,
     form_of: Callable[[Batch], Form],
-    numbers: Numbers,
+    stages_of: Callable[[Batch], tuple[Stage, ...]],
+    numbers: Any,
     identity: Any,
+    kernel: Kernel = _RECOVER,
 ) -> tuple[np.ndarray, dict[str, list[float]], Cost]:
     """Optimises the images of a synthetic set.
 
@@ -77,24 +98,34 @@ def descend(
       start: slots [B] -> start images [B,H,W,K] float32, normalised.
       targets_of: see `TargetsOf`.
       form_of: batch -> what its descent computes.
-      numbers: of the descent.
+      stages_of: batch -> the stages of its descent; all batches have as many, which end
+        at the same iterations.
+      numbers: of the descent, `recover.Numbers` or what the kernel takes; its `low`,
+        `high` and `seed` are read here.
       identity: JSON values; with `numbers.seed`, slots and start images it identifies
         the descent in a folder (another teacher is not noticed).
+      kernel: what moves the images.
 
     Returns:
       Images [M,H,W,K] uint8, pixels rounded to the nearest, where SRe2L cuts off; the
-      curves of the loss's parts, averages over every 100 iterations and all batches;
-      and the cost but for passes, with earlier calls up to their last segment.
+      curves of the loss's parts, averages over every 100 iterations of a stage and all
+      batches; and the cost but for passes, with earlier calls up to their last segment.
 
     Raises:
       InputError: the folder holds another descent, or a loss is not finite.
     """
     images = np.zeros((len(task.slot_labels), *task.images.shape[1:]), np.uint8)
-    logs, cost, iterations = [], Cost(), len(numbers.areas)
+    logs, cost, parts = [], Cost(), kernel.parts
     for number, batch in enumerate(batches):
-        form, begun = form_of(batch), start(batch.slots)
-        about = [identity, int(numbers.seed), batch.slots.tolist()]
-        kept = _Kept(task, number, digest([*about, digest(np.asarray(begun))]))
+        form, begun, stages = form_of(batch), start(batch.slots), stages_of(batch)
+        about = [
+            identity,
+            int(numbers.seed),
+            batch.slots.tolist(),
+            [*map(list, stages)],
+        ]
+        identity_of_batch = digest([*about, digest(np.asarray(begun))])
+        kept = _Kept(task, number, identity_of_batch, len(parts))
         if kept.images is None:
             clock = time.perf_counter()
             views = functools.partial(
@@ -105,23 +136,22 @@ def descend(
             spent = time.perf_counter() - clock
             # The first time, nearly all of it is compiling.
             kept.cost += Cost(0.0, spent) if number == 0 else Cost(spent)
-            state = kept.state_like(recover.begin(form, begun, targets))
-            onto = mesh.grid(len(batch.slots))
-            rows: Any = PartitionSpec(mesh.DATA)
-            shared = mesh.WHOLE
-            adam = optax.ScaleByAdamState(shared, rows, rows)
-            specs = State(rows, adam, shared, rows), rows, shared, shared
-            place = functools.partial(_place, onto)
-            arguments = place(specs, (state, batch, targets, numbers))
-            clock = time.perf_counter()
-            advance, kept.flops = _program(networks, form, arguments)
-            kept.cost.compile_seconds += time.perf_counter() - clock
-            _run(advance, kept, arguments, functools.partial(place, specs[0]), task)
+            state, first = kept.state_like(form, begun, targets), 0
+            for stage in stages:
+                done = 0 if state is None else int(state.iteration)
+                if done == first:
+                    state = recover.enter(form, stage, state, begun, targets)
+                if done < stage.stop:
+                    rest = jax.tree.map(lambda a, n=stage.rows: a[:n], batch), targets
+                    arguments = (state, *rest, numbers)
+                    last = stage is stages[-1]
+                    state = _run(kernel, networks, form, kept, arguments, stage, last)
+                first = stage.stop
         images[batch.slots] = kept.images
         logs.append(kept.log)
-        cost += kept.cost + Cost(flops=iterations * kept.flops)
-    curves = zip(PARTS, np.mean(logs, axis=0).T, strict=True)
-    every = {name: curve for name, curve in curves if name in PARTS[:2] or curve.any()}
+        cost += kept.cost + Cost(flops=kept.flops)
+    curves = zip(parts, np.mean(logs, axis=0).T, strict=True)
+    every = {name: curve for name, curve in curves if name in parts[:2] or curve.any()}
     return images, {name: curve.tolist() for name, curve in every.items()}, cost
 
 
@@ -130,67 +160,76 @@ def _place(onto, specs, tree):
     return jax.tree.map(lambda spec, part: mesh.place(part, onto, spec), specs, tree)
 
 
-def _program(networks, form, arguments):
-    """Compiled `recover.advance`, which takes its arrays, and FLOPs an iteration."""
+def _program(advance, networks, form, arguments):
+    """Compiled `advance`, which takes its arrays, and FLOPs an iteration."""
     leaves, structure = jax.tree.flatten(arguments)
     shapes = tuple(
         jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
         for leaf in leaves
     )
-    return _compiled(networks, form, structure, shapes)
+    return _compiled(advance, networks, form, structure, shapes)
 
 
-@functools.lru_cache(maxsize=8)  # synthetic sets of one run have few shapes
-def _compiled(networks, form, structure, shapes):
+@functools.lru_cache(maxsize=16)  # synthetic sets of one run have few shapes
+def _compiled(advance, networks, form, structure, shapes):
     arguments = jax.tree.unflatten(structure, shapes)
     stop = jax.ShapeDtypeStruct((), np.int32)
-    lowered = recover.advance.lower(networks, form, *arguments, stop)
+    lowered = advance.lower(networks, form, *arguments, stop)
     return lowered.compile(), flops_of(lowered)
 
 
-def _run(advance, kept, arguments, place, task) -> None:
-    """Brings a batch to its end."""
-    state, *rest = arguments
-    numbers = rest[-1]
-    total, done = len(numbers.areas), int(state.adam.count)
-    for stop in range(done + SEGMENT, total + SEGMENT, SEGMENT):
+def _run(kernel, networks, form, kept, arguments, stage, last):
+    """Brings a batch to the end of a stage and returns its state there."""
+    onto, shared = mesh.grid(stage.rows), mesh.WHOLE
+    adam = optax.ScaleByAdamState(shared, _ROWS, _ROWS)
+    specs = State(_ROWS, adam, shared, shared, _ROWS), _ROWS, kernel.targets, shared
+    place = functools.partial(_place, onto)
+    state, *rest = placed = place(specs, arguments)
+    clock = time.perf_counter()
+    advance, flops = _program(kernel.advance, networks, form, placed)
+    kept.cost.compile_seconds += time.perf_counter() - clock
+    numbers, done = rest[-1], int(state.iteration)
+    for stop in range(done + SEGMENT, stage.stop + SEGMENT, SEGMENT):
         ending.stop_if_requested()
-        stop = min(stop, total)
+        stop = min(stop, stage.stop)
         clock = time.perf_counter()
         state, parts = jax.block_until_ready(advance(state, *rest, np.int32(stop)))
-        state, parts = place(state), mesh.fetch(parts)
+        state, parts = place(specs[0], state), mesh.fetch(parts)
         row = tuple(np.asarray(parts, np.float64))
         kept.cost.seconds += time.perf_counter() - clock
         if not np.isfinite(row).all():
-            found = dict(zip(PARTS, row, strict=True))
+            found = dict(zip(kernel.parts, row, strict=True))
             raise InputError(
                 f"teachers: the parts of their loss are {found} after {stop} "
                 "iterations, allowed are finite numbers"
             )
         pixels = None
-        if stop == total:
+        if last and stop == stage.stop:
             black, white = np.asarray(numbers.low), np.asarray(numbers.high)
             pixels = (mesh.fetch(state.images) - black) / (white - black) * 255
             pixels = np.rint(pixels).clip(0, 255).astype(np.uint8)
+        kept.flops += (stop - done) * flops
         kept.write(state, row, pixels)
-        task.progress(stop - done)
+        kept.task.progress(stop - done)
         done = stop
+    return state if last else mesh.fetch(state)
 
 
 class _Kept:
     """What is kept of a batch, in a checkpoint where there is a folder.
 
     Attributes:
-      log: [segments, 4] float64, the parts of the loss.
+      task: what is distilled.
+      log: [segments, parts] float64, the parts of the loss.
       images: [B,H,W,K] uint8, when they are finished.
-      flops: of an iteration.
+      flops: of the iterations so far.
       cost: seconds so far.
     """
 
-    def __init__(self, task: Task, number: int, identity: str):
+    def __init__(self, task: Task, number: int, identity: str, parts: int):
+        self.task, self.identity = task, identity
         self.path = task.folder and task.folder / f"batch-{number:06d}"
-        self.identity = identity
-        self.log = np.zeros((0, len(PARTS)))
+        self.log = np.zeros((0, parts))
         self.images, self._leaves, self.cost = None, None, Cost()
         self.flops = 0.0
         found = self.path and checkpoint.restore(self.path, task.say)
@@ -208,10 +247,12 @@ class _Kept:
         if self.images is None:
             self._leaves = [arrays[f"state{place}"] for place in range(len(arrays) - 1)]
 
-    def state_like(self, begun: State) -> State:
-        """Returns the state that was written, unless nothing was done: `begun`."""
+    def state_like(self, form: Form, start_BHWK, targets) -> State | None:
+        """Returns the state that was written; None: nothing was done."""
         if self._leaves is None:
-            return begun
+            return None
+        begin = functools.partial(recover.begin, form)
+        begun = jax.eval_shape(begin, start_BHWK, targets)
         # Copies, since the state is given away to be overwritten.
         leaves = [jnp.array(leaf) for leaf in self._leaves]
         return jax.tree.unflatten(jax.tree.structure(begun), leaves)
