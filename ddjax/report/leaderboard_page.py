@@ -20,7 +20,7 @@ from ddjax.report import augmentations, leaderboard, names, results
 from ddjax.report.comparison_page import in_columns, out_folder
 from ddjax.report.leaderboard import Entry
 from ddjax.report.page.render import environment
-from ddjax.report.ranking import WEIGHT, Quirks
+from ddjax.report.ranking import PUBLISHED, Quirks
 from ddjax.report.setups import HARD
 from ddjax.report.statistics import RANDOM, ordered_methods
 
@@ -60,8 +60,9 @@ _FORM = """\
 Its CONTRIBUTING.md takes new baselines by pull request, in the form "name of the
 baseline, code link, [paper link and score run using this tool]". Add the links, and
 state that the scores were measured with ddjax, not with the package ddranking: the
-definitions are the same, the protocol is that of the run. `submission.json` has them
-under the package's names.
+definitions are the same, the protocol is that of the run. ± is the deviation over runs,
+divided by n, as the package prints it. `submission.json` has the scores under the
+package's names.
 """
 
 
