@@ -142,7 +142,7 @@ def _cells(run: RunResults, network: str, best: bool) -> dict[Cell, pd.DataFrame
     good = members[members["status"] == "ok"].set_index("seed")
     measured = _best(run, good) if best else good["accuracy"].astype(float)
     kept = good.assign(accuracy=measured / 100)
-    return dict(list(kept.groupby(["method", "ipc", "regime"])))
+    return dict(list(kept.groupby(["method", "ipc", "regime"], sort=False)))
 
 
 def _best(run: RunResults, good: pd.DataFrame) -> pd.Series:
