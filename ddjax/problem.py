@@ -284,6 +284,7 @@ class Problem:
             color_jitter=augment.color_jitter or None,
             lighting=augment.lighting,
             cutout=cutout,
+            policy=augment.policy,
         )
         recipe.check(*self.source.shape)
         return recipe

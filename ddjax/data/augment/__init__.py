@@ -18,10 +18,12 @@ from ddjax.data.augment.color import apply_color, draw_color
 from ddjax.data.augment.cutmix import Box, cutmix, cutmix_box, cutmix_draw
 from ddjax.data.augment.cutout import apply_cutout, draw_cutout
 from ddjax.data.augment.dsa import apply_dsa, draw_dsa
+from ddjax.data.augment.policy import apply_policy, draw_policy
 from ddjax.data.augment.recipe import (
     CROP,
     DSA_OPERATIONS,
     FLIP,
+    POLICIES,
     SHUFFLE,
     Cutout,
     Dsa,
@@ -33,6 +35,7 @@ from ddjax.data.augment.recipe import (
 
 __all__ = [
     "DSA_OPERATIONS",
+    "POLICIES",
     "Box",
     "Cutout",
     "Draw",
@@ -88,6 +91,7 @@ class Draw(NamedTuple):
       dsa: `dsa.DsaDraw`, what DSA does.
       color: `color.ColorDraw`, how colours change without DSA.
       cutout: [2,2] int32, the square that cutout covers.
+      policy: `policy.PolicyDraw`, the operations of AutoAugment or RandAugment.
     """
 
     window: Any
@@ -97,6 +101,7 @@ class Draw(NamedTuple):
     dsa: Any = None
     color: Any = None
     cutout: Any = None
+    policy: Any = None
 
 
 def draw(
@@ -130,14 +135,15 @@ def draw(
     dsa = draw_dsa(recipe.dsa, *at, height, width) if recipe.dsa else None
     color = draw_color(recipe, *at) if recipe.colors else None
     cutout = draw_cutout(recipe.cutout, *at, height, width) if recipe.cutout else None
-    return Draw(window, flip, box, strips, dsa, color, cutout)
+    policy = draw_policy(recipe.policy, *at, height, width) if recipe.policy else None
+    return Draw(window, flip, box, strips, dsa, color, cutout, policy)
 
 
 def render(recipe: Recipe, drawn: Draw, image_HWC: jax.Array) -> jax.Array:
     """The view of an image with given parameters, not yet mixed.
 
-    It is shuffled, then cropped, then mirrored, then its colours change, then a square
-    is cut out; or it is augmented by DSA.
+    It is shuffled, then cropped, then mirrored, then a policy's operations follow, then
+    its colours change, then a square is cut out; or it is augmented by DSA.
 
     Args:
       recipe: the augmentation.
@@ -155,6 +161,8 @@ def render(recipe: Recipe, drawn: Draw, image_HWC: jax.Array) -> jax.Array:
     if recipe.dsa is not None:
         return apply_dsa(recipe.dsa, drawn.dsa, image_HWC)
     image_HWC = _moved(recipe, drawn, image_HWC)
+    if recipe.policy:
+        image_HWC = apply_policy(drawn.policy, image_HWC)
     if recipe.colors:
         image_HWC = apply_color(recipe, drawn.color, image_HWC)
     if recipe.cutout is not None:

@@ -16,9 +16,10 @@ from ddjax.declare import setting, walk
 from ddjax.errors import InputError
 
 DSA_OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
+POLICIES = ("autoaugment", "randaugment")
 # One stream of random numbers for each purpose. Teacher labels are stored for views
 # drawn from these streams: never renumber them.
-CROP, FLIP, CUTMIX, SHUFFLE, DSA, JITTER, LIGHTING, CUTOUT = range(8)
+CROP, FLIP, CUTMIX, SHUFFLE, DSA, JITTER, LIGHTING, CUTOUT, POLICY = range(9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,12 @@ class Options:
         "[2, 512]",
         also=(0,),
     )
+    policy: str = setting(
+        "",
+        "Operations on 8-bit images, see ddjax.data.augment.policy; '': none.",
+        POLICIES,
+        also=("",),
+    )
 
     def check(self, key: str) -> None:
         """Raises InputError where values do not fit each other."""
@@ -89,7 +96,7 @@ class Options:
         others: tuple[str, ...] = ("pad", "resized_crop", "flip", "patch_shuffle")
         beside = [("resized_crop", "pad")] if self.resized_crop else []
         if self.dsa:
-            others += ("color_jitter", "lighting", "cutout")
+            others += ("color_jitter", "lighting", "cutout", "policy")
             beside += [("dsa", name) for name in others]
         for name, other in beside:
             if found := getattr(self, other):
@@ -162,6 +169,7 @@ class Recipe:
     color_jitter: tuple[float, float, float] | None = None
     lighting: float = 0.0
     cutout: Cutout | None = None
+    policy: str = ""
 
     def __post_init__(self) -> None:
         values = {
@@ -191,7 +199,12 @@ class Recipe:
             "at most the shorter side of the images, which have "
             f"{height} x {width} pixels",
         )
-        for name, fits in (("lighting", (3,)), ("color_jitter", (1, 3))):
+        both = (1, 3)
+        for name, fits in (
+            ("lighting", (3,)),
+            ("color_jitter", both),
+            ("policy", both),
+        ):
             if getattr(self, name) and channels not in fits:
                 raise InputError(
                     f"augment.{name}: found {getattr(self, name)!r} with images of "
@@ -205,7 +218,14 @@ class Recipe:
         Artifacts' addresses are digests of it, so that earlier addresses stay valid.
         """
         fields = dataclasses.asdict(self)
-        for name in ("patch_shuffle", "dsa", "color_jitter", "lighting", "cutout"):
+        for name in (
+            "patch_shuffle",
+            "dsa",
+            "color_jitter",
+            "lighting",
+            "cutout",
+            "policy",
+        ):
             if not fields[name]:
                 del fields[name]
         return fields
