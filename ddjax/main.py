@@ -55,6 +55,8 @@ def _execute(arguments: list[str]) -> None:
             _report(folders, linked=parsed.flags.get("link", False))
         elif parsed.verb == "compare":
             _compare(parsed)
+        elif parsed.verb == "leaderboard":
+            _leaderboard(parsed)
         else:
             _configure(aside)
             settings = _settings(parsed)
@@ -122,6 +124,27 @@ def _compare(parsed: Command) -> None:
     print(comparison_page.console_text(runs, compared))
     if out := parsed.flags.get("out"):
         for path in comparison_page.write(out, runs, compared):
+            print(f"written: {shown_path(path)}")
+
+
+def _leaderboard(parsed: Command) -> None:
+    from ddjax.errors import named
+    from ddjax.process.console import shown_path
+    from ddjax.report import augmentations, leaderboard, leaderboard_page, ranking
+    from ddjax.report.setups import setups
+
+    flags = parsed.flags
+    weights = flags.get("w", ranking.WEIGHT), flags.get("gamma", ranking.WEIGHT)
+    with named("", **{name: f"--{name}" for name in ("w", "gamma", "quirks")}):
+        quirks = ranking.Quirks.of(flags.get("quirks", ""))
+        runs = leaderboard.read([parsed.argument, *parsed.more])
+        found = leaderboard.entries(runs, *weights, quirks)
+    ranked = leaderboard.table(found, *weights)
+    measured = augmentations.table(setups(runs, quirks.best_on_test))
+    print(leaderboard_page.console_text(found, ranked, measured, quirks))
+    if out := flags.get("out"):
+        written = leaderboard_page.write(out, found, ranked, measured, quirks)
+        for path in written:
             print(f"written: {shown_path(path)}")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ddjax import data, models
 from ddjax.artifacts import digest
 from ddjax.data import Examples, ImageSet, Source
-from ddjax.data.augment import Dsa, Recipe
+from ddjax.data.augment import Cutout, Dsa, Recipe
 from ddjax.data.images import Streamed
 from ddjax.errors import InputError, named
 from ddjax.labels import Objective
@@ -271,6 +271,9 @@ class Problem:
         dsa = None
         if augment.dsa:
             dsa = Dsa(augment.dsa, self.source.mean, self.source.std)
+        cutout = None
+        if augment.cutout:
+            cutout = Cutout(augment.cutout, self.source.mean)
         recipe = Recipe(
             pad=augment.pad,
             resized_crop=augment.resized_crop or None,
@@ -280,6 +283,8 @@ class Problem:
             dsa=dsa,
             color_jitter=augment.color_jitter or None,
             lighting=augment.lighting,
+            cutout=cutout,
+            policy=augment.policy,
         )
         recipe.check(*self.source.shape)
         return recipe

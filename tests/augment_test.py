@@ -211,7 +211,7 @@ def test_view_differs_with_seed_epoch_and_id(recipe):
 
 def test_draw_holds_what_the_recipe_asks_for_and_render_shows_it():
     image, numbers = _images(1)[0].astype(np.float32), (2, 3, 55)
-    assert augment.draw(Recipe(), *numbers, HEIGHT, WIDTH) == (None,) * 6
+    assert augment.draw(Recipe(), *numbers, HEIGHT, WIDTH) == (None,) * 8
     recipe = Recipe(pad=2, cutmix=1.0)
     drawn = augment.draw(recipe, *numbers, HEIGHT, WIDTH)
     assert drawn.window == augment.crop_offset(recipe, *numbers)

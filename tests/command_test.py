@@ -74,13 +74,16 @@ def test_help_has_every_verb_and_flag_and_three_examples():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "no command: allowed are run, plan, list, show, report, compare; see"),
+        ([], "no command: allowed are run, plan, list, show, report, compare, leaderb"),
         (["rum"], "rum: unknown command, .* did you mean run"),
         (["run"], "run: CONFIG is missing, e.g. ddjax run cad_prune:digits"),
         (["list"], "list: KIND is missing, e.g. ddjax list configs"),
         (["show"], "show: CONFIG or KEY is missing"),
         (["compare"], "compare: RUN RUN is missing, e.g. ddjax compare runs/a runs/b"),
         (["compare", "a", "--ot=x"], "--ot: unknown flag, compare has --out"),
+        (["leaderboard"], "leaderboard: RUN is missing, e.g. ddjax leaderboard runs/a"),
+        (["leaderboard", "a", "--w=x"], "--w: found 'x', allowed is a number"),
+        (["compare", "a", "--w=1"], "--w: unknown flag, compare has --out"),
         (["run", "a", "--out=x"], "--out: unknown flag of run"),
         (["run", "a", "b"], "b: unknown argument, run takes one"),
         (["a.py", "--config=b"], "a.py: unknown command"),

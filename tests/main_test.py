@@ -341,7 +341,7 @@ def test_damaged_artifact_is_refused(ddjax, config, source, tmp_path):
 
 
 def test_missing_config_is_refused(ddjax):
-    allowed = "run, plan, list, show, report, compare"
+    allowed = "run, plan, list, show, report, compare, leaderboard"
     message = f"error: no command: allowed are {allowed}; see --help\n"
     assert ddjax() == (2, "", message)
     example = "e.g. ddjax run cad_prune:digits --workdir=runs/digits\n"

@@ -75,7 +75,7 @@ def test_a_column_that_is_not_declared_is_noticed(tmp_path):
     assert len(list(wrong(tmp_path))) == 1 and not list(wrong(tmp_path, complete=False))
 
 
-@pytest.mark.parametrize("name", ["outputs", "comparing"])
+@pytest.mark.parametrize("name", ["outputs", "comparing", "rankings"])
 def test_pages_have_the_tables_that_are_declared(name):
     page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     assert page.count("<!-- end -->") == page.count("<!-- table: ") > 0

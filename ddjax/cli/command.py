@@ -19,6 +19,7 @@ VERBS = {
     "show": "explain a config or a setting",
     "report": "write report.html and verdicts.json again from a run's files",
     "compare": "compare runs, each with the first; writes only with --out",
+    "leaderboard": "rank the methods of runs by DD-Ranking's scores; as compare",
 }
 _USAGE = {
     "run": "CONFIG[:VARIANT] [--workdir=DIR] [--KEY=VALUE ...]",
@@ -27,8 +28,9 @@ _USAGE = {
     "show": "CONFIG[:VARIANT] | KEY",
     "report": "FOLDER ...",
     "compare": "RUN RUN ... [--out=FOLDER]",
+    "leaderboard": "RUN ... [--out=FOLDER]",
 }
-_SEVERAL = ("report", "compare")  # verbs that take several arguments
+_SEVERAL = ("report", "compare", "leaderboard")  # verbs that take several arguments
 _MODES = ("auto", "on", "off")
 
 
@@ -61,7 +63,16 @@ FLAGS = {
         "off",
         ("run",),
     ),
-    "out": Flag("DIR", "compare.csv and compare.html", ("compare",)),
+    "out": Flag("DIR", "where tables and a page go", ("compare", "leaderboard")),
+    "w": Flag("NUMBER", "weight of IOR in LRS; default 0.5", ("leaderboard",)),
+    "gamma": Flag(
+        "NUMBER", "weight of the augmented IOR in ARS; default 0.5", ("leaderboard",)
+    ),
+    "quirks": Flag(
+        "NAMES",
+        "what the official package does otherwise: percent, best_on_test, duplicates",
+        ("leaderboard",),
+    ),
     "config": Flag("CONFIG", "another way to name the config"),
     "dry_run": Flag("", "run: the same as plan"),
     "link": Flag(
@@ -82,6 +93,7 @@ _MISSING = {
     "show": ("CONFIG or KEY", "ddjax show cad_prune"),
     "report": ("FOLDER", "ddjax report runs/digits"),
     "compare": ("RUN RUN", "ddjax compare runs/a runs/b"),
+    "leaderboard": ("RUN", "ddjax leaderboard runs/a runs/b"),
 }
 
 
@@ -186,12 +198,21 @@ def _flag_value(name: str, equals: str, text: str, rest: list[str]) -> Any:
         text = rest.pop(0)
     if not text:
         raise InputError(f"--{name}: found nothing, allowed is --{name}={takes}")
+    if takes == "NUMBER":
+        return _number(name, text)
     if takes in ("DIR", "PATH"):
         return os.path.expanduser(text)
     if name == "distributed":
         allowed = f"one of {', '.join(_MODES)}"
         walk.require(text in _MODES, "--distributed", text, allowed)
     return text
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--{name}: found {text!r}, allowed is a number") from None
 
 
 def _setting(key: str) -> dataclasses.Field | None:

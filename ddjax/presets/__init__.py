@@ -11,9 +11,11 @@ from ddjax.presets.datasets import (
     under_protocol,
 )
 from ddjax.presets.synthesis import ensemble, nearest, recover, stitch, synthesised
+from ddjax.presets.views import add_views
 
 __all__ = [
     "DATASETS",
+    "add_views",
     "check_variant",
     "dataset",
     "digits",

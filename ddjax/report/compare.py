@@ -16,10 +16,8 @@ import functools
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddjax import regular
 from ddjax.errors import InputError, named
 from ddjax.report import names, results
 from ddjax.report.contrasts import (
@@ -110,15 +108,7 @@ def read(folders: Sequence[str | os.PathLike]) -> Runs:
             f"compare: found {len(folders)} run{'s' * (len(folders) != 1)}, allowed "
             "are two or more, such as ddjax compare runs/a runs/b"
         )
-    paths = [Path(os.path.abspath(regular.expanded(folder))) for folder in folders]
-    known: dict[str, Path] = {}
-    for path in paths:
-        real = os.path.realpath(path)
-        if real in known:
-            raise InputError(f"compare: {path} is given twice; a run equals itself")
-        known[real] = path
-    labels = results.labels(paths)
-    return Runs(tuple(map(results.read, labels, paths)))
+    return Runs(results.read_all("compare", folders))
 
 
 def table(runs: Runs) -> pd.DataFrame:

@@ -129,7 +129,7 @@ def console_text(runs: compare.Runs, compared: pd.DataFrame) -> str:
     """
     blocks = []
     for regime, (header, lines) in grids(compared).items():
-        text = _aligned([header, *lines])
+        text = in_columns([header, *lines])
         blocks.append(
             f"{regime} labels\n{'-' * len(text.partition(chr(10))[0])}\n{text}"
         )
@@ -140,7 +140,7 @@ def console_text(runs: compare.Runs, compared: pd.DataFrame) -> str:
         shown = [_short(row) for row in rows[:_SETTINGS]]
         parts = ["What differs"]
         if shown:
-            parts.append(_aligned([["setting", *map(str, unlike.columns)], *shown]))
+            parts.append(in_columns([["setting", *map(str, unlike.columns)], *shown]))
         if left := len(unlike) - len(shown):
             parts.append(f"not shown: {left}, such as what a run lacks; --out has all")
         blocks.append("\n".join(parts))
@@ -148,7 +148,7 @@ def console_text(runs: compare.Runs, compared: pd.DataFrame) -> str:
     blocks += ["\n".join(f"Note: {text}" for text in found)] if found else []
     header, lines = means(runs, compared)
     if lines:
-        blocks.append(f"{MEANS}\n{_aligned([header, *lines])}")
+        blocks.append(f"{MEANS}\n{in_columns([header, *lines])}")
     answers = compare.answers(runs, compared)
     blocks.append("\n".join(f"{name}: {text}" for name, text in answers.items()))
     printed = "\n\n".join(blocks).split("\n")
@@ -171,13 +171,7 @@ def write(
     Raises:
       InputError: the folder cannot be made.
     """
-    place = Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"--out {place}: cannot be made a folder ({error.strerror})"
-        ) from error
+    place = out_folder(folder)
     write_file(place / TABLE, csv_bytes(compared.round(_DECIMALS)))
     unlike = comparability.differing(runs)
     numbers = compared.round(2).astype(object).where(compared.notna(), "–")
@@ -204,6 +198,22 @@ def write(
     )
     write_file(place / PAGE, page.encode(errors="backslashreplace"))
     return [place / TABLE, place / PAGE]
+
+
+def out_folder(folder: str | os.PathLike) -> Path:
+    """Returns the folder of --out, which is made if it is not there.
+
+    Raises:
+      InputError: it cannot be made.
+    """
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--out {place}: cannot be made a folder ({error.strerror})"
+        ) from error
+    return place
 
 
 def _cell(row: dict) -> str:
@@ -237,7 +247,8 @@ def _mark(row: dict, kind: str) -> str:
     return f" {before}{'=' if state == SMALL else '·'}"
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def in_columns(rows: list[list[str]]) -> str:
+    """Returns lines of cells as text in columns, safe for a terminal."""
     rows = [[results.printable(text) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(

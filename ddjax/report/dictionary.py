@@ -1,7 +1,7 @@
 """The data dictionary: every file that a run writes, and every column, declared once.
 
-The `README.md` of a workdir and the tables of docs/outputs.md and docs/comparing.md are
-made of it.
+The `README.md` of a workdir and the tables of docs/outputs.md, docs/comparing.md and
+docs/rankings.md are made of it.
 """
 
 from __future__ import annotations
@@ -524,6 +524,97 @@ COMPARED = (
     ),
 )
 
+_FRACTION = ("", "0 to 1")
+_SIGNED = ("", "-1 to 1")
+_VIEWS = Column(
+    "views",
+    "the students' augmentation: `none`, `dsa`, or its settings",
+    missing="no manifest",
+)
+_RUN = Column("run", "the shortest end of its path that no other run shares")
+_SOURCE = Column("source", "name of its source", missing="no manifest")
+_STUDENT = Column("student", "the network, by its first name in the run")
+_LABELS = Column("labels", "of the students", values="an entry of `regimes`")
+
+LEADERBOARD = (
+    Column(
+        "rank",
+        "place by LRS among those of the source and budget",
+        values="1, 2, ...",
+        missing="no LRS",
+    ),
+    _SOURCE,
+    _IPC,
+    _METHOD,
+    _STUDENT,
+    _VIEWS,
+    _LABELS,
+    _RUN,
+    *(
+        column
+        for name, meaning, values, missing in (
+            ("hlr", "hard label recovery", _SIGNED, "no full data or hard labels"),
+            ("ior", "improvement over random", _SIGNED, "no random subsets"),
+            ("lrs", "label-robust score", _FRACTION, "no HLR or IOR"),
+            ("ars", "augmentation-robust score", _FRACTION, "no students without"),
+            ("augmented_ior", "IOR with augmentation", _SIGNED, "as `ars`"),
+            ("plain_ior", "IOR without augmentation", _SIGNED, "as `ars`"),
+        )
+        for column in (
+            Column(name, f"{meaning}, mean over seeds", *values, missing=missing),
+            Column(
+                f"{name}_ci95",
+                "half width of its 95 % interval",
+                values="0 or more",
+                missing="likewise; one seed",
+            ),
+        )
+    ),
+    Column("n", "runs of the LRS, else of the IOR or HLR", "seeds", "1, 2, ..."),
+    Column("sets", "sets or subsets that differ", "sets", "0, 1, 2, ..."),
+    *(
+        Column(name, meaning, *_FRACTION, missing="not trained")
+        for name, meaning in (
+            ("full", "accuracy of the full data, hard labels"),
+            ("synthetic_hard", "accuracy of the set, hard labels"),
+            ("synthetic", "accuracy of the set, these labels"),
+            ("random", "accuracy of random subsets, these labels"),
+        )
+    ),
+    Column("full_run", "the run of the full data", missing="none"),
+    Column("full_views", "their augmentation", missing="none"),
+    Column("full_passes", "their training", "images", "0 or more", "none"),
+    Column(
+        "full_pairing",
+        "whether they share the set's seeds",
+        values="`paired`, `unpaired`",
+        missing="no HLR",
+    ),
+    Column("w", "weight of IOR in LRS", *_FRACTION),
+    Column("gamma", "weight of `augmented_ior` in ARS", *_FRACTION),
+    Column(
+        "note", "what to keep in mind", values="`chosen on test`", missing="nothing"
+    ),
+)
+
+AUGMENTATIONS = (
+    _RUN,
+    _SOURCE,
+    _STUDENT,
+    _LABELS,
+    _IPC,
+    _METHOD,
+    _VIEWS,
+    Column("accuracy", "on test, mean over seeds", *_FRACTION),
+    Column(
+        "ci95",
+        "half width of its 95 % interval",
+        values="0 or more",
+        missing="one seed",
+    ),
+    Column("n", "students", "students", "1, 2, ..."),
+)
+
 FILES = (
     File(README, "this description"),
     File(
@@ -656,7 +747,12 @@ def updated(page: str) -> str:
     """
     tables = {_RULES: RULES}
     tables[_FILES] = _listing([file for file in FILES if file.of != "teachers"])
-    for file in (*FILES, File("compare.csv", "", COMPARED)):
+    others = (
+        File("compare.csv", "", COMPARED),
+        File("leaderboard.csv", "", LEADERBOARD),
+        File("augmentations.csv", "", AUGMENTATIONS),
+    )
+    for file in (*FILES, *others):
         if file.columns:
             tables[f"{file.name} of {file.of}"] = _columns(file.columns)
             tables.setdefault(file.name, _columns(file.columns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,11 +84,14 @@ class RunResults:
 def labels(paths: Sequence[Path]) -> list[str]:
     """Returns the shortest ends of paths that differ.
 
-    Folders that all of them end in are left out: `a/run` and `b/run` are a and b.
+    Folders that all of them end in are left out: `a/run` and `b/run` are a and b. One
+    alone is called by its last folder.
 
     Args:
       paths: absolute, no two the same.
     """
+    if len(paths) == 1:
+        return [printable(paths[0].name or str(paths[0]))]
     parts = [path.parts for path in paths]
     while min(map(len, parts)) > 1 and len({own[-1] for own in parts}) == 1:
         parts = [own[:-1] for own in parts]
@@ -103,6 +107,28 @@ def printable(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def read_all(
+    command: str, folders: Sequence[str | os.PathLike]
+) -> tuple[RunResults, ...]:
+    """Reads runs, which `labels` names.
+
+    Args:
+      command: that reads them, for messages.
+      folders: one or more, as `read` takes them.
+
+    Raises:
+      InputError: one is given twice, or as `read`.
+    """
+    paths = [Path(os.path.abspath(regular.expanded(folder))) for folder in folders]
+    known: set[str] = set()
+    for path in paths:
+        real = os.path.realpath(path)
+        if real in known:
+            raise InputError(f"{command}: {path} is given twice; a run equals itself")
+        known.add(real)
+    return tuple(map(read, labels(paths), paths))
 
 
 def read(label: str, folder: Path) -> RunResults:

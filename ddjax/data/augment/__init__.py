@@ -16,12 +16,16 @@ import numpy as np
 
 from ddjax.data.augment.color import apply_color, draw_color
 from ddjax.data.augment.cutmix import Box, cutmix, cutmix_box, cutmix_draw
+from ddjax.data.augment.cutout import apply_cutout, draw_cutout
 from ddjax.data.augment.dsa import apply_dsa, draw_dsa
+from ddjax.data.augment.policy import apply_policy, draw_policy
 from ddjax.data.augment.recipe import (
     CROP,
     DSA_OPERATIONS,
     FLIP,
+    POLICIES,
     SHUFFLE,
+    Cutout,
     Dsa,
     Options,
     Recipe,
@@ -31,7 +35,9 @@ from ddjax.data.augment.recipe import (
 
 __all__ = [
     "DSA_OPERATIONS",
+    "POLICIES",
     "Box",
+    "Cutout",
     "Draw",
     "Dsa",
     "Options",
@@ -84,6 +90,8 @@ class Draw(NamedTuple):
       strips: `Strips`, where patch shuffle puts them.
       dsa: `dsa.DsaDraw`, what DSA does.
       color: `color.ColorDraw`, how colours change without DSA.
+      cutout: [2,2] int32, the square that cutout covers.
+      policy: `policy.PolicyDraw`, the operations of AutoAugment or RandAugment.
     """
 
     window: Any
@@ -92,6 +100,8 @@ class Draw(NamedTuple):
     strips: Any = None
     dsa: Any = None
     color: Any = None
+    cutout: Any = None
+    policy: Any = None
 
 
 def draw(
@@ -124,14 +134,16 @@ def draw(
     strips = draw_strips(recipe, *at) if recipe.patch_shuffle else None
     dsa = draw_dsa(recipe.dsa, *at, height, width) if recipe.dsa else None
     color = draw_color(recipe, *at) if recipe.colors else None
-    return Draw(window, flip, box, strips, dsa, color)
+    cutout = draw_cutout(recipe.cutout, *at, height, width) if recipe.cutout else None
+    policy = draw_policy(recipe.policy, *at, height, width) if recipe.policy else None
+    return Draw(window, flip, box, strips, dsa, color, cutout, policy)
 
 
 def render(recipe: Recipe, drawn: Draw, image_HWC: jax.Array) -> jax.Array:
     """The view of an image with given parameters, not yet mixed.
 
-    It is shuffled, then cropped, then mirrored, then its colours change; or it is
-    augmented by DSA.
+    It is shuffled, then cropped, then mirrored, then a policy's operations follow, then
+    its colours change, then a square is cut out; or it is augmented by DSA.
 
     Args:
       recipe: the augmentation.
@@ -149,7 +161,13 @@ def render(recipe: Recipe, drawn: Draw, image_HWC: jax.Array) -> jax.Array:
     if recipe.dsa is not None:
         return apply_dsa(recipe.dsa, drawn.dsa, image_HWC)
     image_HWC = _moved(recipe, drawn, image_HWC)
-    return apply_color(recipe, drawn.color, image_HWC) if recipe.colors else image_HWC
+    if recipe.policy:
+        image_HWC = apply_policy(drawn.policy, image_HWC)
+    if recipe.colors:
+        image_HWC = apply_color(recipe, drawn.color, image_HWC)
+    if recipe.cutout is not None:
+        image_HWC = apply_cutout(recipe.cutout, drawn.cutout, image_HWC)
+    return image_HWC
 
 
 def _moved(recipe: Recipe, drawn: Draw, image_HWC: jax.Array) -> jax.Array:

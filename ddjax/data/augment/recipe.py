@@ -16,9 +16,10 @@ from ddjax.declare import setting, walk
 from ddjax.errors import InputError
 
 DSA_OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
+POLICIES = ("autoaugment", "randaugment")
 # One stream of random numbers for each purpose. Teacher labels are stored for views
 # drawn from these streams: never renumber them.
-CROP, FLIP, CUTMIX, SHUFFLE, DSA, JITTER, LIGHTING = range(7)
+CROP, FLIP, CUTMIX, SHUFFLE, DSA, JITTER, LIGHTING, CUTOUT, POLICY = range(9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,18 @@ class Options:
     lighting: float = setting(
         0.0, "Deviation of AlexNet's shift of colours; 0: none.", "[0, 10]"
     )
+    cutout: int = setting(
+        0,
+        "Side of a square of the mean colour, in pixels; 0: none.",
+        "[2, 512]",
+        also=(0,),
+    )
+    policy: str = setting(
+        "",
+        "Operations on 8-bit images, see ddjax.data.augment.policy; '': none.",
+        POLICIES,
+        also=("",),
+    )
 
     def check(self, key: str) -> None:
         """Raises InputError where values do not fit each other."""
@@ -80,10 +93,11 @@ class Options:
             self.resized_crop,
             "(lowest, highest) with lowest <= highest",
         )
-        others = ("pad", "resized_crop", "flip", "patch_shuffle")
+        others: tuple[str, ...] = ("pad", "resized_crop", "flip", "patch_shuffle")
         beside = [("resized_crop", "pad")] if self.resized_crop else []
         if self.dsa:
-            beside += [("dsa", name) for name in (*others, "color_jitter", "lighting")]
+            others += ("color_jitter", "lighting", "cutout", "policy")
+            beside += [("dsa", name) for name in others]
         for name, other in beside:
             if found := getattr(self, other):
                 raise InputError(
@@ -117,11 +131,29 @@ class Dsa:
 
 
 @dataclasses.dataclass(frozen=True)
+class Cutout:
+    """A square of the mean colour; static and hashable.
+
+    Attributes:
+      side: in pixels.
+      mean: one number a channel, of pixels in [0, 1].
+    """
+
+    side: int
+    mean: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(self.mean))
+        walk.require(self.side > 0, "augment.cutout", self.side, "2 to 512")
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """The augmentation of images; static and hashable, all of it off by default.
 
     Fields and their ranges are those of `Options`, but a field that is off is None
-    instead of (), and `dsa` has the mean and deviation of the pixels too.
+    instead of () or 0, `dsa` has the mean and deviation of the pixels too, and `cutout`
+    the mean.
 
     Raises:
       InputError: a value out of its range, both kinds of crop at once, or DSA beside
@@ -136,6 +168,8 @@ class Recipe:
     dsa: Dsa | None = None
     color_jitter: tuple[float, float, float] | None = None
     lighting: float = 0.0
+    cutout: Cutout | None = None
+    policy: str = ""
 
     def __post_init__(self) -> None:
         values = {
@@ -148,6 +182,7 @@ class Recipe:
             if isinstance(found, list):  # would not be hashable
                 object.__setattr__(self, name, tuple(found))
         values["dsa"] = () if self.dsa is None else self.dsa.operations
+        values["cutout"] = 0 if self.cutout is None else self.cutout.side
         walk.check(Options(**values), "augment")
 
     @property
@@ -164,7 +199,12 @@ class Recipe:
             "at most the shorter side of the images, which have "
             f"{height} x {width} pixels",
         )
-        for name, fits in (("lighting", (3,)), ("color_jitter", (1, 3))):
+        both = (1, 3)
+        for name, fits in (
+            ("lighting", (3,)),
+            ("color_jitter", both),
+            ("policy", both),
+        ):
             if getattr(self, name) and channels not in fits:
                 raise InputError(
                     f"augment.{name}: found {getattr(self, name)!r} with images of "
@@ -178,7 +218,14 @@ class Recipe:
         Artifacts' addresses are digests of it, so that earlier addresses stay valid.
         """
         fields = dataclasses.asdict(self)
-        for name in ("patch_shuffle", "dsa", "color_jitter", "lighting"):
+        for name in (
+            "patch_shuffle",
+            "dsa",
+            "color_jitter",
+            "lighting",
+            "cutout",
+            "policy",
+        ):
             if not fields[name]:
                 del fields[name]
         return fields
