@@ -687,7 +687,9 @@ FILES = (
         SCORES,
         "students",
     ),
-    File("images/", "synthetic sets, as PNG", of="students"),
+    File(
+        "images/", "synthetic sets, as PNG, learned floats as .npz too", of="students"
+    ),
     File("figures/*.png", "the figures of the report"),
     File("manifest.json", "settings, source, versions, costs, list of these files"),
     File(

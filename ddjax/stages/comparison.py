@@ -115,7 +115,9 @@ def sets_comparison(
 
     def make(run: Run, students, rates, sets: SyntheticSets) -> Rows:
         del run
-        found = [Candidate(name, None, sets.positions, sets.cost, sets.rates)]
+        entry = problem.settings.distill.get(name)
+        rates_of_sets = sets.rates if entry is not None and entry.own_rate else {}
+        found = [Candidate(name, None, sets.positions, sets.cost, rates_of_sets)]
         return _compare(f"students of {name}", students, regime, ipc, rates, found)
 
     seeds = len(problem.seeds)

@@ -16,6 +16,7 @@ from ddjax.process.console import shown_path
 from ddjax.report import dictionary
 from ddjax.stages.findings import Findings
 from ddjax.stages.subsets import chosen_start, scores_of, subset_of
+from ddjax.stages.synthetic import SyntheticSets
 
 
 def write_exports(found: Findings) -> None:
@@ -86,7 +87,11 @@ def write_readme(folder: pathlib.Path, of: str) -> None:
 
 
 def write_images(found: Findings) -> None:
-    """Writes each synthetic set as PNG: `images/NAME_ipcI_seedS/CLASS/*.png`."""
+    """Writes each synthetic set as PNG: `images/NAME_ipcI_seedS/CLASS/*.png`.
+
+    Beside a set of learned floats, which PNG rounds to 8 bits, there is
+    `images/NAME_ipcI_seedS.npz` with all that it learned.
+    """
     if not mesh.primary():
         return
     for ipc, entries in found.sets.items():
@@ -100,7 +105,28 @@ def write_images(found: Findings) -> None:
                 with found.parts.part(f"images/{folder.name}"):
                     folder.parent.mkdir(exist_ok=True)
                     chosen = sets.problem.pool.take(positions)
-                    _write_folder(chosen, found.problem.source.classes, folder)
+                    classes = found.problem.source.classes
+                    _write_folder(chosen, classes, folder)
+                    if chosen.images.dtype != np.uint8:
+                        _write_floats(sets, seed, chosen, classes, folder)
+
+
+def _write_floats(
+    sets: SyntheticSets, seed: int, chosen: Examples, classes, folder: pathlib.Path
+) -> None:
+    """Writes a learned set as .npz, as `data.read_image_set` reads it."""
+    soft = sets.problem.soft_labels
+    path = folder.with_name(f"{folder.name}.npz")
+    path.unlink(missing_ok=True)
+    data.write_image_set(
+        chosen.images,
+        chosen.labels,
+        classes,
+        path,
+        "npz",
+        soft_labels=None if soft is None else soft[sets.positions[seed]],
+        learning_rate=sets.rates.get(seed),
+    )
 
 
 def _write_folder(chosen: Examples, classes, folder: pathlib.Path) -> None:

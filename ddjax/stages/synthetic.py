@@ -134,12 +134,11 @@ def _synthesise(
     positions = {
         seed: whole + size * (row % len(made)) for row, seed in enumerate(seeds)
     }
-    rates = {}
-    if entry.own_rate:
-        rates = {
-            seed: made[row % len(made)].info["learning_rate"]
-            for row, seed in enumerate(seeds)
-        }
+    rates = {
+        seed: made[row % len(made)].info["learning_rate"]
+        for row, seed in enumerate(seeds)
+        if "learning_rate" in made[0].info
+    }
     notes = [f"{name}: {note}" for each in made for note in each.info["notes"]]
     spent = sum((artifact.cost for artifact in made), start=Cost())
     trained = (teacher.artifact.cost.share(1) for teacher in teachers.values())
@@ -245,7 +244,15 @@ def _synthetic_set(
         arrays = {"images": done.images, "labels": done.labels, "sources": done.sources}
         if done.soft_labels is not None:
             arrays["soft_labels"] = done.soft_labels
-        info = {"name": name, "notes": list(done.notes), **done.info}
+        notes = [*done.notes]
+        if done.images.dtype != np.uint8:
+            lost = data.rounding(done.images)
+            notes.append(
+                f"its images are floats; as PNG they change by {lost.mean:.2f} of 255 "
+                f"levels on average, at most {lost.largest:.0f}; {lost.clipped:.1%} "
+                "of the numbers are cut off"
+            )
+        info = {"name": name, "notes": notes, **done.info}
         if done.learning_rate is not None:
             info["learning_rate"] = done.learning_rate
         return Draft(arrays, info, done.cost)

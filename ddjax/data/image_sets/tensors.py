@@ -88,7 +88,8 @@ def read(
     else:
         held = layouts.read_torch(path, num_classes, suffix)
     if held.scale and not pixels.scale and held.images.dtype.kind == "f":
-        pixels = dataclasses.replace(pixels, scale=held.scale).learned()
+        # The file states what its numbers are, wherever learned pixels lie.
+        pixels = Pixels(scale=held.scale, clip=1.0)
     where = str(path)
     images_MHWK, notes = _channels_last(held.images, held.channel_axis, shape, path)
     notes = held.notes + notes
