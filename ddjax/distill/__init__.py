@@ -5,7 +5,7 @@ Each is declared in its own file, which names its source; `METHODS` lists them.
     METHODS["rded"].synthesise(task, entry) -> SyntheticSet
 """
 
-from ddjax.distill import cv_dd, dm, dwa, edc, g_vbsm, lpld, rded, sre2l
+from ddjax.distill import cv_dd, dm, dwa, edc, frepo, g_vbsm, lpld, rded, sre2l
 from ddjax.distill.task import Method, Outline, SyntheticSet, Task, Teacher
 
 METHODS: dict[str, Method] = {
@@ -15,6 +15,7 @@ METHODS: dict[str, Method] = {
     "dm": dm.DM,
     "dwa": dwa.DWA,
     "edc": edc.EDC,
+    "frepo": frepo.FREPO,
     "g_vbsm": g_vbsm.G_VBSM,
     "lpld": lpld.LPLD,
     "pca": rded.PCA,

@@ -1,0 +1,82 @@
+"""Kernel ridge regression on features, which learns a network's last layer in one step.
+
+Letters: T targets, M images of the set, D features, C classes.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+_product = functools.partial(jnp.matmul, precision="highest")
+
+
+def ridge_predictions(
+    features_TD: jax.Array,
+    features_MD: jax.Array,
+    labels_MC: jax.Array,
+    ridge: float = 1e-6,
+) -> jax.Array:
+    """Predicts labels by kernel ridge regression with a linear kernel of features.
+
+    The prediction is K_ts (K_ss + r I)^-1 Y with r = ridge * trace(K_ss) / M. Where
+    there are fewer features than images, K_ss has no full rank, and the equal
+    F_t (F_s' F_s + r I)^-1 F_s' Y is solved in its place.
+
+    Args:
+      features_TD: [T,D] float32, F_t.
+      features_MD: [M,D] float32, F_s, not all zero.
+      labels_MC: [M,C] float32, Y.
+      ridge: of the mean of the kernel's diagonal, > 0.
+
+    Returns:
+      [T,C] float32, differentiable in all three; NaN where the system is singular in
+      float32.
+
+    Source: Zhou, Nezhadarya and Ba, "Dataset Distillation using Neural Feature
+    Regression", arXiv 2206.00719; yongchao97/FRePo, lib/datadistillation/frepo.py, nfr.
+    """
+    images, features = features_MD.shape
+    # The trace of K_ss.
+    ridge *= jnp.sum(jnp.square(features_MD)) / images
+    few = images <= features
+    gram = (
+        _product(features_MD, features_MD.T)
+        if few
+        else _product(features_MD.T, features_MD)
+    )
+    factor = jax.scipy.linalg.cho_factor(gram + ridge * jnp.eye(len(gram)), lower=True)
+    if few:
+        weights_MC = jax.scipy.linalg.cho_solve(factor, labels_MC)
+        return _product(_product(features_TD, features_MD.T), weights_MC)
+    known_DC = _product(features_MD.T, labels_MC)
+    return _product(features_TD, jax.scipy.linalg.cho_solve(factor, known_DC))
+
+
+def centred(labels: jax.Array, num_classes: int) -> jax.Array:
+    """Returns what regression predicts: [...] int32 -> [...,C], 1 - 1/C and -1/C."""
+    return jax.nn.one_hot(labels, num_classes) - 1 / num_classes
+
+
+def squared_error(predicted_BC: jax.Array, target_BC: jax.Array) -> jax.Array:
+    """Returns half the squared error, summed over classes and averaged over B: []."""
+    return 0.5 * jnp.square(predicted_BC - target_BC).sum(-1).mean()
+
+
+def lost_margin(labels_MC: jax.Array) -> jax.Array:
+    """Returns what keeps learned labels apart: less, the clearer their first class is.
+
+    It is the mean of -min(first - second, 1/C), where first and second are the largest
+    numbers of a label, so that margins of 1/C and more are left alone.
+
+    Args:
+      labels_MC: [M,C] float32.
+
+    Returns:
+      [] float32, in [-1/C, 0].
+
+    Source: as `ridge_predictions`; lb_margin_th there.
+    """
+    top_M2, _ = jax.lax.top_k(labels_MC, 2)
+    margin_M = jnp.minimum(top_M2[:, 0] - top_M2[:, 1], 1 / labels_MC.shape[1])
+    return -margin_M.mean()
