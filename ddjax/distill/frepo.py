@@ -1,6 +1,7 @@
 """FRePo: images and labels from which a network's last layer is learned in one step."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -13,12 +14,7 @@ from ddjax.declare import setting
 from ddjax.distill.match import loop
 from ddjax.distill.match.options import again
 from ddjax.distill.match.pool import OnlinePool
-from ddjax.distill.match.regression import (
-    centred,
-    lost_margin,
-    ridge_predictions,
-    squared_error,
-)
+from ddjax.distill.match.regression import centred, regression_loss
 from ddjax.models import Network
 
 STUDENTS = "student"
@@ -111,26 +107,27 @@ class FrepoStep(loop.Step):
 
     def __call__(self, state, real, key):
         real_key, place_key, draw_key, some_key = jax.random.split(key, 4)
-        place = jax.random.randint(place_key, (), 0, self.options.networks)
-        shown_THWK, classes_T = real.sample(real_key, self.options.real)
-        pool = self.pool
+        pool, options = self.pool, self.options
+        place = jax.random.randint(place_key, (), 0, options.networks)
         variables = pool.at(state["pool"], place).variables
+        embed = functools.partial(pool.network.embed, variables)
+        shown_THWK, classes_T = real.sample(real_key, options.real)
+        features_TD = embed(shown_THWK)
         targets_TC = centred(classes_T, self.num_classes)
-        features_TD = pool.network.embed(variables, shown_THWK)
 
         def loss_of(learned):
-            images, labels = learned["images"], learned.get("labels", state["labels"])
-            lost = lost_margin(labels)
-            if self.options.mirrored:
-                images = jnp.concatenate([images, jnp.flip(images, 2)])
-                labels = jnp.concatenate([labels, labels])
-            features = pool.network.embed(variables, images)
-            found_TC = ridge_predictions(
-                features_TD, features, labels, self.options.ridge
+            found = state | learned
+            return regression_loss(
+                embed,
+                found["images"],
+                found["labels"],
+                features_TD,
+                targets_TC,
+                options.ridge,
+                options.mirrored,
             )
-            return squared_error(found_TC, targets_TC) + lost
 
-        names = ("images", "labels") if self.options.learn_labels else ("images",)
+        names = ("images", "labels") if options.learn_labels else ("images",)
         learned = {name: state[name] for name in names}
         loss, gradients = jax.value_and_grad(loss_of)(learned)
         changes, moments = self._lamb().update(gradients, state["moments"], learned)

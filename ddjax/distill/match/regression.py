@@ -4,6 +4,7 @@ Letters: T targets, M images of the set, D features, C classes.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -80,3 +81,38 @@ def lost_margin(labels_MC: jax.Array) -> jax.Array:
     top_M2, _ = jax.lax.top_k(labels_MC, 2)
     margin_M = jnp.minimum(top_M2[:, 0] - top_M2[:, 1], 1 / labels_MC.shape[1])
     return -margin_M.mean()
+
+
+def regression_loss(
+    embed: Callable[[jax.Array], jax.Array],
+    images_MHWK: jax.Array,
+    labels_MC: jax.Array,
+    features_TD: jax.Array,
+    targets_TC: jax.Array,
+    ridge: float,
+    mirrored: bool = False,
+) -> jax.Array:
+    """Measures how well real images are predicted from a set by ridge regression.
+
+    It is `squared_error` of the predictions plus `lost_margin` of the labels.
+
+    Args:
+      embed: images [M,H,W,K] -> features [M,D].
+      images_MHWK: [M,H,W,K] float32, of the set.
+      labels_MC: [M,C] float32, of the set.
+      features_TD: [T,D] float32, of real images.
+      targets_TC: [T,C] float32, see `centred`.
+      ridge: see `ridge_predictions`.
+      mirrored: whether the regression also has the mirrors of the set's images.
+
+    Returns:
+      [] float32.
+
+    Source: as `ridge_predictions`; proto_train_step there.
+    """
+    lost = lost_margin(labels_MC)
+    if mirrored:
+        images_MHWK = jnp.concatenate([images_MHWK, jnp.flip(images_MHWK, 2)])
+        labels_MC = jnp.concatenate([labels_MC, labels_MC])
+    found_TC = ridge_predictions(features_TD, embed(images_MHWK), labels_MC, ridge)
+    return squared_error(found_TC, targets_TC) + lost
