@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny
 
-from ddjax import distill, models
+from ddjax import distill, models, pipeline, settings
 from ddjax.distill.frepo import Frepo
 from ddjax.distill.match.pool import OnlinePool
 from ddjax.distill.match.real import real_images
@@ -26,6 +27,7 @@ from ddjax.distill.task import Task
 from ddjax.errors import InputError
 from ddjax.losses import mse_gt
 from ddjax.process import ending
+from ddjax.protocols import PROTOCOLS
 from ddjax.stages import labels as labels_stage
 
 SIDE, COUNTS, IPC = 8, (9, 7, 12), 2
@@ -102,6 +104,19 @@ def test_without_a_ridge_the_set_predicts_its_own_labels():
     labels = generator.normal(size=(5, 3)).astype(np.float32)
     found = ridge_predictions(features, features, labels, 1e-6)
     np.testing.assert_allclose(found, labels, atol=1e-4)
+
+
+def test_a_kernel_without_full_rank_is_regressed_in_float32():
+    generator = np.random.default_rng(6)
+    features = generator.normal(size=(70, 8)) @ generator.normal(size=(8, 72)) + 5
+    labels = generator.normal(size=(70, 3))
+    kernel = np.asarray(features @ features.T, np.float32)
+    kernel += 1e-6 * np.trace(kernel) / 70 * np.eye(70, dtype=np.float32)
+    assert not np.isfinite(jnp.linalg.cholesky(kernel)).all()
+    single = [np.asarray(array, np.float32) for array in (features, features, labels)]
+    expected = plain_predictions(features, features, labels, 1e-6)
+    found = ridge_predictions(*single, 1e-6)
+    np.testing.assert_allclose(found, expected, atol=0.02)
 
 
 def test_labels_are_centred_and_margins_above_one_class_count_alike():
@@ -304,6 +319,7 @@ def test_labels_may_stay_those_of_the_class():
     assert (state["images"] != images).any() and step.learned(state) == {}
 
 
+@pytest.mark.slow
 def test_learning_makes_the_loss_smaller():
     loss = make(task_of(), iterations=150, updates=20).info["loss"]
     assert np.mean(loss[-20:]) < np.mean(loss[:20]) - 0.05
@@ -366,4 +382,30 @@ def test_students_can_fit_the_learned_labels():
     classes = np.zeros(6, np.int32)
     np.testing.assert_allclose(
         mse_gt(logits, fixed, classes, 0.0), (learned**2).mean(1), rtol=1e-4
+    )
+
+
+@pytest.mark.slow
+def test_students_have_what_a_run_learned(tmp_path):
+    config = tiny.config(tiny.write(tmp_path / "tiny.npz"))
+    PROTOCOLS["frepo"].apply(config, 3, True, 2)
+    config.student.epochs, config.regimes = 4, ("hard", "soft")
+    config.select.ipcs, config.select.methods = (2,), ("random",)
+    settings.add_distillation(config, "frepo")
+    config.distill.frepo.sets = 1
+    config.distill.frepo.frepo.iterations = 3
+    config.distill.frepo.frepo.real = 12
+    summary = pipeline.run(settings.from_config(config), tmp_path / "run")
+    made = summary[summary["method"] == "frepo"]
+    assert set(made["regime"]) == {"hard", "soft"} and made["gap"].notna().all()
+    (path,) = (tmp_path / "run" / "artifacts").glob("synthetic-*/arrays.npz")
+    learned = np.log(np.load(path)["soft_labels"])
+    learned -= learned.mean(1, keepdims=True)
+    kept = [
+        np.load(path)["logits"]
+        for path in (tmp_path / "run" / "artifacts").glob("labels-*/arrays.npz")
+    ]
+    assert any(
+        logits.shape == learned.shape and np.allclose(logits, learned, atol=1e-5)
+        for logits in kept
     )

@@ -31,27 +31,41 @@ def ridge_predictions(
       ridge: of the mean of the kernel's diagonal, > 0.
 
     Returns:
-      [T,C] float32, differentiable in all three; NaN where the system is singular in
-      float32.
+      [T,C] float32, differentiable in all three.
 
     Source: Zhou, Nezhadarya and Ba, "Dataset Distillation using Neural Feature
     Regression", arXiv 2206.00719; yongchao97/FRePo, lib/datadistillation/frepo.py, nfr.
+    Deviation: they factorise the kernel by Cholesky, which in float32 ends in NaN where
+    images and features are about as many.
     """
     images, features = features_MD.shape
     # The trace of K_ss.
     ridge *= jnp.sum(jnp.square(features_MD)) / images
-    few = images <= features
-    gram = (
-        _product(features_MD, features_MD.T)
-        if few
-        else _product(features_MD.T, features_MD)
-    )
-    factor = jax.scipy.linalg.cho_factor(gram + ridge * jnp.eye(len(gram)), lower=True)
-    if few:
-        weights_MC = jax.scipy.linalg.cho_solve(factor, labels_MC)
+    if images <= features:
+        weights_MC = _solved(features_MD.T, ridge, labels_MC)
         return _product(_product(features_TD, features_MD.T), weights_MC)
     known_DC = _product(features_MD.T, labels_MC)
-    return _product(features_TD, jax.scipy.linalg.cho_solve(factor, known_DC))
+    return _product(features_TD, _solved(features_MD, ridge, known_DC))
+
+
+def _solved(matrix_AB: jax.Array, ridge: jax.Array, right_BC: jax.Array) -> jax.Array:
+    """Returns (A' A + r I)^-1 times a matrix, [B,C].
+
+    The Cholesky factor of the system is found as the R of a QR decomposition, which does
+    not square the condition; gradients are those of the solution, not of the factor.
+    """
+    eye_BB = jnp.eye(matrix_AB.shape[1])
+    both = jnp.concatenate([matrix_AB, jnp.sqrt(ridge) * eye_BB])
+    factor_BB = jnp.linalg.qr(jax.lax.stop_gradient(both), mode="r")
+
+    def system(x_BC):
+        return _product(matrix_AB.T, _product(matrix_AB, x_BC)) + ridge * x_BC
+
+    def solve(system, right_BC):
+        del system
+        return jax.scipy.linalg.cho_solve((factor_BB, False), right_BC)
+
+    return jax.lax.custom_linear_solve(system, right_BC, solve, symmetric=True)
 
 
 def centred(labels: jax.Array, num_classes: int) -> jax.Array:
