@@ -108,15 +108,18 @@ def test_without_a_ridge_the_set_predicts_its_own_labels():
 
 def test_a_kernel_without_full_rank_is_regressed_in_float32():
     generator = np.random.default_rng(6)
-    features = generator.normal(size=(70, 8)) @ generator.normal(size=(8, 72)) + 5
-    labels = generator.normal(size=(70, 3))
+    features = generator.normal(size=(200, 8)) @ generator.normal(size=(8, 210)) + 5
+    labels = generator.normal(size=(200, 3))
     kernel = np.asarray(features @ features.T, np.float32)
-    kernel += 1e-6 * np.trace(kernel) / 70 * np.eye(70, dtype=np.float32)
+    kernel += 1e-7 * np.trace(kernel) / 200 * np.eye(200, dtype=np.float32)
     assert not np.isfinite(jnp.linalg.cholesky(kernel)).all()
     single = [np.asarray(array, np.float32) for array in (features, features, labels)]
-    expected = plain_predictions(features, features, labels, 1e-6)
-    found = ridge_predictions(*single, 1e-6)
-    np.testing.assert_allclose(found, expected, atol=0.02)
+    expected = plain_predictions(features, features, labels, 1e-7)
+    found, slope = jax.value_and_grad(
+        lambda given: (ridge_predictions(single[0], given, single[2], 1e-7) ** 2).sum()
+    )(single[1])
+    np.testing.assert_allclose(found, (expected**2).sum(), rtol=0.01)
+    assert np.isfinite(slope).all()
 
 
 def test_labels_are_centred_and_margins_above_one_class_count_alike():

@@ -20,9 +20,11 @@ def ridge_predictions(
 ) -> jax.Array:
     """Predicts labels by kernel ridge regression with a linear kernel of features.
 
-    The prediction is K_ts (K_ss + r I)^-1 Y with r = ridge * trace(K_ss) / M. Where
-    there are fewer features than images, K_ss has no full rank, and the equal
-    F_t (F_s' F_s + r I)^-1 F_s' Y is solved in its place.
+    The prediction is K_ts (K_ss + r I)^-1 Y with r = ridge * trace(K_ss) / M. No kernel
+    is made: the QR decomposition of [F_s'; sqrt(r) I] has R'R = K_ss + r I, and with Q
+    the prediction is F_t Q R'^-1 Y. So the condition is not squared, which float32 does
+    not bear. With fewer features than images it is that of [F_s; sqrt(r) I], which
+    solves the equal F_t (F_s' F_s + r I)^-1 F_s' Y.
 
     Args:
       features_TD: [T,D] float32, F_t.
@@ -39,33 +41,18 @@ def ridge_predictions(
     images and features are about as many.
     """
     images, features = features_MD.shape
-    # The trace of K_ss.
-    ridge *= jnp.sum(jnp.square(features_MD)) / images
+    # The trace of K_ss is the sum of squares.
+    root = jnp.sqrt(ridge * jnp.sum(jnp.square(features_MD)) / images)
+    solve = jax.scipy.linalg.solve_triangular
     if images <= features:
-        weights_MC = _solved(features_MD.T, ridge, labels_MC)
-        return _product(_product(features_TD, features_MD.T), weights_MC)
-    known_DC = _product(features_MD.T, labels_MC)
-    return _product(features_TD, _solved(features_MD, ridge, known_DC))
-
-
-def _solved(matrix_AB: jax.Array, ridge: jax.Array, right_BC: jax.Array) -> jax.Array:
-    """Returns (A' A + r I)^-1 times a matrix, [B,C].
-
-    The Cholesky factor of the system is found as the R of a QR decomposition, which does
-    not square the condition; gradients are those of the solution, not of the factor.
-    """
-    eye_BB = jnp.eye(matrix_AB.shape[1])
-    both = jnp.concatenate([matrix_AB, jnp.sqrt(ridge) * eye_BB])
-    factor_BB = jnp.linalg.qr(jax.lax.stop_gradient(both), mode="r")
-
-    def system(x_BC):
-        return _product(matrix_AB.T, _product(matrix_AB, x_BC)) + ridge * x_BC
-
-    def solve(system, right_BC):
-        del system
-        return jax.scipy.linalg.cho_solve((factor_BB, False), right_BC)
-
-    return jax.lax.custom_linear_solve(system, right_BC, solve, symmetric=True)
+        given = features_MD.T, root * jnp.eye(images)
+        q, r_MM = jnp.linalg.qr(jnp.concatenate(given))
+        weights_DC = _product(q[:features], solve(r_MM, labels_MC, trans=1))
+    else:
+        given = features_MD, root * jnp.eye(features)
+        q, r_DD = jnp.linalg.qr(jnp.concatenate(given))
+        weights_DC = solve(r_DD, _product(q[:images].T, labels_MC))
+    return _product(features_TD, weights_DC)
 
 
 def centred(labels: jax.Array, num_classes: int) -> jax.Array:
