@@ -227,6 +227,7 @@ def test_the_pool_is_a_list_of_networks():
         )
 
 
+@pytest.mark.slow
 def test_an_iteration_is_its_formula():
     """Features by the plain network, the loss by the formula, LAMB written out."""
     ridge = 0.1
