@@ -77,11 +77,19 @@ def _reference(net, variables, images, train):
     norm = module.layers.norm
     # As PyTorch numbers convolution, norm if there is one, ReLU and pooling.
     numbers = iter(range(100))
-    for i in range(module.depth):
-        padding = 3 if i == 0 and module.image_size == 28 else 1
-        x = _conv(x, **params[f"features.{next(numbers)}"], padding=padding)
+
+    def normalised(x):
         name = "" if norm == "none" else f"features.{next(numbers)}"
         x, new_stats[name] = _norm(norm, x, params.get(name), stats.get(name), train)
+        return x
+
+    for i in range(module.depth):
+        padding = module.padding if i == 0 else 1
+        if i and module.norm_first:
+            x = normalised(x)
+        x = _conv(x, **params[f"features.{next(numbers)}"], padding=padding)
+        if not module.norm_first:
+            x = normalised(x)
         next(numbers), next(numbers)
         x = np.maximum(x, 0)
         x = np.stack(
@@ -121,6 +129,47 @@ def test_convnet_equals_a_slow_reference(norm, size, channels, depth):
     expected = _reference(net, variables, images, train=False)
     np.testing.assert_allclose(logits, expected[0], **close)
     np.testing.assert_allclose(features, expected[1], **close)
+
+
+def test_convnet_of_frepo_equals_a_slow_reference():
+    options = {"doubling": True, "norm_first": True, "first_padding": 3}
+    net = models.network("convnet_d2", 4, (6, 6, 1), width=4, norm="batch", **options)
+    variables, images = _random_variables(net, 0), _images(net, 1)
+    shapes = jax.tree.map(np.shape, variables["params"])
+    assert shapes["features.0"]["kernel"] == (3, 3, 1, 4)
+    assert shapes["features.3"] == {"scale": (4,), "bias": (4,)}
+    assert shapes["features.4"]["kernel"] == (3, 3, 4, 8)
+    assert shapes["classifier"]["kernel"] == (2 * 2 * 8, 4)
+    logits, updated = jax.jit(partial(net.apply, train=True))(variables, images)
+    expected, _, stats = _reference(net, variables, images, train=True)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+        updated["batch_stats"],
+        stats,
+    )
+
+
+def test_convnet_starts_as_flax_does():
+    net = models.network("convnet_d1", 200, (32, 32, 3), width=64, start="lecun")
+    params = net.init(jax.random.key(0))["params"]
+    for name, inputs in (("features.0", 27), ("classifier", 64 * 16 * 16)):
+        layer = params[name]
+        assert not layer["bias"].any()
+        deviation = float(layer["kernel"].std()) * np.sqrt(inputs)
+        np.testing.assert_allclose(deviation, 1, rtol=0.05)
+        largest = float(np.abs(layer["kernel"]).max()) * np.sqrt(inputs)
+        assert 2.2 < largest <= 2 / 0.8796256610342398 + 1e-4
+
+
+def test_convnet_of_frepo_is_read_from_pytorch():
+    options = {"doubling": True, "norm_first": True, "first_padding": 3}
+    net = models.network("convnet_d2", 3, (12, 12, 1), width=2, norm="batch", **options)
+    variables = _random_variables(net, 0)
+    again = models.from_torch(
+        "convnet_d2", models.to_torch("convnet_d2", variables), **options
+    )
+    jax.tree.map(np.testing.assert_array_equal, again, variables)
 
 
 def test_convnet_training_uses_and_averages_the_moments_of_the_batch():

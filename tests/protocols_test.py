@@ -56,6 +56,28 @@ def test_what_varies_follows_the_data():
     assert weights == {10: 0.15, 100: 0.15, 200: 0.1, 1000: 0.1}
 
 
+def test_steps_of_frepo_follow_from_the_images_of_a_set():
+    def steps(classes, ipc):
+        found = applied(PROTOCOLS["frepo"], classes, ipc=ipc).student
+        images = classes * ipc
+        assert found.optimizer.warmup * found.epochs * images == pytest.approx(
+            500 * found.batch_size
+        )
+        return found.epochs * images // found.batch_size
+
+    assert [steps(10, ipc) for ipc in (1, 10, 50)] == [1000, 2000, 5000]
+    assert [steps(100, ipc) for ipc in (1, 10, 50)] == [2000, 10_000, 40_000]
+    assert steps(10, 20) == 20_000 and steps(1000, 1) == 10_000
+    grey, colour = (
+        applied(PROTOCOLS["frepo"], grey=grey, ipc=1) for grey in (True, False)
+    )
+    paddings = [s.student.network.convnet.first_padding for s in (grey, colour)]
+    assert paddings == [3, 1]
+    assert "flip" in colour.augment.dsa and "flip" not in grey.augment.dsa
+    assert grey.labels["soft"].loss == "mse_gt"
+    assert "With 100 images:\n  student.epochs = 2000" in PROTOCOLS["frepo"].text()
+
+
 def test_a_new_protocol_is_listed_applied_and_matched(monkeypatch):
     monkeypatch.setitem(PROTOCOLS, "trial", TRIAL)
     assert catalogue.rows("protocols")["protocols/trial"] == TRIAL.meaning

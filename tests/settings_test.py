@@ -202,6 +202,11 @@ def test_options_of_a_loss_are_recorded_where_they_are_not_its_defaults():
     assert labels.used() == {"loss": "mse_gt", "mse_gt.gt_weight": 0.1}
 
 
+def test_fixed_labels_take_a_loss_of_one_view():
+    labels = labelled(regime="soft", loss="mse_gt", mse_gt=MseGt(0.1)).labels["mine"]
+    assert labels.used() == {"loss": "mse_gt", "mse_gt.gt_weight": 0.1}
+
+
 def test_add_labels_names_a_regime():
     built = labelled(codec="fp16", pool_epochs=3)
     assert built.regimes == ("hard", "soft", "soft_kd", "mine")
@@ -235,6 +240,8 @@ def test_labels_pool(slc, pool, expected):
         ({"regime": "hard", "codec": "fp16"}, "labels.mine.codec: found 'fp16'"),
         ({"loss": "crld", "codec": "fp16"}, "labels.mine.codec: found 'fp16'"),
         ({"regime": "soft", "schedule": "hald"}, "labels.mine.schedule: found 'hald'"),
+        ({"regime": "soft", "loss": "crld"}, "labels.mine.loss: found 'crld'"),
+        ({"regime": "hard", "loss": "dkd"}, "labels.mine.loss: found 'dkd'"),
         (
             {"ensemble": ("me",)},
             "labels.mine.ensemble: found 'me', allowed is one of",

@@ -4,6 +4,7 @@ Letters: B batch, H W image, C channels, D features.
 """
 
 import dataclasses
+import itertools
 
 import jax
 from flax import linen as nn
@@ -15,11 +16,19 @@ from ddjax.models.layers import (
     Outputs,
     average_pool,
     flatten,
+    lecun_normal,
     outputs,
     torch_kernel,
 )
 from ddjax.models.model import Model, Size, StateDict, renamed, side
 from ddjax.models.norm import NORMS
+
+# Initialisers of kernels and of biases, None for PyTorch's.
+_INITIAL = {
+    "torch": (torch_kernel, None),
+    "lecun": (lecun_normal, nn.initializers.zeros),
+}
+STARTS = tuple(_INITIAL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +45,24 @@ class Options:
         "The normalisation: instance (DC, DSA, DM, MTT), batch (RDED, CV-DD, G-VBSM).",
         NORMS,
     )
+    doubling: bool = setting(
+        False, "Whether a block has twice the channels of the one before (FRePo)."
+    )
+    norm_first: bool = setting(
+        False,
+        "Whether blocks begin with their norm, of which the first has none (FRePo); "
+        "else it follows the convolution.",
+    )
+    first_padding: int = setting(
+        0,
+        "Zeros around the image in the first convolution; 0: 3 at 28 px, else 1. FRePo "
+        "and DC have 3 for all grey images.",
+        "[1, 16]",
+        also=(0,),
+    )
+    start: str = setting(
+        "torch", "How weights start: as in PyTorch, or in Flax (FRePo).", STARTS
+    )
 
 
 def model(depth: int, *sizes: Size) -> Model:
@@ -43,14 +70,27 @@ def model(depth: int, *sizes: Size) -> Model:
 
     def build(num_classes, image_size, options, layers):
         layers = layers.normed(options.norm, options.width)
-        fits = _first_map(image_size) >= 2**depth
+        padding = options.first_padding or _first_padding(image_size)
+        fits = image_size + 2 * (padding - 1) >= 2**depth
         allowed = f"at least {2**depth} px, since each of the {depth} blocks halves it"
         require(fits, "image_size", image_size, allowed)
-        return ConvNet(num_classes, image_size, options.width, depth, layers)
+        return ConvNet(
+            num_classes,
+            image_size,
+            options.width,
+            depth,
+            layers,
+            options.doubling,
+            options.norm_first,
+            padding,
+            options.start,
+        )
 
     def image_size(tensors, options):
         head, stem = (tensors[f"{k}.weight"] for k in ("classifier", "features.0"))
-        return side(head.shape[1] / len(stem)) * 2**depth
+        last = [*_widths(len(stem), depth, options.get("doubling", False))][-1]
+        around = 2 * (max(options.get("first_padding", 0), 1) - 1)
+        return max(side(head.shape[1] / last) * 2**depth - around, 0)
 
     layout = StateDict(
         "features.0", "classifier", ("convnet",), _standard, image_size=image_size
@@ -69,13 +109,13 @@ def _standard(tensors):
     return renamed(tensors, aliases)
 
 
+def _widths(width, depth, doubling):
+    """Channels of each block."""
+    return (width << i if doubling else width for i in range(depth))
+
+
 def _first_padding(image_size):
     return 3 if image_size == 28 else 1
-
-
-def _first_map(image_size):
-    """Height and width after the first convolution."""
-    return image_size + 2 * (_first_padding(image_size) - 1)
 
 
 class ConvNet(nn.Module):
@@ -86,8 +126,15 @@ class ConvNet(nn.Module):
     biases start as PyTorch's default, which the published numbers use. The features
     are the last map, flattened in PyTorch's order C, H, W.
 
+    FRePo's network is another in its options: channels double, the norm stands before
+    the convolution and not in the first block, all grey images are padded by 3, and
+    weights start as Flax's default (yongchao97/FRePo, lib/models/networks.py, Conv).
+    Its features are flattened in the order H, W, C, which changes no kernel of them,
+    and its batch norm keeps 0.1 of its running statistics where it is 0.9 here.
+
     Attributes:
       depth: number of blocks.
+      padding: zeros around the image in the first convolution.
     """
 
     num_classes: int
@@ -95,26 +142,43 @@ class ConvNet(nn.Module):
     width: int
     depth: int
     layers: Layers
+    doubling: bool
+    norm_first: bool
+    padding: int
+    start: str
 
     @nn.compact
     def __call__(self, images_BHWC: jax.Array, train=False, features=False) -> Outputs:
         """Returns logits [B, num_classes], or (logits, features [B, D])."""
         layers, x = self.layers, images_BHWC
-        # A block has a convolution, a norm if there is one, ReLU and pooling, which
-        # PyTorch numbers in a row.
-        stride = 3 if layers.norm == "none" else 4
-        for i in range(self.depth):
+        kernel_init, bias_init = _INITIAL[self.start]
+        # PyTorch numbers convolution, norm if there is one, ReLU and pooling in a row.
+        places = itertools.count()
+
+        def normalised(x):
+            if layers.norm == "none":
+                return x
+            return layers.normalise(x, train, f"features.{next(places)}")
+
+        for i, width in enumerate(_widths(self.width, self.depth, self.doubling)):
+            if i and self.norm_first:
+                x = normalised(x)
             x = layers.conv(
                 x,
-                self.width,
+                width,
                 3,
-                f"features.{stride * i}",
-                padding=1 if i else _first_padding(self.image_size),
+                f"features.{next(places)}",
+                padding=1 if i else self.padding,
                 use_bias=True,
-                kernel_init=torch_kernel,
+                kernel_init=kernel_init,
+                bias_init=bias_init,
             )
-            x = layers.normalise(x, train, f"features.{stride * i + 1}")
+            if not self.norm_first:
+                x = normalised(x)
             x = average_pool(nn.relu(x))
+            next(places), next(places)  # of ReLU and pooling
         x_BD = flatten(x)
-        logits_BC = layers.dense(x_BD, self.num_classes, "classifier")
+        logits_BC = layers.dense(
+            x_BD, self.num_classes, "classifier", kernel_init, bias_init
+        )
         return outputs(logits_BC, x_BD, features)

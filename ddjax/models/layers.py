@@ -45,6 +45,17 @@ def kaiming_normal(key: jax.Array, shape: tuple[int, ...], dtype=float) -> jax.A
     return (flat * math.sqrt(2 / fan_out)).reshape(shape)
 
 
+def lecun_normal(key: jax.Array, shape: tuple[int, ...], dtype=float) -> jax.Array:
+    """Draws a kernel [..., inputs, outputs], Flax's default.
+
+    A normal distribution, cut off at two deviations, whose variance is 1 / fan_in.
+    """
+    flat = jax.random.truncated_normal(key, -2.0, 2.0, (math.prod(shape),), dtype)
+    # The deviation of the standard normal distribution between -2 and 2.
+    stddev = 1 / math.sqrt(math.prod(shape[:-1])) / 0.8796256610342398
+    return (stddev * flat).reshape(shape)
+
+
 def normal(stddev: float) -> nn.initializers.Initializer:
     """Returns the initialiser that draws from a normal distribution around 0."""
 

@@ -5,7 +5,17 @@ the published numbers of a report read the declarations, and `configs/protocols/
 applies one to a data set.
 """
 
-from ddjax.protocols import condensation, edc, g_vbsm, minimax, pca, rd3, rded, sre2l
+from ddjax.protocols import (
+    condensation,
+    edc,
+    frepo,
+    g_vbsm,
+    minimax,
+    pca,
+    rd3,
+    rded,
+    sre2l,
+)
 from ddjax.protocols.protocol import Protocol
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -16,6 +26,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "dsa": condensation.DSA,
     "dwa": sre2l.DWA,
     "edc": edc.EDC,
+    "frepo": frepo.FREPO,
     "g_vbsm": g_vbsm.G_VBSM,
     "hard_truths_small": condensation.HARD_TRUTHS,
     "hard_truths_small_soft": condensation.HARD_TRUTHS_SOFT,

@@ -8,9 +8,11 @@ from ml_collections import ConfigDict
 
 # The number of classes and whether images are grey -> settings as in `Protocol`.
 Varies = Callable[[int, bool], Mapping[str, Any]]
+# The images of the smallest set -> settings as in `Protocol`.
+Sized = Callable[[int], Mapping[str, Any]]
 
 
-def _nothing(classes: int, grey: bool) -> Mapping[str, Any]:
+def _nothing(*given: Any) -> Mapping[str, Any]:
     return {}
 
 
@@ -25,6 +27,7 @@ class Protocol:
       settings: key -> value of every setting that is not the default; a batch is at
         most the whole set.
       varies: settings that depend on the data.
+      sized: settings that depend on the set.
       published: the rows of published.csv that it stands for, (protocol, labels,
         setting) in its columns of these names.
     """
@@ -34,6 +37,7 @@ class Protocol:
     notes: str | None = None
     settings: Mapping[str, Any]
     varies: Varies = field(default=_nothing)
+    sized: Sized = field(default=_nothing)
     published: tuple[tuple[str, str, str], ...] = ()
 
     def apply(self, config: ConfigDict, classes: int, grey: bool, ipc: int) -> None:
@@ -46,6 +50,7 @@ class Protocol:
           ipc: the smallest budget, in images per class.
         """
         chosen = dict(self.settings) | dict(self.varies(classes, grey))
+        chosen |= self.sized(ipc * classes)
         chosen["student.batch_size"] = min(chosen["student.batch_size"], ipc * classes)
         config.update_from_flattened_dict(chosen)
 
@@ -54,6 +59,8 @@ class Protocol:
         lines = [f"Protocol of {self.meaning}", *_lines(self.settings)]
         if varied := _lines(self.varies(1000, False)):
             lines += ["At 1,000 classes of colour images:", *varied]
+        if sized := _lines(self.sized(100)):
+            lines += ["With 100 images:", *sized]
         return "\n".join([*lines, f"Source: {self.source}", "", self.notes or ""])
 
 

@@ -72,9 +72,15 @@ class _Labels:
     def check(self, key: str) -> None:
         """Raises InputError where values do not fit each other."""
         used = self.used()
+        # Fixed labels are matched by any loss of one view, and in no other way.
+        fits = (
+            {"loss", self.loss} if self.regime == "soft" and self.views == 1 else set()
+        )
         for name, field, value in walk.values(self):
-            idle = name.partition(".")[0] in LOSSES.keys() - {self.loss}
-            if name in used and (idle or self.regime != "soft_kd"):
+            section = name.partition(".")[0]
+            idle = section in LOSSES.keys() - {self.loss}
+            elsewhere = self.regime != "soft_kd" and section not in fits
+            if name in used and (idle or elsewhere):
                 why = f"loss {self.loss}" if idle else f"regime {self.regime}"
                 allowed = f"{field.default!r} with the {why}"
                 require(False, f"{key}.{name}", value, allowed)

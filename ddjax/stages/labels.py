@@ -38,7 +38,8 @@ def fixed_labels_stage(
     """The stage of fixed labels: a teacher's logits [N,C] of the images as they are.
 
     Where the images have labels of their own, `logits` are their logarithms, whose
-    softmax at temperature 1 they are.
+    softmax at temperature 1 they are, less the mean over classes: so losses of raw
+    logits have something of a student's size to match.
 
     Args:
       problem: the problem.
@@ -95,6 +96,7 @@ def _own_labels(run: Run, problem: Problem, label: str) -> Artifact:
     def make(folder: pathlib.Path) -> Draft:
         del folder
         logits = np.log(np.maximum(problem.soft_labels, _LEAST), dtype=np.float32)
+        logits -= logits.mean(axis=1, keepdims=True)
         arrays = {"logits": logits, "ids": problem.pool.ids}
         return Draft(arrays, {"classes": list(problem.source.classes)}, Cost())
 
