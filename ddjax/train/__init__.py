@@ -10,25 +10,36 @@ from ddjax.train.micro_batch import micro_batch_size
 from ddjax.train.order import Order, presentations
 from ddjax.train.schedule import Steps, schedule_factor
 from ddjax.train.streaming import Streaming
-from ddjax.train.student import HParams, Program, init_student, train_step
+from ddjax.train.student import (
+    HParams,
+    Program,
+    advance_all,
+    init_student,
+    train_step,
+)
 from ddjax.train.supervision import Supervision
 from ddjax.train.sweep import Bound, Runner, grid_of
+from ddjax.train.unroll import Learned, Step, StudentLoss, unroll, unroll_by_adjoint
 
 __all__ = [
     "Batch",
     "Bound",
     "HParams",
+    "Learned",
     "Members",
     "Order",
     "Plan",
     "Pool",
     "Program",
     "Runner",
+    "Step",
     "Steps",
     "Streaming",
+    "StudentLoss",
     "Supervision",
     "Watch",
     "accuracy",
+    "advance_all",
     "flops",
     "grid_of",
     "init_student",
@@ -43,6 +54,8 @@ __all__ = [
     "save_tree",
     "schedule_factor",
     "train_step",
+    "unroll",
+    "unroll_by_adjoint",
 ]
 
 

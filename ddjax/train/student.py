@@ -4,6 +4,7 @@ Letters: B batch, C classes, H W K image height, width and channels, N pool exam
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -239,6 +240,42 @@ def advance(
         return train_step(program, state, pool, batch, hparams)
 
     return jax.lax.fori_loop(first, stop, body, state)
+
+
+def advance_all(
+    program: Program,
+    state: dict[str, Any],
+    pool: Pool,
+    plan: Plan,
+    hparams: HParams,
+) -> dict[str, Any]:
+    """Trains one student for all steps of a stretch, as `advance` does.
+
+    Unlike `advance` it may be differentiated in reverse: with respect to the weights of
+    the state, hparams, and images of the pool that are float. A step is computed again
+    in the backward pass, so that memory holds the activations of one step, and the
+    state before each. The derivative through AdamW is not finite where the gradient of
+    a weight was exactly 0 at all steps so far, since it has the root of its square.
+
+    Args:
+      program: what is compiled in.
+      state: see `init_student`.
+      pool: the examples; images [N,H,W,K] may be float in 0..255.
+      plan: arrays [T * B], a stretch of presentations.
+      hparams: scalars.
+
+    Returns:
+      The state after step T - 1.
+    """
+    plans = jax.tree.map(
+        lambda a: a.reshape(-1, program.batch_size, *a.shape[1:]), plan
+    )
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def body(state, plan):
+        return train_step(program, state, pool, plan, hparams), None
+
+    return jax.lax.scan(body, state, plans)[0]
 
 
 def evaluated_variables(program: Program, state: dict[str, Any]) -> Any:
