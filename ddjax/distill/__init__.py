@@ -5,23 +5,38 @@ Each is declared in its own file, which names its source; `METHODS` lists them.
     METHODS["rded"].synthesise(task, entry) -> SyntheticSet
 """
 
-from ddjax.distill import cv_dd, dm, dwa, edc, g_vbsm, lpld, rded, sre2l
+from ddjax.distill import (
+    cv_dd,
+    datm,
+    dm,
+    dwa,
+    edc,
+    g_vbsm,
+    lpld,
+    mtt,
+    rded,
+    sre2l,
+    tesla,
+)
 from ddjax.distill.task import Method, Outline, SyntheticSet, Task, Teacher
 
 METHODS: dict[str, Method] = {
     "ca2d": rded.CA2D,
     "cda": sre2l.CDA,
     "cv_dd": cv_dd.CV_DD,
+    "datm": datm.DATM,
     "dm": dm.DM,
     "dwa": dwa.DWA,
     "edc": edc.EDC,
     "g_vbsm": g_vbsm.G_VBSM,
     "lpld": lpld.LPLD,
+    "mtt": mtt.MTT,
     "pca": rded.PCA,
     "random_crops": rded.RANDOM_CROPS,
     "rded": rded.RDED,
     "sre2l": sre2l.SRE2L,
     "sre2lpp": sre2l.SRE2LPP,
+    "tesla": tesla.TESLA,
 }
 
 __all__ = ["METHODS", "Method", "Outline", "SyntheticSet", "Task", "Teacher"]

@@ -33,8 +33,8 @@ _PASSES = 3
 class Unrolled(Images):
     """Settings of methods that unroll a student's training."""
 
-    iterations: int = again("iterations", 5000, Images)
-    learning_rate: float = again("learning_rate", 100.0, Images)
+    iterations: int = again("iterations", 5000)
+    learning_rate: float = again("learning_rate", 100.0)
     momentum: float = setting(
         0.5, "Of SGD on the images and on the students' learning rate.", "[0, 1)"
     )
@@ -182,7 +182,7 @@ class MttStep(loop.Step):
         return unroll(loss, params, learned, rate, steps)
 
     def move(self, state: loop.State, gradients, loss: jax.Array) -> loop.State:
-        """Returns the state after a step of SGD with momentum on all that is learned."""
+        """Returns the state after a step of SGD with momentum on what is learned."""
         del loss
         moved = self.descend(state, gradients["images"])
         velocity = self.options.momentum * state["rate_velocity"] + gradients["rate"]
@@ -228,14 +228,15 @@ def refuse(outline: Outline, entry: Any, key: str, ipcs: Any, section: str) -> N
 
 def method(step: type[MttStep], title: str, section: str, options: type, **more: Any):
     """Declares a method that reads trajectories by its step, see `loop.method`."""
+    more = {"refuses": functools.partial(refuse, section=section)} | more
+    sections = {section: options, "experts": Experts}
     return loop.Matching(
         step,
         title,
-        {section: options, "experts": Experts},
+        sections,
         section=section,
         per_class=False,
         uses_experts=True,
-        refuses=functools.partial(refuse, section=section),
         **more,
     )
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from ddjax.declare import setting
 from ddjax.distill import mtt
-from ddjax.distill.match.options import Images, again
+from ddjax.distill.match.options import again
 from ddjax.train.unroll import unroll_by_adjoint
 
 
@@ -12,11 +12,11 @@ from ddjax.train.unroll import unroll_by_adjoint
 class Tesla(mtt.Unrolled):
     """Trajectory matching at constant memory."""
 
-    iterations: int = again("iterations", 10_000, Images)
+    iterations: int = again("iterations", 10_000)
     gradient: str = setting(
         "exact",
-        "exact: of trajectory matching, as in MTT. released: that of the authors' code, "
-        "which takes the student's earlier weights for constants.",
+        "exact: of trajectory matching, as in MTT. released: that of the authors' "
+        "code, which takes the student's earlier weights for constants.",
         ("exact", "released"),
     )
 

@@ -23,9 +23,9 @@ class Experts:
     """Students of the whole pool, by SGD without momentum, decay or schedule.
 
     Source: Cazenavette et al., "Dataset Distillation by Matching Training
-    Trajectories", arXiv 2203.11932; GeorgeCazenavette/mtt-distillation, buffer.py, which
-    trains 100 of them for 50 epochs. Deviation: each image draws its own operation of
-    DSA, where theirs draws one for a batch.
+    Trajectories", arXiv 2203.11932; GeorgeCazenavette/mtt-distillation, buffer.py,
+    which trains 100 of them for 50 epochs. Deviation: each image draws its own
+    operation of DSA, where theirs draws one for a batch.
     """
 
     count: int = setting(10, "Experts; published: 100.", "[1, 10000]")

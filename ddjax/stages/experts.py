@@ -1,0 +1,206 @@
+"""Experts: students of the whole pool, whose weights are kept after every epoch.
+
+Letters: E experts, S snapshots, P parameters, N images of the pool.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+
+import jax
+import numpy as np
+
+from ddjax import mesh
+from ddjax.artifacts import Artifact, Cost, Draft, digest
+from ddjax.data.augment import Dsa, Recipe
+from ddjax.distill.match.experts import Experts, parameters_of
+from ddjax.errors import InputError
+from ddjax.models import Network
+from ddjax.problem import Problem, hparams
+from ddjax.run import Run
+from ddjax.settings import Optimizer
+from ddjax.stages.stage import Plan, Stage, Stored, Trainings, Work
+from ddjax.stages.students import Students
+from ddjax.train import student
+from ddjax.train.members import Members
+from ddjax.train.programs import native, step_flops
+from ddjax.train.sweep import Bound
+
+# Experts of an artifact; more of them add artifacts to those that are there.
+_GROUP = 8
+# The first expert's seed, far from those of the students that sets are evaluated with.
+_SEED = 1_500_000_001
+_OPTIMIZER = Optimizer("sgd", momentum=0.0, weight_decay=0.0, schedule="constant")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trajectories:
+    """What experts went through.
+
+    Attributes:
+      weights: [E,S,P] float32, the flat parameters before training and after every
+        epoch.
+      address: identifies them.
+      cost: of all.
+    """
+
+    weights: np.ndarray
+    address: str
+    cost: Cost
+
+
+def experts_stage(
+    problem: Problem, students: Stage, options: Experts, section: str
+) -> Stage:
+    """The stage of the experts of all entries with equal `options`: `Trajectories`.
+
+    They are trained in groups, one artifact a group, with the array `weights` and in
+    `info` the names and shapes of the parameters in its last axis.
+
+    Args:
+      problem: the problem; its students' network is trained.
+      students: of the source's images, whose driver trains them.
+      options: how they are trained.
+      section: where these stand, such as "distill.mtt.experts".
+    """
+
+    def make(run: Run, students: Students) -> Trajectories:
+        parts = [
+            _trained(run, students, options, section, experts)
+            for experts in _groups(options)
+        ]
+        arrays = [artifact.arrays["weights"] for artifact in parts]
+        return Trajectories(
+            np.concatenate(arrays) if len(arrays) > 1 else arrays[0],
+            digest([artifact.address for artifact in parts]),
+            sum((artifact.cost for artifact in parts), start=Cost()),
+        )
+
+    plan = functools.partial(_plan, problem, options, section)
+    return Stage(f"experts, {section}", {"students": students}, make, plan)
+
+
+def snapshot_steps(options: Experts, images: int) -> tuple[int, ...]:
+    """Returns after which steps an expert's epochs of `images` images end."""
+    size = options.batch_size
+    return tuple(-(-epoch * images // size) for epoch in range(1, options.epochs + 1))
+
+
+def _groups(options: Experts) -> list[range]:
+    """Returns the numbers of the experts of each artifact."""
+    firsts = range(0, options.count, _GROUP)
+    return [range(first, min(first + _GROUP, options.count)) for first in firsts]
+
+
+def _program(problem: Problem, network: Network, options: Experts) -> student.Program:
+    dsa = None
+    if options.augment:
+        dsa = Dsa(options.augment, problem.source.mean, problem.source.std)
+    program = problem.program(network, _OPTIMIZER, options.batch_size, "hard")
+    return dataclasses.replace(program, recipe=Recipe(dsa=dsa))
+
+
+def _plan(problem: Problem, options: Experts, section: str) -> Plan:
+    network, count = native(problem.student_network), len(problem.pool)
+    program = _program(problem, network, options)
+    program = dataclasses.replace(program, micro_batch=0)
+    steps = snapshot_steps(options, count)[-1]
+    groups = _groups(options)
+    size = 4 * parameters_of(network)
+    row = f"experts, {section}"
+    each = (options.epochs + 1) * size
+
+    def flops() -> float:
+        return options.count * steps * step_flops(program, problem.num_classes)
+
+    training = Trainings(
+        row,
+        program,
+        "loop" if problem.settings.data.stream else problem.settings.sweep.driver,
+        count=options.count,
+        members=len(groups[0]),
+        steps=steps,
+        images=count,
+        whole=options.count,
+        held=count,
+        recorded=len(groups[0]) * each,
+        predictions=len(groups[0]) * size,
+    )
+    holds = f"weights {{}} x [{options.epochs + 1},{size // 4}]"
+    stored = Stored(row, holds, options.count, each)
+    work = Work(row, 0, options.count * steps * program.passes, flops)
+    return Plan((work,), (training,), (stored,))
+
+
+def _trained(
+    run: Run, students: Students, options: Experts, section: str, experts: range
+) -> Artifact:
+    """Returns the artifact of a group of experts."""
+    problem, count = students.problem, len(students.problem.pool)
+    network, chosen = problem.student_network, problem.settings.student.network
+    stops = snapshot_steps(options, count)
+    recipe = dataclasses.asdict(options)
+    del recipe["count"]
+    settings = {
+        "network": {"name": chosen.name, **chosen.options()},
+        "recipe": recipe,
+        "seeds": [_SEED + expert for expert in experts],
+    }
+    parents = {"data": problem.data_digest}
+    partial = run.workdir.partial_folder("experts", settings, parents)
+    label = f"experts {experts.start + 1} to {experts.stop} of {options.count}"
+    program = _program(problem, network, options)
+
+    def make(folder: pathlib.Path) -> Draft:
+        del folder
+        runner = run.runner(problem, program, students.driver)
+        seeds, rates = settings["seeds"], np.full(len(experts), options.learning_rate)
+        members = Members(
+            np.array(seeds, np.int32),
+            [np.arange(count, dtype=np.int32)] * len(experts),
+            hparams(_OPTIMIZER, stops[-1], rates, 0.0, temperature=1.0),
+        )
+
+        def measure(states, carried):
+            del carried
+            params = [state["variables"]["params"] for state in states]
+            rows = [_flat(mesh.fetch(part)) for part in params]
+            return {"weights": np.concatenate(rows)[: len(experts)]}, {}
+
+        with run.training(label, stops[-1] * len(experts), runner) as watch:
+            _, records = runner.train(
+                members,
+                stops[-1],
+                stops=stops,
+                measure=measure,
+                folder=partial,
+                checkpoint_seconds=problem.settings.sweep.checkpoint_seconds,
+                watch=watch,
+            )
+        begun = jax.jit(jax.vmap(Bound(student.init_student, program)))(members.seeds)
+        before = _flat(jax.device_get(begun["variables"]["params"]))
+        weights = np.stack([before, *records["weights"]], axis=1)
+        if not np.isfinite(weights).all():
+            raise InputError(
+                f"{section}.learning_rate: found {options.learning_rate}, with which "
+                "experts diverged; choose a smaller one"
+            )
+        one = jax.tree_util.tree_leaves_with_path(begun["variables"]["params"])
+        info = {
+            "parameters": [
+                [jax.tree_util.keystr(path, simple=True, separator="/"), leaf.shape[1:]]
+                for path, leaf in one
+            ],
+        }
+        return Draft({"weights": weights}, info, runner.take_cost())
+
+    return run.artifact("experts", label, settings, parents, make)
+
+
+def _flat(params) -> np.ndarray:
+    """Returns the parameters of members in a row, [W,P] float32 of leaves [W,...]."""
+    leaves = jax.tree.leaves(params)
+    rows = [np.asarray(leaf, np.float32).reshape(len(leaf), -1) for leaf in leaves]
+    return np.concatenate(rows, axis=1)
