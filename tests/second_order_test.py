@@ -103,19 +103,18 @@ LAYERS = {
 
 
 def second_derivatives(layer, inputs, directions):
-    """Hessian of a smooth loss of a layer, times directions: both ways to compute it."""
+    """Hessian of a smooth loss of a layer, times directions, computed both ways."""
 
     def gradients(*inputs):
-        # The square would hide what is wrong in the third power, the sine hides nothing.
-        return jax.grad(
-            lambda inputs: jnp.square(jnp.sin(layer(*inputs)) + 0.3).sum()
-        )(inputs)
+        return jax.grad(lambda inputs: jnp.square(jnp.sin(layer(*inputs)) + 0.3).sum())(
+            inputs
+        )
 
     def product(inputs):
         found = zip(gradients(*inputs), directions, strict=True)
         return sum((g * d).sum() for g, d in found)
 
-    forward = jax.jvp(lambda *inputs: gradients(*inputs), inputs, directions)[1]
+    forward = jax.jvp(gradients, inputs, directions)[1]
     return forward, jax.grad(product)(inputs)
 
 

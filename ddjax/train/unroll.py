@@ -79,7 +79,9 @@ class StudentLoss:
                 images_BHWK = self.augment(augmentation, images_BHWK)
         elif self.augment is not None:
             raise InputError("steps: found no keys, an augmentation has one a step")
-        logits_BC, _ = self.network.apply({"params": params}, images_BHWK, True, dropout)
+        logits_BC, _ = self.network.apply(
+            {"params": params}, images_BHWK, True, dropout
+        )
         return -(labels_BC * log_softmax(logits_BC)).sum(axis=1).mean()
 
 
@@ -167,8 +169,9 @@ def _adjoint_forward(loss, exact, params, learned, rate, steps):
     def body(params, step):
         return _descend(params, jax.grad(loss)(params, learned, step), rate), params
 
+    again = jax.tree.map(_reusable, steps)
     last, before = jax.lax.scan(body, params, steps)
-    return last, (before, learned, rate, steps)
+    return last, (before, learned, rate, again)
 
 
 def _adjoint_backward(loss, exact, residuals, adjoint):
@@ -202,6 +205,12 @@ _by_adjoint.defvjp(_adjoint_forward, _adjoint_backward)
 
 def _descend(values, grads, rate):
     return jax.tree.map(lambda value, grad: value - rate * grad, values, grads)
+
+
+def _reusable(leaf):
+    """The same array, and of a key one that JAX does not count as used."""
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.clone(leaf) if is_key else leaf
 
 
 def _checked(rate, steps):
