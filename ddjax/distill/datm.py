@@ -119,9 +119,10 @@ class DatmStep(mtt.MttStep):
         logits_EMC = jax.lax.map(
             lambda flat_P: _logits(self.network, flat_P, images_MHWK), given["last"]
         )
-        classes_M = jnp.repeat(jnp.arange(self.num_classes), self.ipc)
-        right_EM = jnp.argmax(logits_EMC, axis=-1) == classes_M
-        weights_EM = jnp.where(right_EM.any(0), right_EM, True).astype(jnp.float32)
+        classes_1M = jnp.repeat(jnp.arange(self.num_classes), self.ipc)[None]
+        right_EM = jnp.argmax(logits_EMC, axis=-1) == classes_1M
+        nobody_1M = ~right_EM.any(0, keepdims=True)
+        weights_EM = (right_EM | nobody_1M).astype(jnp.float32)
         sums_MC = jnp.einsum("em,emc->mc", weights_EM, logits_EMC)
         logits_MC = sums_MC / weights_EM.sum(0)[:, None]
         return state | {

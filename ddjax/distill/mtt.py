@@ -121,22 +121,34 @@ class MttStep(loop.Step):
         return state | {"rate": rate, "rate_velocity": zero, "iteration": number}
 
     def __call__(self, state, real, key):
-        expert_key, start_key, order_key, step_key = jax.random.split(key, 4)
-        weights_ESP, options = real["weights"], self.options
-        expert = jax.random.randint(expert_key, (), 0, len(weights_ESP))
-        lowest, highest = options.first, self.before(state["iteration"])
-        epoch = jax.random.randint(start_key, (), lowest, highest) - lowest
-        begin_P, target_P = (
-            weights_ESP[expert, epoch + span] for span in (0, options.span)
-        )
+        window_key, order_key, step_key = jax.random.split(key, 3)
+        begin_P, target_P = self.window(window_key, real["weights"], state["iteration"])
         steps = Inner(
             self.rows(order_key, len(state["images"])),
-            jax.random.split(step_key, options.steps),
+            jax.random.split(step_key, self.options.steps),
         )
         loss_of = functools.partial(self.loss_of, begin_P, target_P, steps)
         learned = {name: state[name] for name in self.leaves(state)}
         loss, gradients = jax.value_and_grad(loss_of)(learned)
         return self.move(state, gradients, loss), loss
+
+    def window(self, key: jax.Array, weights_ESP: jax.Array, iteration: jax.Array):
+        """Draws an expert and a window of its epochs.
+
+        Args:
+          key: a typed PRNG key.
+          weights_ESP: see `given`.
+          iteration: [] int32.
+
+        Returns:
+          The expert's weights where the window begins and where it ends, [P] each.
+        """
+        expert_key, start_key = jax.random.split(key)
+        expert = jax.random.randint(expert_key, (), 0, len(weights_ESP))
+        first = self.options.first
+        begin = jax.random.randint(start_key, (), first, self.before(iteration)) - first
+        end = begin + self.options.span
+        return weights_ESP[expert, begin], weights_ESP[expert, end]
 
     def before(self, iteration: jax.Array) -> int | jax.Array:
         """Returns before which epoch students start in an iteration."""

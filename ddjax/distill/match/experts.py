@@ -14,6 +14,7 @@ import numpy as np
 from ddjax.data.augment import DSA_OPERATIONS
 from ddjax.declare import setting
 from ddjax.declare.walk import require
+from ddjax.errors import InputError
 from ddjax.models import Network
 from ddjax.train.programs import variables_of
 
@@ -83,5 +84,5 @@ def check_weights(weights_ESP: np.ndarray | None, network: Network, snapshots: i
     fits = weights_ESP is not None and len(found) == 3 and found[0] > 0
     fits = fits and found[1] >= snapshots and found[2] == size
     require(fits, "experts", found, allowed)
-    finite = bool(np.isfinite(weights_ESP).all())
-    require(finite, "experts", "weights that are not finite", "finite ones")
+    if not np.isfinite(weights_ESP).all():
+        raise InputError("experts: found weights that are not finite")
