@@ -1,4 +1,4 @@
-"""Trajectory matching: MTT, TESLA, DATM, on a linear classifier written out in NumPy."""
+"""MTT, TESLA and DATM, on a linear classifier that is written out in NumPy."""
 
 import dataclasses
 import functools
@@ -23,6 +23,7 @@ CLASSES, IPC, PIXELS = 3, 2, 64
 NETWORK = models.network("mlp", CLASSES, (8, 8, 1), hidden=())
 P = CLASSES + PIXELS * CLASSES
 KINDS = {"mtt": (MttStep, Mtt), "tesla": (TeslaStep, Tesla), "datm": (DatmStep, Datm)}
+EXPERTS = Experts(batch_size=12)
 # Small enough for seconds, and smooth enough for a rate of 1 on images.
 SMALL = {
     "iterations": 6,
@@ -90,7 +91,7 @@ def task(**changes):
     return recovering.task(**found | changes)
 
 
-def entry(name, experts=Experts(batch_size=12), **changes):
+def entry(name, experts=EXPERTS, **changes):
     options = KINDS[name][1](**SMALL | changes)
     return recovering.entry(
         name, recovering.Recover(), **{name: options, "experts": experts}
