@@ -15,6 +15,7 @@ from ddjax.problem import open_problem
 from ddjax.settings import from_config
 from ddjax.stages import experts as stage_of
 from ddjax.stages.experts import experts_stage, snapshot_steps
+from ddjax.stages.synthetic import outline_of
 from ddjax.train import checkpoint, order, student
 
 SMALL = Experts(count=2, epochs=2, learning_rate=0.1, batch_size=36, augment=())
@@ -154,6 +155,37 @@ def test_a_stopped_training_of_experts_goes_on(
         found, _ = trained(run, problem)
     np.testing.assert_array_equal(found.weights, made[0].weights)
     assert found.cost.train_passes == made[0].cost.train_passes
+
+
+def test_experts_of_another_run_are_read(source, made, problem, tmp_path):
+    expected, _, _ = made
+    with runs.running(tmp_path) as run:
+        trained(run, problem)
+        (folder,) = run.workdir.artifacts.glob("experts-*")
+    for path in (folder, folder.parent):
+        options = Experts(path=str(path), batch_size=10**6)
+        with runs.running(tmp_path / "other") as run:
+            found, stage = trained(run, problem, options)
+            assert not list(run.workdir.artifacts.glob("experts-*"))
+        np.testing.assert_array_equal(found.weights, expected.weights)
+        assert found.cost.train_passes == expected.cost.train_passes
+        assert stage.plan().work == ()
+    changes = {"distill__mtt__experts__path": str(folder)}
+    chosen = from_config(config(source, "mtt", **changes))
+    outline = outline_of(open_problem(chosen), "mtt")
+    assert outline.experts == (2, 3)
+    for change, message in (
+        ({"data__validation": 0.3}, "its experts' source is .*, expected"),
+        ({"student__network__mlp__hidden": (8,)}, "its experts' network is .*hidden"),
+        ({"distill__mtt__experts__path": str(tmp_path)}, "allowed is a folder experts"),
+    ):
+        problem = open_problem(from_config(config(source, "mtt", **changes | change)))
+        message = rf"distill\.mtt\.experts\.path.*{message}"
+        with pytest.raises(InputError, match=message):
+            outline_of(problem, "mtt")
+    (folder / "arrays.npz").write_bytes(b"")
+    with pytest.raises(InputError, match="arrays.npz: sha256 is .* damaged"):
+        outline_of(open_problem(chosen), "mtt")
 
 
 def test_a_rate_that_diverges_is_named(problem, tmp_path):

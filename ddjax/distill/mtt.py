@@ -235,7 +235,10 @@ def refuse(outline: Outline, entry: Any, key: str, ipcs: Any, section: str) -> N
     require(options.max_start <= most, f"{place}.max_start", options.max_start, allowed)
     pool, batch = outline.size, entry.experts.batch_size
     allowed = f"at most the {pool} images of the pool"
-    require(batch <= pool, join(key, "experts.batch_size"), batch, allowed)
+    trained = not entry.experts.path
+    require(
+        batch <= pool or not trained, join(key, "experts.batch_size"), batch, allowed
+    )
 
 
 def method(step: type[MttStep], title: str, section: str, options: type, **more: Any):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import pathlib
 
 import jax
 import numpy as np
 
-from ddjax import mesh
+from ddjax import artifacts, mesh
 from ddjax.artifacts import Artifact, Cost, Draft, digest
 from ddjax.data.augment import Dsa, Recipe
 from ddjax.distill.match.experts import Experts, parameters_of
@@ -28,6 +29,7 @@ from ddjax.train.members import Members
 from ddjax.train.programs import native, step_flops
 from ddjax.train.sweep import Bound
 
+_KIND = "experts"
 # Experts of an artifact; more of them add artifacts to those that are there.
 _GROUP = 8
 # The first expert's seed, far from those of the students that sets are evaluated with.
@@ -67,19 +69,94 @@ def experts_stage(
     """
 
     def make(run: Run, students: Students) -> Trajectories:
-        parts = [
-            _trained(run, students, options, section, experts)
-            for experts in _groups(options)
-        ]
-        arrays = [artifact.arrays["weights"] for artifact in parts]
-        return Trajectories(
-            np.concatenate(arrays) if len(arrays) > 1 else arrays[0],
-            digest([artifact.address for artifact in parts]),
-            sum((artifact.cost for artifact in parts), start=Cost()),
+        if options.path:
+            return read_experts(problem, options.path, section)
+        return _together(
+            [
+                _trained(run, students, options, section, experts)
+                for experts in _groups(options)
+            ]
         )
 
     plan = functools.partial(_plan, problem, options, section)
     return Stage(f"experts, {section}", {"students": students}, make, plan)
+
+
+def shape_of(problem: Problem, options: Experts, section: str) -> tuple[int, int]:
+    """Returns how many trajectories there will be, and their snapshots.
+
+    Args:
+      problem, options, section: of `experts_stage`.
+
+    Raises:
+      InputError: see `read_experts`.
+    """
+    if not options.path:
+        return options.count, options.epochs + 1
+    experts, snapshots, _ = read_experts(problem, options.path, section).weights.shape
+    return experts, snapshots
+
+
+def read_experts(problem: Problem, path: str, section: str) -> Trajectories:
+    """Reads the trajectories of another run's experts.
+
+    Args:
+      problem: whose source and students' network they must be of.
+      path: a folder `experts-ADDRESS`, or one that holds such folders.
+      section: that names it, for messages.
+
+    Returns:
+      The trajectories of all folders, in the order of the experts' seeds.
+
+    Raises:
+      InputError: there are none, one is damaged, or they are of another source, split
+        or network, or were trained in different ways.
+    """
+    given, place = pathlib.Path(path), f"{section}.path"
+    folders = [given] if (given / "manifest.json").exists() else []
+    folders += sorted(given.glob("experts-*/"))
+    if not folders:
+        raise InputError(
+            f"{place}: found {path}, allowed is a folder experts-ADDRESS, or one that "
+            "holds such folders"
+        )
+    advice = f"{place} must be the experts of another run"
+    parts = [artifacts.load(folder, _KIND, advice) for folder in folders]
+    parts.sort(key=lambda part: part.manifest["settings"]["seeds"])
+    chosen = problem.settings.student.network
+    expected = {
+        "source": problem.data_digest,
+        "network": _plain({"name": chosen.name, **chosen.options()}),
+        "recipe": parts[0].manifest["settings"]["recipe"],
+    }
+    for part in parts:
+        described = part.manifest["settings"]
+        found = {
+            "source": part.manifest["parents"]["data"],
+            "network": described["network"],
+            "recipe": described["recipe"],
+        }
+        for name, value in expected.items():
+            if found[name] != value:
+                raise InputError(
+                    f"{place} {part.path}: its experts' {name} is {found[name]}, "
+                    f"expected {value}"
+                )
+    return _together(parts)
+
+
+def _together(parts: list[Artifact]) -> Trajectories:
+    arrays = [part.arrays["weights"] for part in parts]
+    return Trajectories(
+        np.concatenate(arrays) if len(arrays) > 1 else arrays[0],
+        digest([part.address for part in parts]),
+        sum((part.cost for part in parts), start=Cost()),
+    )
+
+
+def _plain(value):
+    """Returns a value as JSON gives it back."""
+    return json.loads(json.dumps(value))
 
 
 def snapshot_steps(options: Experts, images: int) -> tuple[int, ...]:
@@ -103,6 +180,8 @@ def _program(problem: Problem, network: Network, options: Experts) -> student.Pr
 
 
 def _plan(problem: Problem, options: Experts, section: str) -> Plan:
+    if options.path:
+        return Plan()
     network, count = native(problem.student_network), len(problem.pool)
     program = _program(problem, network, options)
     program = dataclasses.replace(program, micro_batch=0)
@@ -142,14 +221,14 @@ def _trained(
     network, chosen = problem.student_network, problem.settings.student.network
     stops = snapshot_steps(options, count)
     recipe = dataclasses.asdict(options)
-    del recipe["count"]
+    del recipe["count"], recipe["path"]
     settings = {
         "network": {"name": chosen.name, **chosen.options()},
         "recipe": recipe,
         "seeds": [_SEED + expert for expert in experts],
     }
     parents = {"data": problem.data_digest}
-    partial = run.workdir.partial_folder("experts", settings, parents)
+    partial = run.workdir.partial_folder(_KIND, settings, parents)
     label = f"experts {experts.start + 1} to {experts.stop} of {options.count}"
     program = _program(problem, network, options)
 
@@ -196,7 +275,7 @@ def _trained(
         }
         return Draft({"weights": weights}, info, runner.take_cost())
 
-    return run.artifact("experts", label, settings, parents, make)
+    return run.artifact(_KIND, label, settings, parents, make)
 
 
 def _flat(params) -> np.ndarray:

@@ -18,7 +18,7 @@ from ddjax.problem import READING, Problem
 from ddjax.run import Run, progress_bar
 from ddjax.stages.alignment import check_images
 from ddjax.stages.bundle import Teacher
-from ddjax.stages.experts import Trajectories
+from ddjax.stages.experts import Trajectories, shape_of
 from ddjax.stages.inputs import SelectionInputs, subset_key
 from ddjax.stages.requirements import (
     experts_of_set,
@@ -125,7 +125,7 @@ def outline_of(
     shape = problem.source.shape
     student = native(problem.student_network)
     trained = experts_of_set(problem.settings.distill[name])
-    experts = trained and (trained.count, trained.epochs + 1)
+    experts = trained and shape_of(problem, trained, f"distill.{name}.experts")
     return distill.Outline(
         problem.num_classes, counts, shape, networks, start, student, experts
     )

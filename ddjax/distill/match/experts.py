@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddjax.data.augment import DSA_OPERATIONS
-from ddjax.declare import setting
+from ddjax.declare import PATH, setting
 from ddjax.declare.walk import require
 from ddjax.errors import InputError
 from ddjax.models import Network
@@ -41,6 +41,13 @@ class Experts:
         DSA_OPERATIONS,
         counts="[0, 6]",
         each="once",
+    )
+    path: str = setting(
+        "",
+        "Where trajectories are read from: the `artifacts` of another run, or one of "
+        "its experts-ADDRESS; '': they are trained. The others of this section then "
+        "do not count.",
+        PATH,
     )
 
 
