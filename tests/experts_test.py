@@ -1,5 +1,6 @@
 """Experts: their trajectories, and that runs train and book them once."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import runs
 import tiny
 
-from ddjax import pipeline, settings
+from ddjax import memory, pipeline, settings
 from ddjax.distill.match.experts import Experts, flatten
 from ddjax.errors import InputError
 from ddjax.problem import open_problem
@@ -186,6 +187,15 @@ def test_experts_of_another_run_are_read(source, made, problem, tmp_path):
     (folder / "arrays.npz").write_bytes(b"")
     with pytest.raises(InputError, match="arrays.npz: sha256 is .* damaged"):
         outline_of(open_problem(chosen), "mtt")
+
+
+def test_weights_that_memory_does_not_hold_are_refused(problem, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "host", lambda: 2**14)
+    message = r"distill\.x\.experts\.count: weights of 9 experts take 0\.0 GiB, allowed"
+    with runs.running(tmp_path) as run:
+        with pytest.raises(InputError, match=message):
+            trained(run, problem, dataclasses.replace(SMALL, count=9))
+        assert not list(run.workdir.artifacts.glob("experts-*"))
 
 
 def test_a_rate_that_diverges_is_named(problem, tmp_path):

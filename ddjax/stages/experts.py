@@ -13,7 +13,7 @@ import pathlib
 import jax
 import numpy as np
 
-from ddjax import artifacts, mesh
+from ddjax import artifacts, memory, mesh
 from ddjax.artifacts import Artifact, Cost, Draft, digest
 from ddjax.data.augment import Dsa, Recipe
 from ddjax.distill.match.experts import Experts, parameters_of
@@ -71,6 +71,9 @@ def experts_stage(
     def make(run: Run, students: Students) -> Trajectories:
         if options.path:
             return read_experts(problem, options.path, section)
+        (stored,) = plan().stored
+        what = f"{section}.count: weights of {options.count} experts"
+        memory.check(int(stored.bytes), what, "train fewer, or for fewer epochs")
         return _together(
             [
                 _trained(run, students, options, section, experts)
