@@ -23,11 +23,13 @@ from ddjax.settings import Settings
 from ddjax.stages import imports
 from ddjax.stages.checks import check, check_devices, check_names
 from ddjax.stages.comparison import sets_comparison, subsets_comparison
+from ddjax.stages.experts import experts_stage
 from ddjax.stages.inputs import inputs_stages
 from ddjax.stages.labels import fixed_labels_stage
 from ddjax.stages.outputs import replacing
 from ddjax.stages.report import report_stage, teachers_report_stage
 from ddjax.stages.requirements import (
+    experts_of_set,
     required_teachers,
     selection_of,
     trained_regimes,
@@ -94,6 +96,13 @@ def _draw(problem: Problem, stages: list[Stage]) -> dict[str, Any]:
 
     trained = trained_regimes(problem)
     students = {"": students_of(None, len(problem.pool), trained)}
+    experts: dict[Any, Stage] = {}
+    for name, entry in settings.distill.items():
+        options = experts_of_set(entry)
+        if options is not None and options not in experts:
+            section = f"distill.{name}.experts"
+            stage = experts_stage(problem, students[""][""], options, section)
+            experts[options] = add(stage)
     tunings, comparisons = {}, []
     subsets, sets, inputs = {}, {}, {}
     for ipc in settings.select.ipcs:
@@ -107,8 +116,17 @@ def _draw(problem: Problem, stages: list[Stage]) -> dict[str, Any]:
         )
         subsets[ipc] = add(subsets_stage(problem, inputs[ipc], ipc))
         sets[ipc] = {
-            name: add(synthetic_stage(problem, name, ipc, inputs[ipc], teachers))
-            for name in settings.distill
+            name: add(
+                synthetic_stage(
+                    problem,
+                    name,
+                    ipc,
+                    inputs[ipc],
+                    teachers,
+                    experts.get(experts_of_set(entry)),
+                )
+            )
+            for name, entry in settings.distill.items()
         }
         if problem.images is not None:
             sets[ipc][READ] = add(read_stage(problem, teachers))

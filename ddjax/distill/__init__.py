@@ -8,6 +8,7 @@ Each is declared in its own file, which names its source; `METHODS` lists them.
 from ddjax.distill import (
     cim,
     cv_dd,
+    datm,
     delt,
     dm,
     dwa,
@@ -16,8 +17,10 @@ from ddjax.distill import (
     frepo,
     g_vbsm,
     lpld,
+    mtt,
     rded,
     sre2l,
+    tesla,
 )
 from ddjax.distill.task import Method, Outline, SyntheticSet, Task, Teacher
 
@@ -26,6 +29,7 @@ METHODS: dict[str, Method] = {
     "cda": sre2l.CDA,
     "cim": cim.CIM,
     "cv_dd": cv_dd.CV_DD,
+    "datm": datm.DATM,
     "delt": delt.DELT,
     "dm": dm.DM,
     "dwa": dwa.DWA,
@@ -34,11 +38,13 @@ METHODS: dict[str, Method] = {
     "frepo": frepo.FREPO,
     "g_vbsm": g_vbsm.G_VBSM,
     "lpld": lpld.LPLD,
+    "mtt": mtt.MTT,
     "pca": rded.PCA,
     "random_crops": rded.RANDOM_CROPS,
     "rded": rded.RDED,
     "sre2l": sre2l.SRE2L,
     "sre2lpp": sre2l.SRE2LPP,
+    "tesla": tesla.TESLA,
 }
 
 __all__ = ["METHODS", "Method", "Outline", "SyntheticSet", "Task", "Teacher"]

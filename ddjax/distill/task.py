@@ -1,7 +1,7 @@
 """What a distillation method is, what it is given, and what it gives back.
 
-Letters: N images of the pool, C classes, M synthetic images, S sources of an image, H W
-image, K channels.
+Letters: N images of the pool, C classes, M synthetic images, S sources of an image or
+snapshots, H W image, K channels, E experts, P parameters.
 """
 
 import dataclasses
@@ -73,6 +73,7 @@ class Outline:
       teachers: the networks of the teachers by name, in order.
       student: the students' network; None: not known.
       start: the set that was read from the path of `Method.start`.
+      experts: E, S of the trajectories of `Method.experts`; None: there are none.
     """
 
     num_classes: int
@@ -81,6 +82,7 @@ class Outline:
     teachers: dict[str, Network]
     start: SyntheticSet | None = None
     student: Network | None = None
+    experts: tuple[int, int] | None = None
 
     @property
     def size(self) -> int:
@@ -113,6 +115,8 @@ class Task:
       key: a typed PRNG key; equal tasks with equal keys give equal images.
       student: the students' network, whose weights methods draw anew; None: not known.
       difficulty: [N] float32, the score by which the pool is ordered; None: not known.
+      experts: [E,S,P] float32, trajectories of `Method.experts`: the flat parameters of
+        `student` before training and after every epoch; None: not known.
       folder: where an unfinished synthesis is kept, so that the same call goes on
         after an interruption; None: nowhere.
       progress: called with the number of steps that were just done.
@@ -130,6 +134,7 @@ class Task:
     key: jax.Array
     student: Network | None = None
     difficulty: np.ndarray | None = None
+    experts: np.ndarray | None = None
     folder: pathlib.Path | None = None
     progress: Callable[[int], Any] = lambda steps: None
     say: Callable[[str], Any] = lambda line: None
@@ -143,6 +148,7 @@ class Task:
             {teacher.name: teacher.network for teacher in self.teachers},
             start,
             self.student,
+            None if self.experts is None else self.experts.shape[:2],
         )
 
     @property
@@ -169,6 +175,8 @@ class Method:
       difficulty: the score, of `select.SCORES`, by which the pool is ordered unless the
         entry names another one; "": by none.
       uses_teachers: whether teachers are trained for it.
+      uses_experts: whether students of the whole pool are trained for it, whose
+        trajectories it reads; it then has a section `experts`.
       refuses: (outline, entry, key, ipcs), raises InputError; see `check`.
       costs: (outline, entry, ipc) -> cost; see `work`.
     """
@@ -178,6 +186,7 @@ class Method:
     sections: Mapping[str, type]
     difficulty: str = ""
     uses_teachers: bool = True
+    uses_experts: bool = False
     refuses: Callable[[Outline, Any, str, Ipcs], None] = (
         lambda outline, entry, key, ipcs: None
     )
@@ -194,6 +203,10 @@ class Method:
     def teachers(self, entry: Any) -> tuple[str, ...]:
         """Returns the names of the teachers of an entry."""
         return entry.teachers if self.uses_teachers else ()
+
+    def experts(self, entry: Any) -> Any:
+        """Returns how the experts of an entry are trained; None: it has none."""
+        return entry.experts if self.uses_experts else None
 
     def start(self, entry: Any) -> tuple[str, str] | None:
         """Returns the image set to start from, (the path's key, the path), or None."""

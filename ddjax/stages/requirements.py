@@ -1,6 +1,7 @@
 """What the settings require: scoring runs, teachers, features, gradients."""
 
 import dataclasses
+from typing import Any
 
 from ddjax import distill, scores, select
 from ddjax.problem import Problem
@@ -64,6 +65,11 @@ def requirements_of_set(entry: Distill) -> tuple[str, ...]:
 def teachers_of_set(entry: Distill) -> tuple[str, ...]:
     """Returns the teachers that a synthetic set's method uses."""
     return distill.METHODS[entry.method].teachers(entry)
+
+
+def experts_of_set(entry: Distill) -> Any:
+    """Returns how the experts of a synthetic set are trained; None: it has none."""
+    return distill.METHODS[entry.method].experts(entry)
 
 
 def scoring_regimes(problem: Problem) -> tuple[str, ...]:

@@ -18,8 +18,14 @@ from ddjax.problem import READING, Problem
 from ddjax.run import Run, progress_bar
 from ddjax.stages.alignment import check_images
 from ddjax.stages.bundle import Teacher
+from ddjax.stages.experts import Trajectories, shape_of
 from ddjax.stages.inputs import SelectionInputs, subset_key
-from ddjax.stages.requirements import requirements_of_set, score_of_set, teachers_of_set
+from ddjax.stages.requirements import (
+    experts_of_set,
+    requirements_of_set,
+    score_of_set,
+    teachers_of_set,
+)
 from ddjax.stages.stage import Plan, Stage, Stored, Work
 from ddjax.stages.teacher import planned_network
 from ddjax.train.programs import native
@@ -36,7 +42,7 @@ class SyntheticSets:
       positions: seed -> int32 positions in that pool.
       rates: seed -> the learning rate that its set learned, of sets that did.
       cost: of one set, its share of the scoring runs and the training of its teachers
-        included.
+        and experts included.
       notes: remarks on what they are worth.
     """
 
@@ -48,7 +54,12 @@ class SyntheticSets:
 
 
 def synthetic_stage(
-    problem: Problem, name: str, ipc: int, inputs: Stage, teachers: dict[str, Stage]
+    problem: Problem,
+    name: str,
+    ipc: int,
+    inputs: Stage,
+    teachers: dict[str, Stage],
+    experts: Stage | None = None,
 ) -> Stage:
     """The stage of an entry's synthetic sets: `SyntheticSets`, an artifact a set.
 
@@ -61,13 +72,18 @@ def synthetic_stage(
       ipc: the budget.
       inputs: of the selections of the budget.
       teachers: by name.
+      experts: whose trajectories its method reads; None: it reads none.
     """
     names = teachers_of_set(problem.settings.distill[name])
 
-    def make(run: Run, inputs: SelectionInputs, teachers: dict) -> SyntheticSets:
-        return _synthesise(run, name, inputs, teachers)
+    def make(run: Run, inputs: SelectionInputs, teachers, experts) -> SyntheticSets:
+        return _synthesise(run, name, inputs, teachers, experts)
 
-    parents = {"inputs": inputs, "teachers": {who: teachers[who] for who in names}}
+    parents = {
+        "inputs": inputs,
+        "teachers": {who: teachers[who] for who in names},
+        "experts": experts,
+    }
     plan = functools.partial(_plan, problem, name, ipc)
     return Stage(f"synthetic sets, {name}, IPC {ipc}", parents, make, plan)
 
@@ -108,17 +124,25 @@ def outline_of(
     networks = {who: planned_network(problem, who) for who in names}
     shape = problem.source.shape
     student = native(problem.student_network)
-    return distill.Outline(problem.num_classes, counts, shape, networks, start, student)
+    trained = experts_of_set(problem.settings.distill[name])
+    experts = trained and shape_of(problem, trained, f"distill.{name}.experts")
+    return distill.Outline(
+        problem.num_classes, counts, shape, networks, start, student, experts
+    )
 
 
 def _synthesise(
-    run: Run, name: str, inputs: SelectionInputs, teachers: dict[str, Teacher]
+    run: Run,
+    name: str,
+    inputs: SelectionInputs,
+    teachers: dict[str, Teacher],
+    experts: Trajectories | None,
 ) -> SyntheticSets:
     problem = inputs.problem
     entry, seeds = problem.settings.distill[name], problem.seeds
     start = start_of(problem, name)
     made = [
-        _synthetic_set(run, name, inputs, teachers, row, start)
+        _synthetic_set(run, name, inputs, teachers, experts, row, start)
         for row in range(number_of_sets(problem, name))
     ]
     images, labels = (
@@ -141,7 +165,8 @@ def _synthesise(
     }
     notes = [f"{name}: {note}" for each in made for note in each.info["notes"]]
     spent = sum((artifact.cost for artifact in made), start=Cost())
-    trained = (teacher.artifact.cost.share(1) for teacher in teachers.values())
+    trained = [teacher.artifact.cost.share(1) for teacher in teachers.values()]
+    trained += [experts.cost.share(1)] if experts else []
     cost = spent.share(len(made)) + inputs.cost(requirements_of_set(entry))
     return SyntheticSets(
         problem.with_pool(
@@ -187,6 +212,7 @@ def _synthetic_set(
     name: str,
     inputs: SelectionInputs,
     teachers: dict[str, Teacher],
+    experts: Trajectories | None,
     row: int,
     start: distill.SyntheticSet | None,
 ) -> Artifact:
@@ -203,10 +229,13 @@ def _synthetic_set(
         "seed": int(seed),
     }
     for section, options in method.options(entry).items():
-        settings[section] = dataclasses.asdict(options)
+        if options is not experts_of_set(entry):  # which its parent stands for
+            settings[section] = dataclasses.asdict(options)
     parents = {"data": problem.data_digest}
     parents |= {who: teacher.address for who, teacher in teachers.items()}
     parents |= {each: inputs.found[each].address for each in requirements_of_set(entry)}
+    if experts is not None:
+        parents["experts"] = experts.address
     if start is not None:
         settings["start"] = digest(start.images)
     partial = run.workdir.partial_folder("synthetic", settings, parents)
@@ -236,6 +265,7 @@ def _synthetic_set(
                 difficulty=(
                     scores.SCORES[score].of(inputs.inputs(row)) if score else None
                 ),
+                experts=experts and experts.weights,
                 folder=partial,
                 progress=bar.update,
                 say=lambda line: run.say(f"{label}: {line}"),

@@ -14,8 +14,7 @@ import numpy as np
 
 from ddjax.artifacts import Cost, digest
 from ddjax.declare.walk import join, require
-from ddjax.distill.match.options import Options
-from ddjax.distill.match.real import RealImages, real_images
+from ddjax.distill.match.real import real_images, real_shapes
 from ddjax.distill.synthesis import start_images
 from ddjax.distill.task import Ipcs, Method, Outline, SyntheticSet, Task
 from ddjax.errors import InputError
@@ -46,24 +45,48 @@ class Step:
     num_classes: int
     ipc: int
 
-    def begin(self, key: jax.Array, images_MHWK: jax.Array) -> State:
+    def start(self, task: Task, key: jax.Array) -> tuple[jax.Array, np.ndarray]:
+        """Returns what images start from, before the first iteration of all.
+
+        Args:
+          task: what is distilled.
+          key: a typed PRNG key.
+
+        Returns:
+          [M,H,W,K] float32, normalised, class after class; and the ids of the real
+          images in them, [M,S] int32.
+        """
+        begin, sources = start_images(task, self.options.init, None, key)
+        slots = np.arange(len(task.slot_labels), dtype=np.int32)
+        return jnp.asarray(begin(slots)), sources
+
+    def given(self, task: Task) -> Any:
+        """Returns what iterations read and never change, arrays on the device."""
+        return real_images(task)
+
+    def given_shapes(self, outline: Outline) -> Any:
+        """Returns the shapes of `given`, a pytree of `jax.ShapeDtypeStruct`."""
+        return real_shapes(outline)
+
+    def begin(self, key: jax.Array, images_MHWK: jax.Array, given: Any) -> State:
         """Returns the state before the first iteration: `images` and what else changes.
 
         Args:
           key: a typed PRNG key.
           images_MHWK: [M,H,W,K] float32, normalised, class after class.
+          given: see `given`.
         """
-        del key
+        del key, given
         return {"images": images_MHWK, "velocity": jnp.zeros_like(images_MHWK)}
 
     def __call__(
-        self, state: State, real: RealImages, key: jax.Array
+        self, state: State, real: Any, key: jax.Array
     ) -> tuple[State, jax.Array]:
         """Returns the state after an iteration, and its loss, [] float32.
 
         Args:
           state: see `begin`.
-          real: the pool.
+          real: see `given`; the pool, unless the method reads something else.
           key: a typed PRNG key of this iteration.
         """
         raise NotImplementedError
@@ -80,6 +103,14 @@ class Step:
     def passes(self) -> Cost:
         """Returns the passes of an iteration; FLOPs are counted from the program."""
         raise NotImplementedError
+
+    def flops(self, counted: float) -> float:
+        """Returns the operations of an iteration.
+
+        Args:
+          counted: as XLA counts them, the bodies of inner loops once.
+        """
+        return counted
 
     def learned(self, state: State) -> dict[str, Any]:
         """Returns what it learned beside images: `soft_labels`, `learning_rate`."""
@@ -108,7 +139,7 @@ class Matching(Method):
         return self.function(outline.student, options, outline.num_classes, ipc)
 
     def check(self, outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
-        options: Options = getattr(entry, self.section)
+        options: Any = getattr(entry, self.section)
         fewest, place = int(outline.class_counts.min()), join(key, self.section)
         if self.per_class:
             allowed = f"at most the {fewest} images of the smallest class"
@@ -121,7 +152,7 @@ class Matching(Method):
     def work(self, outline: Outline, entry: Any, ipc: int) -> Cost:
         step = self.step(outline, entry, ipc)
         count, passes = step.options.iterations, step.passes()
-        flops = count * _program(step, outline).flops()
+        flops = count * step.flops(_program(step, outline).flops())
         return super().work(outline, entry, ipc) + Cost(
             forward_passes=count * passes.forward_passes,
             train_passes=count * passes.train_passes,
@@ -139,9 +170,7 @@ class Matching(Method):
         self.check(outline, entry, "", (task.ipc,))
         step = self.step(outline, entry, task.ipc)
         start_key, key = jax.random.split(task.key)
-        begin, sources = start_images(task, step.options.init, None, start_key)
-        slots = np.arange(len(task.slot_labels), dtype=np.int32)
-        images = jnp.asarray(begin(slots))
+        images, sources = step.start(task, start_key)
         state, curve, cost, notes = learn(task, step, images, key)
         pixels = np.asarray(state["images"]) * task.std + task.mean
         return SyntheticSet(
@@ -159,7 +188,7 @@ class Matching(Method):
 def advance(
     step: Step,
     state: State,
-    real: RealImages,
+    real: Any,
     key: jax.Array,
     first: jax.Array,
     stop: jax.Array,
@@ -169,7 +198,7 @@ def advance(
     Args:
       step: static.
       state: see `Step.begin`; it is given away.
-      real: the pool.
+      real: see `Step.given`.
       key: a typed PRNG key, of which each iteration has its own.
       first, stop: [] int32.
 
@@ -205,7 +234,8 @@ def learn(
       InputError: the folder holds another set, or no loss was finite.
     """
     begin_key, key = jax.random.split(key)
-    state = jax.jit(step.begin)(begin_key, images_MHWK)
+    real = step.given(task)
+    state = jax.jit(step.begin)(begin_key, images_MHWK, real)
     identity = digest([repr(step), np.asarray(jax.random.key_data(key)).tolist()])
     done, curve, cost = 0, [], Cost()
     leaves, structure = jax.tree.flatten(state)
@@ -219,10 +249,9 @@ def learn(
         done, cost, curve = kept.step, kept.cost, kept.info["curve"]
         leaves = [jnp.array(kept.arrays[f"state{i}"]) for i in range(len(leaves))]
         state = jax.tree.unflatten(structure, leaves)
-    real, clock = real_images(task), time.perf_counter()
-    number = np.int32(0)
+    number, clock = np.int32(0), time.perf_counter()
     lowered = advance.lower(step, state, real, key, number, number)
-    compiled, flops = lowered.compile(), flops_of(lowered)
+    compiled, flops = lowered.compile(), step.flops(flops_of(lowered))
     cost.compile_seconds += time.perf_counter() - clock
     passes, total = step.passes(), step.options.iterations
     size = -(-total // _POINTS)
@@ -266,16 +295,8 @@ def _program(step: Step, outline: Outline) -> Traceable:
     array, shape = jax.ShapeDtypeStruct, outline.image_shape
     images = array((outline.num_classes * step.ipc, *shape), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    integer, channels = array((), jnp.int32), array(shape[-1:], jnp.float32)
-    count, most = outline.size, int(outline.class_counts.max())
-    real = RealImages(
-        array((count, *shape), jnp.uint8),
-        array((count,), jnp.int32),
-        array((outline.num_classes, most), jnp.int32),
-        array((outline.num_classes,), jnp.int32),
-        *(channels, channels),
-    )
-    state = jax.eval_shape(step.begin, key, images)
+    integer, real = array((), jnp.int32), step.given_shapes(outline)
+    state = jax.eval_shape(step.begin, key, images, real)
     return Traceable(advance, (step, state, real, key, integer, integer))
 
 

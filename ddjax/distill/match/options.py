@@ -8,7 +8,7 @@ from ddjax.declare import setting
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Images:
     """How images are learned.
 
     Attributes are settings; methods declare those anew whose default is another.
@@ -17,13 +17,19 @@ class Options:
     iterations: int = setting(1000, "Steps of the outer loop.", "[1, 10000000]")
     learning_rate: float = setting(0.1, "Of SGD on the images.", "(0, 1e7]")
     momentum: float = setting(0.5, "Of SGD on the images.", "[0, 1)")
-    real: int = setting(
-        256, "Real images of a class in a step, at most the class.", "[1, 100000]"
-    )
     init: str = setting(
         "random",
         "What images start from: random real images of the class, or noise.",
         ("random", "noise"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Images):
+    """How images are learned that are compared with real ones."""
+
+    real: int = setting(
+        256, "Real images of a class in a step, at most the class.", "[1, 100000]"
     )
     augment: tuple[str, ...] = setting(
         DSA_OPERATIONS,

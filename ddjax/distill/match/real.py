@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddjax.distill.task import Task
+from ddjax.distill.task import Outline, Task
 from ddjax.train.batches import normalise
 
 
@@ -84,3 +84,17 @@ def real_images(task: Task) -> RealImages:
         np.asarray(task.std, np.float32),
     )
     return jax.tree.map(jnp.asarray, found)
+
+
+def real_shapes(outline: Outline) -> RealImages:
+    """Returns the shapes of `real_images`, `jax.ShapeDtypeStruct` for arrays."""
+    array, shape = jax.ShapeDtypeStruct, outline.image_shape
+    count, classes = outline.size, outline.num_classes
+    channels = array(shape[-1:], jnp.float32)
+    return RealImages(
+        array((count, *shape), jnp.uint8),
+        array((count,), jnp.int32),
+        array((classes, int(outline.class_counts.max())), jnp.int32),
+        array((classes,), jnp.int32),
+        *(channels, channels),
+    )
