@@ -76,9 +76,15 @@ def _direct(images_BHWC, kernel_HWCO, stride, padding, depthwise):
     )
 
 
-# As with `_patches` below, the gradient is written as sums of shifted images too.
+# As with `_patches` below, the gradient is written as sums of shifted images too. It
+# and the forward rule call `_depthwise_sum`: a rule that called a `custom_vjp` function
+# could not be differentiated in forward mode.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _depthwise(images_BHWC, kernel_HW1C, stride, padding):
+    return _depthwise_sum(images_BHWC, kernel_HW1C, stride, padding)
+
+
+def _depthwise_sum(images_BHWC, kernel_HW1C, stride, padding):
     sides = (padding, padding, 0)
     padded = lax.pad(images_BHWC, _zero(images_BHWC), (_NONE, sides, sides, _NONE))
     return sum(
@@ -88,7 +94,7 @@ def _depthwise(images_BHWC, kernel_HW1C, stride, padding):
 
 
 def _depthwise_forward(images_BHWC, kernel_HW1C, stride, padding):
-    result = _depthwise(images_BHWC, kernel_HW1C, stride, padding)
+    result = _depthwise_sum(images_BHWC, kernel_HW1C, stride, padding)
     return result, (images_BHWC, kernel_HW1C)
 
 
@@ -102,7 +108,7 @@ def _depthwise_backward(stride, padding, residuals, grad_BYXC):
         for n in images_BHWC.shape[1:3]
     ]
     spread = lax.pad(grad_BYXC, _zero(grad_BYXC), (_NONE, *sides, _NONE))
-    images_grad = _depthwise(spread, kernel_HW1C[::-1, ::-1], 1, 0)
+    images_grad = _depthwise_sum(spread, kernel_HW1C[::-1, ::-1], 1, 0)
     sides = (padding, padding, 0)
     padded = lax.pad(images_BHWC, _zero(images_BHWC), (_NONE, sides, sides, _NONE))
 

@@ -123,7 +123,13 @@ def average_pool(x_BHWC: jax.Array) -> jax.Array:
     Returns:
       [B, H // 2, W // 2, C] float.
     """
-    # Four slices, and one broadcast as gradient: on CPU faster than a window reduction.
+    return _pool(x_BHWC)
+
+
+# Four slices, and one broadcast as gradient: on CPU faster than a window reduction. The
+# forward rule calls this and not `average_pool`, which as a `custom_vjp` function has
+# no derivative in forward mode.
+def _pool(x_BHWC):
     _, height, width, _ = x_BHWC.shape
     x = x_BHWC[:, : height // 2 * 2, : width // 2 * 2]
     top, bottom = x[:, ::2], x[:, 1::2]
@@ -133,7 +139,7 @@ def average_pool(x_BHWC: jax.Array) -> jax.Array:
 
 
 def _pool_forward(x_BHWC):
-    return average_pool(x_BHWC), jnp.zeros((0, *x_BHWC.shape[1:3]))
+    return _pool(x_BHWC), jnp.zeros((0, *x_BHWC.shape[1:3]))
 
 
 def _pool_backward(empty_0HW, grad_BHWC):
