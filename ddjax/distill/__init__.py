@@ -5,14 +5,16 @@ Each is declared in its own file, which names its source; `METHODS` lists them.
     METHODS["rded"].synthesise(task, entry) -> SyntheticSet
 """
 
-from ddjax.distill import cv_dd, dm, dwa, edc, g_vbsm, lpld, rded, sre2l
+from ddjax.distill import cv_dd, dc, dm, dwa, edc, g_vbsm, lpld, rded, sre2l
 from ddjax.distill.task import Method, Outline, SyntheticSet, Task, Teacher
 
 METHODS: dict[str, Method] = {
     "ca2d": rded.CA2D,
     "cda": sre2l.CDA,
     "cv_dd": cv_dd.CV_DD,
+    "dc": dc.DC,
     "dm": dm.DM,
+    "dsa": dc.DSA,
     "dwa": dwa.DWA,
     "edc": edc.EDC,
     "g_vbsm": g_vbsm.G_VBSM,

@@ -15,6 +15,7 @@ from ddjax.models.layers import (
     Outputs,
     average_pool,
     flatten,
+    keep_map,
     outputs,
     torch_kernel,
 )
@@ -114,7 +115,9 @@ class ConvNet(nn.Module):
                 kernel_init=torch_kernel,
             )
             x = layers.normalise(x, train, f"features.{stride * i + 1}")
-            x = average_pool(nn.relu(x))
+            x = nn.relu(x)
+            keep_map(self, x)
+            x = average_pool(x)
         x_BD = flatten(x)
         logits_BC = layers.dense(x_BD, self.num_classes, "classifier")
         return outputs(logits_BC, x_BD, features)

@@ -6,7 +6,8 @@ Letters: M synthetic images, C classes, H W image, K channels.
 import dataclasses
 import functools
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +24,29 @@ from ddjax.models import Network
 from ddjax.process import ending
 from ddjax.train import checkpoint
 from ddjax.train.checkpoint import Checkpoint
-from ddjax.train.flops import flops_of
+from ddjax.train.flops import flops, flops_of
 from ddjax.train.programs import Traceable
 
 _POINTS = 100  # of the curve of the loss, after each of which the state is written
 State = dict[str, Any]
+
+
+class Loop(NamedTuple):
+    """What an iteration repeats, of which XLA's count has one repetition.
+
+    Attributes:
+      more: repetitions beyond the first.
+      function: of `arguments`.
+      arguments: arrays or their shapes.
+    """
+
+    more: int
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    def flops(self) -> float:
+        """Returns the operations of the repetitions beyond the first."""
+        return self.more * flops(self.function, *self.arguments) if self.more else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +64,21 @@ class Step:
     options: Any
     num_classes: int
     ipc: int
+
+    def start(self, task: Task, key: jax.Array) -> tuple[jax.Array, np.ndarray]:
+        """Returns what images start from, as `options.init` has it.
+
+        Args:
+          task: what is distilled.
+          key: a typed PRNG key.
+
+        Returns:
+          [M,H,W,K] float32, normalised, class after class; and the ids of the real
+          images in them, [M,S] int32.
+        """
+        begin, sources = start_images(task, self.options.init, None, key)
+        slots = np.arange(len(task.slot_labels), dtype=np.int32)
+        return jnp.asarray(begin(slots)), sources
 
     def begin(self, key: jax.Array, images_MHWK: jax.Array) -> State:
         """Returns the state before the first iteration: `images` and what else changes.
@@ -81,8 +115,17 @@ class Step:
         """Returns the passes of an iteration; FLOPs are counted from the program."""
         raise NotImplementedError
 
+    def loops(self, state: State, real: RealImages) -> tuple[Loop, ...]:
+        """Returns what an iteration repeats in loops.
+
+        Args:
+          state, real: arrays or their shapes.
+        """
+        del state, real
+        return ()
+
     def learned(self, state: State) -> dict[str, Any]:
-        """Returns what it learned beside images: `soft_labels`, `learning_rate`."""
+        """Returns what else is known of the set: fields of `SyntheticSet`."""
         del state
         return {}
 
@@ -121,11 +164,12 @@ class Matching(Method):
     def work(self, outline: Outline, entry: Any, ipc: int) -> Cost:
         step = self.step(outline, entry, ipc)
         count, passes = step.options.iterations, step.passes()
-        flops = count * _program(step, outline).flops()
+        program = _program(step, outline)
+        each = program.flops() + _repeated(step, *program.arguments[1:3])
         return super().work(outline, entry, ipc) + Cost(
             forward_passes=count * passes.forward_passes,
             train_passes=count * passes.train_passes,
-            flops=flops,
+            flops=count * each,
         )
 
     def program(self, outline: Outline, entry: Any, ipc: int) -> Traceable:
@@ -139,9 +183,7 @@ class Matching(Method):
         self.check(outline, entry, "", (task.ipc,))
         step = self.step(outline, entry, task.ipc)
         start_key, key = jax.random.split(task.key)
-        begin, sources = start_images(task, step.options.init, None, start_key)
-        slots = np.arange(len(task.slot_labels), dtype=np.int32)
-        images = jnp.asarray(begin(slots))
+        images, sources = step.start(task, start_key)
         state, curve, cost, notes = learn(task, step, images, key)
         pixels = np.asarray(state["images"]) * task.std + task.mean
         return SyntheticSet(
@@ -222,7 +264,8 @@ def learn(
     real, clock = real_images(task), time.perf_counter()
     number = np.int32(0)
     lowered = advance.lower(step, state, real, key, number, number)
-    compiled, flops = lowered.compile(), flops_of(lowered)
+    compiled = lowered.compile()
+    each = flops_of(lowered) + _repeated(step, state, real)
     cost.compile_seconds += time.perf_counter() - clock
     passes, total = step.passes(), step.options.iterations
     size = -(-total // _POINTS)
@@ -247,7 +290,7 @@ def learn(
         cost += Cost(
             forward_passes=(stop - done) * passes.forward_passes,
             train_passes=(stop - done) * passes.train_passes,
-            flops=(stop - done) * flops,
+            flops=(stop - done) * each,
         )
         task.progress(stop - done)
         done = stop
@@ -260,6 +303,11 @@ def learn(
             info = {"identity": identity, "curve": curve}
             checkpoint.save(task.folder, Checkpoint(done, arrays, info, cost))
     return jax.device_get(state), curve, cost, notes
+
+
+def _repeated(step: Step, state: State, real: RealImages) -> float:
+    """Operations of an iteration that XLA's count of its program leaves out."""
+    return sum(each.flops() for each in step.loops(state, real))
 
 
 def _program(step: Step, outline: Outline) -> Traceable:
