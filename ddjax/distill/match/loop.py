@@ -102,13 +102,21 @@ class Step:
         """
         raise NotImplementedError
 
-    def descend(self, state: State, gradient_MHWK: jax.Array) -> State:
+    def descend(
+        self, state: State, gradient_MHWK: jax.Array, rate: Any = None
+    ) -> State:
         """Returns the state after a step of SGD with momentum on the images.
 
         PyTorch's momentum: v <- m v + g, X <- X - lr v.
+
+        Args:
+          state: see `begin`.
+          gradient_MHWK: [M,H,W,K] float32.
+          rate: lr; None: `options.learning_rate`.
         """
+        rate = self.options.learning_rate if rate is None else rate
         velocity = self.options.momentum * state["velocity"] + gradient_MHWK
-        images = state["images"] - self.options.learning_rate * velocity
+        images = state["images"] - rate * velocity
         return state | {"images": images, "velocity": velocity}
 
     def passes(self) -> Cost:
