@@ -106,12 +106,12 @@ def _apply(operation, drawn, images_BHWK):
         source_y = yy * places_y[:, None] + yx * places_x[None, :]
         source_x = xy * places_y[:, None] + xx * places_x[None, :]
         weights = (
-            _hat(source_y[..., None] - places_y)[..., :, None]
-            * _hat(source_x[..., None] - places_x)[..., None, :]
+            _hat(source_y[..., None] - places_y[None, None])[..., :, None]
+            * _hat(source_x[..., None] - places_x[None, None])[..., None, :]
         )
         return jnp.einsum("yxij,bijk->byxk", weights, images_BHWK)
-    rows = _hat((yy * places_y + dy)[:, None] - places_y)
-    columns = _hat((xx * places_x + dx)[:, None] - places_x)
+    rows = _hat((yy * places_y + dy)[:, None] - places_y[None])
+    columns = _hat((xx * places_x + dx)[:, None] - places_x[None])
     return jnp.einsum("yi,xj,bijk->byxk", rows, columns, images_BHWK)
 
 
