@@ -79,18 +79,17 @@ class DcStep(Rounds):
 
     def _class(self, variables, real, label, places_B, images_IHWK, key):
         """The distance of a class, and its derivative by the images."""
-        operations = self.options.augment
 
         def loss(params, images):
             logits, _ = self.network.apply(variables | {"params": params}, images)
             return cross_entropy(logits, jnp.full(len(images), label)).mean()
 
-        def view(images):
-            return siamese(operations, key, images)[0]
+        def views(images):
+            return siamese(self.options.augment, key, images, real.at(places_B))
 
         params = variables["params"]
-        known = jax.grad(loss)(params, view(real.at(places_B)))
-        shown, back = jax.vjp(view, images_IHWK)
+        shown, back, real_shown = jax.vjp(views, images_IHWK, has_aux=True)
+        known = jax.grad(loss)(params, real_shown)
 
         def distance(gradient):
             return row_distance(known, gradient)

@@ -154,9 +154,6 @@ class IdcStep(loop.Step):
             )
             return cross_entropy(logits, jnp.full(len(images), label)).mean()
 
-        def view(images):
-            return _composed(siamese, options.augment, view_key, images)
-
         def views(pixels):
             own = jax.lax.dynamic_slice_in_dim(pixels, label * self.ipc, self.ipc)
             every = decoded(own, options.factor, 0.5)
@@ -164,11 +161,12 @@ class IdcStep(loop.Step):
                 few = jax.random.permutation(few_key, len(every))[: options.most]
                 every = every[few]
             mean, std = _axes(real)
-            return view((every - mean) / std)
+            own = (every - mean) / std
+            return _composed(options.augment, view_key, own, real.at(places_B))
 
         params = variables["params"]
-        known = jax.grad(loss)(params, view(real.at(places_B)))
-        shown, back = jax.vjp(views, pixels_MHWK)
+        shown, back, real_shown = jax.vjp(views, pixels_MHWK, has_aux=True)
+        known = jax.grad(loss)(params, real_shown)
 
         def distance(gradient):
             return kernel_distance(options.metric, known, gradient)
@@ -192,7 +190,8 @@ class IdcStep(loop.Step):
         operations = tuple(
             name for name in options.augment if name != "cutout" or not options.cutmix
         )
-        images = _composed(augmented, operations, view_key, images)
+        for number, group in enumerate(_groups(operations)):
+            images = augmented(group, jax.random.fold_in(view_key, number), images)
         targets = jax.nn.one_hot(labels, self.num_classes)
         if options.cutmix:
             images, targets = _mixed(mix_key, images, targets, options.cutmix)
@@ -208,7 +207,10 @@ class IdcStep(loop.Step):
     def loops(self, state, real):
         array, integer = jax.ShapeDtypeStruct, jax.ShapeDtypeStruct((), jnp.int32)
         key = jax.eval_shape(lambda: jax.random.key(0))
-        variables, places = variables_of(self.network), array((self.options.real,), int)
+        variables, places = (
+            variables_of(self.network),
+            array((self.options.real,), jnp.int32),
+        )
         trained = jax.eval_shape(self._trainer().begin, variables)
         given = variables, real, integer, places, state["images"], key
         rounds = self.options.rounds
@@ -227,14 +229,17 @@ def _axes(real):
     return real.mean.reshape(1, 1, 1, -1), real.std.reshape(1, 1, 1, -1)
 
 
-def _composed(draw, operations, key, images_BHWK):
-    """Augments images by one operation of every group, one after the other."""
-    for number, group in enumerate(_GROUPS):
-        chosen = tuple(name for name in group if name in operations)
-        if chosen:
-            found = draw(chosen, jax.random.fold_in(key, number), images_BHWK)
-            images_BHWK = found[0] if draw is siamese else found
-    return images_BHWK
+def _groups(operations):
+    """The operations of each group among which one is drawn."""
+    found = (tuple(x for x in group if x in operations) for group in _GROUPS)
+    return [group for group in found if group]
+
+
+def _composed(operations, key, *stacks):
+    """Augments stacks alike, by an operation of every group one after the other."""
+    for number, group in enumerate(_groups(operations)):
+        stacks = siamese(group, jax.random.fold_in(key, number), *stacks)
+    return stacks
 
 
 def _mixed(key, images_BHWK, targets_BC, probability):

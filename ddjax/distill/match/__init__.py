@@ -2,5 +2,5 @@
 
 `options` are the settings that all of them have, `real` draws real images of every
 class, `siamese` shows real and synthetic images under one augmentation, `distances` are
-what is made small, `loop` carries a set through its iterations and survives a stop.
+minimised, `loop` runs the iterations of a set and resumes after a stop.
 """

@@ -1,4 +1,4 @@
-"""What matching makes small: how far synthetic images are from real ones.
+"""What matching minimises: how far synthetic images are from real ones.
 
 Letters: C classes, B real and I synthetic images of a class, D features, H W map, F
 channels, R inputs of a row, O rows.

@@ -1,4 +1,4 @@
-"""Carries a set through the iterations of its method, and survives a stop.
+"""Runs the iterations of a method on a set, and resumes after a stop.
 
 Letters: M synthetic images, C classes, H W image, K channels.
 """

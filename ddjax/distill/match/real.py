@@ -44,7 +44,7 @@ class RealImages(NamedTuple):
           [C,B] int32, see `at`.
         """
         lots_Cn = jax.random.uniform(key, self.places.shape)
-        there_Cn = jnp.arange(self.places.shape[1])[None, :] < self.counts[:, None]
+        there_Cn = jnp.arange(lots_Cn.shape[1])[None] < self.counts[:, None]
         _, order_CB = jax.lax.top_k(jnp.where(there_Cn, lots_Cn, -1.0), per_class)
         return jnp.take_along_axis(self.places, order_CB, axis=1)
 

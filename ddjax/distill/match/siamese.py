@@ -97,7 +97,7 @@ def _apply(operation, drawn, images_BHWK):
         (y0, y1), (x0, x1) = drawn.box
         y, x = jnp.arange(height)[:, None], jnp.arange(width)[None, :]
         inside_HW = (y0 <= y) & (y < y1) & (x0 <= x) & (x < x1)
-        return jnp.where(inside_HW[..., None], 0.0, images_BHWK)
+        return jnp.where(inside_HW[None, ..., None], 0.0, images_BHWK)
     places_y = jnp.arange(height) - (height - 1) / 2
     places_x = jnp.arange(width) - (width - 1) / 2
     (yy, yx), (xy, xx) = drawn.matrix
@@ -105,16 +105,15 @@ def _apply(operation, drawn, images_BHWK):
     if operation == "rotate":
         source_y = yy * places_y[:, None] + yx * places_x[None, :]
         source_x = xy * places_y[:, None] + xx * places_x[None, :]
-        weights = (
-            _hat(source_y[..., None] - places_y[None, None])[..., :, None]
-            * _hat(source_x[..., None] - places_x[None, None])[..., None, :]
-        )
+        rows_HWi, columns_HWj = _hats(source_y, places_y), _hats(source_x, places_x)
+        weights = rows_HWi[..., :, None] * columns_HWj[..., None, :]
         return jnp.einsum("yxij,bijk->byxk", weights, images_BHWK)
-    rows = _hat((yy * places_y + dy)[:, None] - places_y[None])
-    columns = _hat((xx * places_x + dx)[:, None] - places_x[None])
-    return jnp.einsum("yi,xj,bijk->byxk", rows, columns, images_BHWK)
+    rows_Hi = _hats(yy * places_y + dy, places_y)
+    columns_Wj = _hats(xx * places_x + dx, places_x)
+    return jnp.einsum("yi,xj,bijk->byxk", rows_Hi, columns_Wj, images_BHWK)
 
 
-def _hat(distance):
-    """The weight of a pixel at a distance, bilinear."""
-    return jnp.maximum(0.0, 1.0 - jnp.abs(distance))
+def _hats(sources, places_n):
+    """Bilinear weights [...,n] of pixels at `places` for points at `sources` [...]."""
+    places = places_n.reshape((1,) * sources.ndim + (-1,))
+    return jnp.maximum(0.0, 1.0 - jnp.abs(sources[..., None] - places))
