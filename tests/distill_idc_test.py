@@ -4,14 +4,17 @@ Letters: C classes, B real and I synthetic images of a class.
 """
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import runs
+import tiny
 from distill_match_test import COUNTS, SIDE, task_of
 
-from ddjax import distill, models
+from ddjax import distill, models, pipeline, settings
 from ddjax.distill.idc import Idc, _mixed
 from ddjax.distill.match.formation import decoded, mosaic
 from ddjax.distill.match.real import real_images
@@ -200,3 +203,30 @@ def test_a_network_without_convolutions_is_refused():
         distill.METHODS["idc"].check(
             task_of(student=flat).outline(), Entry(), "distill.a", (2,)
         )
+
+
+@pytest.mark.slow
+def test_students_have_the_tiles_of_a_stored_set(tmp_path):
+    """A run whose students have four images a mosaic."""
+    config = tiny.config(tiny.write(tmp_path / "tiny.npz"))
+    config.student.network.name = "convnet_d2"
+    config.student.network.convnet.width = 4
+    config.select.methods, config.regimes = ("random",), ("hard",)
+    settings.add_distillation(config, "idc")
+    config.distill.idc.idc.iterations, config.distill.idc.idc.real = 2, 4
+    for name, value in {"rounds": 2, "train_images": 8, "factor": 2}.items():
+        config.distill.idc.idc[name] = value
+    folder = tmp_path / "run"
+    summary = pipeline.run(settings.from_config(config), folder)
+    assert set(summary["method"]) == {"random", "idc", "full"}
+    rows = [row for row in runs.rows_of(folder) if row["method"] == "idc"]
+    assert [row["images"] for row in rows] == [2 * 4 * len(tiny.CLASSES)] * 2
+    assert len({row["subset"] for row in rows}) == 2
+    steps = {row["steps"] for row in runs.rows_of(folder) if row["method"] != "full"}
+    assert len(steps) == 1, "students of mosaics have another budget"
+    (written,) = {len([*place.rglob("*.png")]) for place in folder.glob("images/idc_*")}
+    assert written == 2 * 4 * len(tiny.CLASSES)
+    for path in folder.glob("artifacts/synthetic-*/manifest.json"):
+        info = json.loads(path.read_text())
+        stored = np.load(path.with_name("arrays.npz"))["images"]
+        assert stored.shape == (6, SIDE, SIDE, 1), info

@@ -32,7 +32,7 @@ class Cafe(Inner):
         10, "Epochs of training the network between two of them.", "[1, 10000]"
     )
     discrimination: float = setting(
-        0.01, "Weight of telling real images apart by mean features.", "[0, 1e6]"
+        0.01, "Weight of classifying real images by their class means.", "[0, 1e6]"
     )
 
 
