@@ -6,9 +6,12 @@ Each is declared in its own file, which names its source; `METHODS` lists them.
 """
 
 from ddjax.distill import (
+    cafe,
     cim,
     cv_dd,
+    datadam,
     datm,
+    dc,
     delt,
     dm,
     dwa,
@@ -16,6 +19,7 @@ from ddjax.distill import (
     fadrm,
     frepo,
     g_vbsm,
+    idc,
     lpld,
     mtt,
     rded,
@@ -26,17 +30,22 @@ from ddjax.distill.task import Method, Outline, SyntheticSet, Task, Teacher
 
 METHODS: dict[str, Method] = {
     "ca2d": rded.CA2D,
+    "cafe": cafe.CAFE,
     "cda": sre2l.CDA,
     "cim": cim.CIM,
     "cv_dd": cv_dd.CV_DD,
+    "datadam": datadam.DATADAM,
     "datm": datm.DATM,
+    "dc": dc.DC,
     "delt": delt.DELT,
     "dm": dm.DM,
+    "dsa": dc.DSA,
     "dwa": dwa.DWA,
     "edc": edc.EDC,
     "fadrm": fadrm.FADRM,
     "frepo": frepo.FREPO,
     "g_vbsm": g_vbsm.G_VBSM,
+    "idc": idc.IDC,
     "lpld": lpld.LPLD,
     "mtt": mtt.MTT,
     "pca": rded.PCA,

@@ -91,7 +91,8 @@ class FrepoStep(loop.Step):
             network, options.networks, options.updates, options.network_rate
         )
 
-    def begin(self, key: jax.Array, images_MHWK: jax.Array) -> loop.State:
+    def begin(self, key: jax.Array, images_MHWK: jax.Array, given: Any) -> loop.State:
+        del given
         classes = jnp.repeat(jnp.arange(self.num_classes), self.ipc)
         # Labels of more classes start smaller.
         labels_MC = centred(classes, self.num_classes) / (self.num_classes / 10) ** 0.5

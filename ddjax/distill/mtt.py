@@ -209,7 +209,8 @@ class MttStep(loop.Step):
         batch = self.options.batch or self.num_classes * self.ipc
         return Cost(train_passes=_PASSES * self.options.steps * batch)
 
-    def flops(self, counted: float) -> float:
+    def flops(self, counted: float, state: loop.State, given: Any) -> float:
+        del state, given
         # All but the steps of the student, in two loops, is a few operations a weight.
         return self.options.steps * counted
 

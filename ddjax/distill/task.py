@@ -49,6 +49,8 @@ class SyntheticSet:
       info: JSON values worth keeping, such as curves of losses.
       soft_labels: [M,C] float32, probabilities that were learned; None: none were.
       learning_rate: of students, that was learned; None: none was.
+      factor: an image is a mosaic of factor x factor ones, which students have in its
+        place, enlarged, see `ddjax.distill.match.formation`.
       notes: remarks on what the set is worth.
     """
 
@@ -59,6 +61,7 @@ class SyntheticSet:
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
     soft_labels: np.ndarray | None = None
     learning_rate: float | None = None
+    factor: int = 1
     notes: tuple[str, ...] = ()
 
 

@@ -16,6 +16,7 @@ from ddjax.models.layers import (
     Outputs,
     average_pool,
     flatten,
+    keep_map,
     lecun_normal,
     outputs,
     torch_kernel,
@@ -175,7 +176,9 @@ class ConvNet(nn.Module):
             )
             if not self.norm_first:
                 x = normalised(x)
-            x = average_pool(nn.relu(x))
+            x = nn.relu(x)
+            keep_map(self, x)
+            x = average_pool(x)
             next(places), next(places)  # of ReLU and pooling
         x_BD = flatten(x)
         logits_BC = layers.dense(

@@ -12,7 +12,7 @@ from flax import traverse_util
 
 from ddjax import keys
 from ddjax.errors import InputError
-from ddjax.models.layers import Conv
+from ddjax.models.layers import MAPS, Conv
 from ddjax.models.norm import BatchNorm
 
 # {"params": ...} and, with batch norm, {"batch_stats": ...}; leaves are float32 but for
@@ -151,6 +151,36 @@ class Network:
             mutable=["batch_stats"] if train else False,
         )
         return found[0][1] if train else found[1]
+
+    def maps(
+        self, variables: Variables, images_BHWC: jax.Array, train: bool = False
+    ) -> tuple[tuple[jax.Array, ...], jax.Array]:
+        """Computes the maps of all blocks, and the input of the last dense layer.
+
+        Args:
+          variables: from `init` or `apply`; they are not updated.
+          images_BHWC: [B, H, W, C] float32, normalised.
+          train: whether batch norm uses the moments of this batch.
+
+        Returns:
+          The maps [B, Y, X, D] after the activation and before pooling, in the order
+          of the forward pass, () of networks other than ConvNets; and [B, D] float32.
+        """
+        (_, features_BD), state = self.module.apply(
+            variables,
+            self._rescaled(images_BHWC),
+            train=train,
+            features=True,
+            mutable=[MAPS, "batch_stats"],
+        )
+        return state.get(MAPS, {}).get(MAPS, ()), features_BD
+
+    @functools.cached_property
+    def blocks(self) -> int:
+        """The number of maps that `maps` gives."""
+        images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
+        variables = jax.eval_shape(self.init, keys.key(0))
+        return len(jax.eval_shape(self.maps, variables, images)[0])
 
     def features(
         self, variables: Variables, images_BHWC: jax.Array, layer: str = ""

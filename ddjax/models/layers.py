@@ -297,6 +297,15 @@ def outputs(logits_BC: jax.Array, features_BD: jax.Array, features: bool) -> Out
     return (logits_BC, features_BD.astype(jnp.float32)) if features else logits_BC
 
 
+MAPS = "maps"  # the collection that `keep_map` writes to
+
+
+def keep_map(module: nn.Module, map_BHWC: jax.Array) -> None:
+    """Keeps the map of a block, after its activation, for `Network.maps`."""
+    if not module.is_initializing():
+        module.sow(MAPS, MAPS, map_BHWC)
+
+
 class Dropout(nn.Module):
     """Sets numbers to zero at random and scales the others up.
 

@@ -13,6 +13,7 @@ import numpy as np
 from ddjax import data, distill, scores
 from ddjax.artifacts import Artifact, Cost, Draft, digest
 from ddjax.data.source import Examples
+from ddjax.distill.match.formation import decoded
 from ddjax.errors import named
 from ddjax.problem import READING, Problem
 from ddjax.run import Run, progress_bar
@@ -152,6 +153,12 @@ def _synthesise(
     soft_labels = None
     if entry.own_labels and "soft_labels" in made[0].arrays:
         soft_labels = np.concatenate([each.arrays["soft_labels"] for each in made])
+    factor = made[0].info.get("factor", 1)
+    if factor > 1:  # students have what the stored images consist of
+        images = np.asarray(decoded(images.astype(np.float32), factor, 127.5))
+        labels = labels.repeat(factor**2)
+        if soft_labels is not None:
+            soft_labels = soft_labels.repeat(factor**2, axis=0)
     pool = Examples(images, labels, np.arange(len(labels), dtype=np.int32))
     size = len(labels) // len(made)
     whole = np.arange(size, dtype=np.int32)
@@ -285,6 +292,8 @@ def _synthetic_set(
         info = {"name": name, "notes": notes, **done.info}
         if done.learning_rate is not None:
             info["learning_rate"] = done.learning_rate
+        if done.factor > 1:
+            info["factor"] = done.factor
         return Draft(arrays, info, done.cost)
 
     return run.artifact("synthetic", label, settings, parents, make)

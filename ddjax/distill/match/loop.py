@@ -6,7 +6,8 @@ Letters: M synthetic images, C classes, H W image, K channels.
 import dataclasses
 import functools
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,29 @@ from ddjax.models import Network
 from ddjax.process import ending
 from ddjax.train import checkpoint
 from ddjax.train.checkpoint import Checkpoint
-from ddjax.train.flops import flops_of
+from ddjax.train.flops import flops, flops_of
 from ddjax.train.programs import Traceable
 
 _POINTS = 100  # of the curve of the loss, after each of which the state is written
 State = dict[str, Any]
+
+
+class Loop(NamedTuple):
+    """What an iteration repeats, of which XLA's count has one repetition.
+
+    Attributes:
+      more: repetitions beyond the first.
+      function: of `arguments`.
+      arguments: arrays or their shapes.
+    """
+
+    more: int
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    def flops(self) -> float:
+        """Returns the operations of the repetitions beyond the first."""
+        return self.more * flops(self.function, *self.arguments) if self.more else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +65,7 @@ class Step:
     ipc: int
 
     def start(self, task: Task, key: jax.Array) -> tuple[jax.Array, np.ndarray]:
-        """Returns what images start from, before the first iteration of all.
+        """Returns what images start from, as `options.init` has it.
 
         Args:
           task: what is distilled.
@@ -91,29 +110,47 @@ class Step:
         """
         raise NotImplementedError
 
-    def descend(self, state: State, gradient_MHWK: jax.Array) -> State:
+    def descend(
+        self, state: State, gradient_MHWK: jax.Array, rate: Any = None
+    ) -> State:
         """Returns the state after a step of SGD with momentum on the images.
 
         PyTorch's momentum: v <- m v + g, X <- X - lr v.
+
+        Args:
+          state: see `begin`.
+          gradient_MHWK: [M,H,W,K] float32.
+          rate: lr; None: `options.learning_rate`.
         """
+        rate = self.options.learning_rate if rate is None else rate
         velocity = self.options.momentum * state["velocity"] + gradient_MHWK
-        images = state["images"] - self.options.learning_rate * velocity
+        images = state["images"] - rate * velocity
         return state | {"images": images, "velocity": velocity}
 
     def passes(self) -> Cost:
         """Returns the passes of an iteration; FLOPs are counted from the program."""
         raise NotImplementedError
 
-    def flops(self, counted: float) -> float:
+    def flops(self, counted: float, state: State, given: Any) -> float:
         """Returns the operations of an iteration.
 
         Args:
           counted: as XLA counts them, the bodies of inner loops once.
+          state, given: arrays or their shapes.
         """
-        return counted
+        return counted + sum(each.flops() for each in self.loops(state, given))
+
+    def loops(self, state: State, given: Any) -> tuple[Loop, ...]:
+        """Returns what an iteration repeats in loops.
+
+        Args:
+          state, given: arrays or their shapes.
+        """
+        del state, given
+        return ()
 
     def learned(self, state: State) -> dict[str, Any]:
-        """Returns what it learned beside images: `soft_labels`, `learning_rate`."""
+        """Returns what else is known of the set: fields of `SyntheticSet`."""
         del state
         return {}
 
@@ -152,11 +189,12 @@ class Matching(Method):
     def work(self, outline: Outline, entry: Any, ipc: int) -> Cost:
         step = self.step(outline, entry, ipc)
         count, passes = step.options.iterations, step.passes()
-        flops = count * step.flops(_program(step, outline).flops())
+        program = _program(step, outline)
+        each = step.flops(program.flops(), *program.arguments[1:3])
         return super().work(outline, entry, ipc) + Cost(
             forward_passes=count * passes.forward_passes,
             train_passes=count * passes.train_passes,
-            flops=flops,
+            flops=count * each,
         )
 
     def program(self, outline: Outline, entry: Any, ipc: int) -> Traceable:
@@ -251,7 +289,8 @@ def learn(
         state = jax.tree.unflatten(structure, leaves)
     number, clock = np.int32(0), time.perf_counter()
     lowered = advance.lower(step, state, real, key, number, number)
-    compiled, flops = lowered.compile(), step.flops(flops_of(lowered))
+    compiled = lowered.compile()
+    each = step.flops(flops_of(lowered), state, real)
     cost.compile_seconds += time.perf_counter() - clock
     passes, total = step.passes(), step.options.iterations
     size = -(-total // _POINTS)
@@ -276,7 +315,7 @@ def learn(
         cost += Cost(
             forward_passes=(stop - done) * passes.forward_passes,
             train_passes=(stop - done) * passes.train_passes,
-            flops=(stop - done) * flops,
+            flops=(stop - done) * each,
         )
         task.progress(stop - done)
         done = stop

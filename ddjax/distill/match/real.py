@@ -33,21 +33,28 @@ class RealImages(NamedTuple):
     mean: jax.Array
     std: jax.Array
 
-    def draw(self, key: jax.Array, per_class: int) -> jax.Array:
-        """Draws images of every class without replacement.
+    def choose(self, key: jax.Array, per_class: int) -> jax.Array:
+        """Draws places of images of every class without replacement.
 
         Args:
           key: a typed PRNG key.
           per_class: B, at most the images of the smallest class; static.
 
         Returns:
-          [C,B,H,W,K] float32, normalised.
+          [C,B] int32, see `at`.
         """
         lots_Cn = jax.random.uniform(key, self.places.shape)
         there_Cn = jnp.arange(lots_Cn.shape[1])[None] < self.counts[:, None]
         _, order_CB = jax.lax.top_k(jnp.where(there_Cn, lots_Cn, -1.0), per_class)
-        places_CB = jnp.take_along_axis(self.places, order_CB, axis=1)
-        return self.normalised(self.images[places_CB])
+        return jnp.take_along_axis(self.places, order_CB, axis=1)
+
+    def at(self, places: jax.Array) -> jax.Array:
+        """Returns the images at places [...], [...,H,W,K] float32, normalised."""
+        return self.normalised(self.images[places])
+
+    def draw(self, key: jax.Array, per_class: int) -> jax.Array:
+        """Returns images of every class, [C,B,H,W,K] float32; see `choose`."""
+        return self.at(self.choose(key, per_class))
 
     def sample(self, key: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
         """Draws images of any class with replacement.
@@ -60,7 +67,7 @@ class RealImages(NamedTuple):
           Images [count,H,W,K] float32, normalised, and labels [count] int32.
         """
         places = jax.random.randint(key, (count,), 0, len(self.labels))
-        return self.normalised(self.images[places]), self.labels[places]
+        return self.at(places), self.labels[places]
 
     def normalised(self, images: jax.Array) -> jax.Array:
         """Returns [...,K] pixels in 0..255 as networks take them, float32."""
