@@ -87,7 +87,7 @@ def ours(case):
     entry = Distill(case.method, **{case.method: options})
     step = method.step(task.outline(), entry, case.ipc)
     begun = jnp.zeros((CLASSES * case.ipc, *shape))
-    state = [step.begin(jax.random.key(1), begun)]
+    state = [step.begin(jax.random.key(1), begun, None)]
     real, key = real_images(task), jax.random.key(2)
 
     def call():

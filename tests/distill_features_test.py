@@ -36,7 +36,12 @@ def begun(name, key=0):
     step = distill.METHODS[name].step(task.outline(), Entry(), IPC)
     shape = (CLASSES * IPC, SIDE, SIDE, 1)
     images = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    return step, real_images(task), images, step.begin(jax.random.key(key), images)
+    return (
+        step,
+        real_images(task),
+        images,
+        step.begin(jax.random.key(key), images, None),
+    )
 
 
 def maps_of(variables, images):
@@ -150,7 +155,7 @@ def test_cafe_is_its_formula():
     apart = np.abs(images - after["images"])
     assert np.median(apart) < 1e-2 * np.median(np.abs(velocity)) * 0.02
     # From the fourth of four iterations on, the rate is a quarter of what it was.
-    late = step.begin(jax.random.key(0), images) | {"done": jnp.asarray(3)}
+    late = step.begin(jax.random.key(0), images, None) | {"done": jnp.asarray(3)}
     slope = jnp.ones_like(images)
     moved = images - step.move(late, slope)["images"]
     np.testing.assert_allclose(moved, 0.02 / 8, rtol=1e-3)

@@ -236,7 +236,7 @@ def test_an_iteration_is_its_formula():
     step = distill.METHODS["frepo"].step(task.outline(), Entry(options), IPC)
     real = real_images(task)
     images = jax.random.normal(jax.random.key(1), (IPC * CLASSES, SIDE, SIDE, 1))
-    begun = jax.jit(step.begin)(jax.random.key(0), images)
+    begun = jax.jit(step.begin)(jax.random.key(0), images, None)
     state, loss = jax.jit(step)(begun, real, jax.random.key(9))
 
     real_key, place_key, _, _ = jax.random.split(jax.random.key(9), 4)
@@ -317,7 +317,7 @@ def test_labels_may_stay_those_of_the_class():
     entry = Entry(dataclasses.replace(SMALL, learn_labels=False, networks=1))
     step = distill.METHODS["frepo"].step(task.outline(), entry, IPC)
     images = jax.random.normal(jax.random.key(1), (IPC * CLASSES, SIDE, SIDE, 1))
-    begun = jax.jit(step.begin)(jax.random.key(0), images)
+    begun = jax.jit(step.begin)(jax.random.key(0), images, None)
     state, _ = jax.jit(step)(begun, real_images(task), jax.random.key(9))
     np.testing.assert_array_equal(state["labels"], begun["labels"])
     assert (state["images"] != images).any() and step.learned(state) == {}

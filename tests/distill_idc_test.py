@@ -103,7 +103,7 @@ def test_an_iteration_is_that_of_a_plain_loop(factor, norm):
     step, real = step_of(task, factor=factor, metric="l1"), real_images(task)
     shape = (CLASSES * task.ipc, SIDE, SIDE, 1)
     images = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    state = step.begin(jax.random.key(0), images)
+    state = step.begin(jax.random.key(0), images, None)
     state, loss = jax.jit(step)(state, real, jax.random.key(7))
     expected, mean = plain_iteration(step, images, real, jax.random.key(7))
     np.testing.assert_allclose(loss, mean, rtol=1e-3)

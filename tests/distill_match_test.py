@@ -171,7 +171,7 @@ def test_dm_is_its_formula():
     step = distill.METHODS["dm"].step(task.outline(), Entry(), task.ipc)
     real = real_images(task)
     images = jax.random.normal(jax.random.key(1), (6, SIDE, SIDE, 1))
-    begun = step.begin(jax.random.key(0), images)
+    begun = step.begin(jax.random.key(0), images, None)
     state, loss = jax.jit(step)(begun, real, jax.random.key(9))
 
     init_key, real_key, view_key = jax.random.split(jax.random.key(9), 3)
