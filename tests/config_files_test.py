@@ -73,9 +73,12 @@ def test_a_folder_is_no_experiment(tmp_path, monkeypatch):
         ("cad_prunes", "did you mean cad_prune or cad_readings or imagenet/cad_prune$"),
         ("sre2l", "did you mean .*methods/sre2l or .*protocols/sre2l"),
         ("method/sre2l.py", "methods/sre2l"),
-        ("mine/photos.py", "names are cad_prune, cad_r.*, .*teacher, temperature$"),
-        ("", "names are cad_prune, "),
-        ("x" * 300, "names are cad_prune, "),
+        (
+            "mine/photos.py",
+            "names are bilevel, cad_prune, .*, teacher, temperature$",
+        ),
+        ("", "names are bilevel, cad_prune, "),
+        ("x" * 300, "names are bilevel, cad_prune, "),
         ("../setup", "found '../setup', which is no file"),
     ],
 )

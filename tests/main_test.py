@@ -415,7 +415,10 @@ def test_a_process_of_its_own_refuses_alike(config, tmp_path):
         (("--version",), "ddjax 0."),
         (("list", "configs"), "methods/sre2l"),
         (("list", "selections"), "cad_facility_location"),
-        (("show", "cad_prune:smoke"), "Variants: digits, fashion_mnist, smoke"),
+        (
+            ("show", "cad_prune:smoke"),
+            "Variants: digits, fashion_mnist, fashion_mnist_",
+        ),
         (("show", "student.epochs"), "allowed: an integer in [0, 1000000]"),
     ],
 )

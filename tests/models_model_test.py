@@ -25,6 +25,8 @@ def test_every_option_is_declared_and_checked(name):
         same = models.create(name, 10, 64, **{field.name: field.default})
         assert same == default
         for value in WRONG:
+            if isinstance(field.default, bool) and value is True:
+                continue
             with pytest.raises(InputError, match=f"^{field.name}: found ") as caught:
                 models.create(name, 10, 64, **{field.name: value})
             assert str(caught.value).endswith(allowed_text(field)), value

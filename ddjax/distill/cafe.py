@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from ddjax import keys
 from ddjax.artifacts import Cost
 from ddjax.declare import setting
 from ddjax.distill.datadam import refuse_without_maps
@@ -106,7 +107,7 @@ class CafeStep(Rounds):
         )
 
     def loops(self, state, real):
-        key = jax.eval_shape(lambda: jax.random.key(0))
+        key = jax.eval_shape(lambda: keys.key(0))
         given = variables_of(self.network), state, real, key
         steps = loop.Loop(self.rounds()[0] - 1, self.match, given)
         return *super().loops(state, real), steps

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ddjax import keys
 from ddjax.artifacts import Cost
 from ddjax.declare.walk import join, require
 from ddjax.distill.match import loop
@@ -110,7 +111,7 @@ class DcStep(Rounds):
         array, integer = jax.ShapeDtypeStruct, jax.ShapeDtypeStruct((), jnp.int32)
         images = array((self.ipc, *state["images"].shape[1:]), jnp.float32)
         places = array((self.options.real,), jnp.int32)
-        key = jax.eval_shape(lambda: jax.random.key(0))
+        key = jax.eval_shape(lambda: keys.key(0))
         given = variables_of(self.network), real, integer, places, images, key
         more = self.rounds()[0] * self.num_classes - 1
         return *super().loops(state, real), loop.Loop(more, self._class, given)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddjax import keys
 from ddjax.artifacts import Cost
 from ddjax.declare import setting
 from ddjax.declare.walk import join, require
@@ -206,7 +207,7 @@ class IdcStep(loop.Step):
 
     def loops(self, state, real):
         array, integer = jax.ShapeDtypeStruct, jax.ShapeDtypeStruct((), jnp.int32)
-        key = jax.eval_shape(lambda: jax.random.key(0))
+        key = jax.eval_shape(lambda: keys.key(0))
         variables, places = (
             variables_of(self.network),
             array((self.options.real,), jnp.int32),

@@ -1,6 +1,15 @@
 """What methods share that learn images through networks whose weights are drawn anew.
 
-`options` are the settings that all of them have, `real` draws real images of every
-class, `siamese` shows real and synthetic images under one augmentation, `distances` are
-minimised, `loop` runs the iterations of a set and resumes after a stop.
+`options` are the settings that all of them have, `loop` runs the iterations of a set
+and resumes after a stop. `real` draws real images of every class, `siamese` shows real
+and synthetic images under one augmentation, `distances` are minimised. `inner` trains
+networks on the set in between, `pool` keeps several that are, `experts` are
+trajectories of trained ones, `regression` predicts by the ridge, and `formation` cuts
+mosaics.
 """
+
+__all__: list[str] = []
+
+
+def __dir__() -> list[str]:
+    return __all__

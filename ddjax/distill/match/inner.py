@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ddjax import keys
 from ddjax.artifacts import Cost
 from ddjax.declare import setting
 from ddjax.distill.match import loop
@@ -166,7 +167,7 @@ class Trainer:
         )
 
     def _shapes(self, shape, size):
-        key = jax.eval_shape(lambda: jax.random.key(0))
+        key = jax.eval_shape(lambda: keys.key(0))
         trained = jax.eval_shape(lambda key: self.begin(self.network.init(key)), key)
         images = jax.ShapeDtypeStruct((size, *shape), jnp.float32)
         return trained, images, jax.ShapeDtypeStruct((size,), jnp.int32)

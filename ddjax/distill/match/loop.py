@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddjax import keys
 from ddjax.artifacts import Cost, digest
 from ddjax.declare.walk import join, require
 from ddjax.distill.match.real import real_images, real_shapes
@@ -333,7 +334,7 @@ def learn(
 def _program(step: Step, outline: Outline) -> Traceable:
     array, shape = jax.ShapeDtypeStruct, outline.image_shape
     images = array((outline.num_classes * step.ipc, *shape), jnp.float32)
-    key = jax.eval_shape(lambda: jax.random.key(0))
+    key = jax.eval_shape(lambda: keys.key(0))
     integer, real = array((), jnp.int32), step.given_shapes(outline)
     state = jax.eval_shape(step.begin, key, images, real)
     return Traceable(advance, (step, state, real, key, integer, integer))
