@@ -26,7 +26,8 @@ Variants, all under hard labels, where the paper's claim lies:
   `results/cad_readings_glyphs`.
 - `cifar10`: JPEG copies of CIFAR-10, or any other, in the folder `cifar10`, 32 px, 500
   images a class, ConvNet-D3 width 32, 300 epochs, IPC 10 and 50: scoring runs of 6 and
-  30 epochs, as the paper's CIFAR-100 had. Two readings of S only.
+  30 epochs, as the paper's CIFAR-100 had. Two readings of S only. Its result at IPC 10
+  is in `results/cad_readings_cifar10`.
 - `tiny100`: 100 classes at 32 px in the folder `tiny100`, 250 images a class, IPC 10,
   150 epochs: a scoring run of 6 epochs; five seeds and one for searches; two readings
   of S only.
