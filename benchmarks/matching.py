@@ -1,13 +1,16 @@
 """Matching methods: ddjax against a plain PyTorch loop of the same method, in one run.
 
-    python benchmarks/matching.py [--only dm dc] [--rounds 3] [--csv FILE]
+    python benchmarks/matching.py [--only dm dc mtt] [--rounds 3] [--csv FILE]
 
 An iteration of DM is a new network, 64 real images of each of ten classes, the
 distance of the classes' mean features, its gradient and a step of SGD; PyTorch goes
 from class to class, as VICO-UoE/DatasetCondensation does. An iteration of DC is a new
 network and its image step: a gradient of real and of synthetic images of every class,
-the distance of their rows, and its gradient through the gradient. ConvNet-D3, float32,
-two threads, no augmentation on either side. The sides take turns; milliseconds are
+the distance of their rows, and its gradient through the gradient. An iteration of MTT
+unrolls 20 steps of a student on the whole set, and its gradient goes to images and
+rate; PyTorch keeps the graph of all steps, as GeorgeCazenavette/mtt-distillation does,
+and ddjax computes each step again. ConvNet-D3, float32, two threads, no augmentation on
+either side. The sides take turns; milliseconds are
 those of the best round, ratios medians of the rounds. Memory is the most that a process
 of its own held for the whole work, beyond what it held before the first iteration.
 Needs torch, and Linux.
@@ -26,7 +29,7 @@ import time
 
 import numpy as np
 
-THREADS, CLASSES, REAL, POOL = 2, 10, 64, 600
+THREADS, CLASSES, REAL, POOL, STEPS = 2, 10, 64, 600, 20
 GOLDEN = pathlib.Path(__file__).parents[1] / "tests" / "golden"
 COLUMNS = ("method", "px", "width", "IPC", "side", "ms", "ratio torch/side", "MB")
 
@@ -47,6 +50,8 @@ CASES = (
     Case("dm", 28, 128, 1, 1),
     Case("dc", 14, 32, 1, 10),
     Case("dc", 28, 128, 1, 1),
+    Case("mtt", 14, 32, 10, 1),
+    Case("mtt", 28, 128, 1, 1),
 )
 
 
@@ -65,11 +70,16 @@ def ours(case):
     from ddjax import distill, models
     from ddjax.distill import Task
     from ddjax.distill.match import loop
-    from ddjax.distill.match.real import real_images
+    from ddjax.distill.match.experts import parameters_of
     from ddjax.settings import Distill
 
     images, labels = pool(case)
     shape = images.shape[1:]
+    network = models.network("convnet_d3", CLASSES, shape, width=case.width)
+    experts = None
+    if case.method == "mtt":
+        size = (1, 4, parameters_of(network))
+        experts = 0.05 * np.random.default_rng(1).standard_normal(size, np.float32)
     task = Task(
         images=images,
         labels=labels,
@@ -80,19 +90,23 @@ def ours(case):
         teachers=(),
         ipc=case.ipc,
         key=jax.random.key(0),
-        student=models.network("convnet_d3", CLASSES, shape, width=case.width),
+        student=network,
+        experts=experts,
     )
     method = distill.METHODS[case.method]
-    options = method.sections[case.method](real=REAL, augment=())
+    own = {"real": REAL}
+    if case.method == "mtt":
+        own = {"steps": STEPS, "span": 2, "max_start": 2}
+    options = method.sections[case.method](augment=(), **own)
     entry = Distill(case.method, **{case.method: options})
     step = method.step(task.outline(), entry, case.ipc)
     begun = jnp.zeros((CLASSES * case.ipc, *shape))
-    state = [step.begin(jax.random.key(1), begun, None)]
-    real, key = real_images(task), jax.random.key(2)
+    given, key = step.given(task), jax.random.key(2)
+    state = [step.begin(jax.random.key(1), begun, given)]
 
     def call():
         state[0], loss = loop.advance(
-            step, state[0], real, key, np.int32(0), np.int32(case.calls)
+            step, state[0], given, key, np.int32(0), np.int32(case.calls)
         )
         jax.block_until_ready(loss)
 
@@ -152,7 +166,29 @@ def theirs(case):
                     total = total + (1 - (one * other).sum(1) / (lengths + 1e-6)).sum()
         return total
 
-    loss_of = {"dm": dm, "dc": dc}[case.method]
+    targets = torch.arange(CLASSES).repeat_interleave(case.ipc)
+    rate = torch.tensor(0.01, requires_grad=True)
+
+    def mtt(module):
+        begun = {name: p.detach() for name, p in module.named_parameters()}
+        target = {name: p + 0.05 * torch.randn_like(p) for name, p in begun.items()}
+        params = {name: p.clone().requires_grad_() for name, p in begun.items()}
+        for _ in range(STEPS):
+            order = torch.randperm(len(learned))
+            logits = torch.func.functional_call(module, params, (learned[order],))
+            loss = cross_entropy(logits, targets[order])
+            gradients = torch.autograd.grad(loss, params.values(), create_graph=True)
+            params = {
+                name: p - rate * g
+                for (name, p), g in zip(params.items(), gradients, strict=True)
+            }
+        far, moved = (
+            sum(((ends[name] - target[name]) ** 2).sum() for name in target)
+            for ends in (params, begun)
+        )
+        return far / moved
+
+    loss_of = {"dm": dm, "dc": dc, "mtt": mtt}[case.method]
 
     def call():
         for _ in range(case.calls):

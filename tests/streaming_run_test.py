@@ -10,6 +10,7 @@ import tiny
 from PIL import Image
 
 from ddjax import distill, pipeline, settings
+from ddjax.distill.match.loop import Matching
 from ddjax.settings import from_config
 from ddjax.stages import embeddings
 
@@ -17,7 +18,10 @@ pytestmark = pytest.mark.slow
 
 SIDE, IPC = 8, 2
 FEW = ("rded", "pca", "sre2l")
-OTHERS = tuple(sorted({*distill.METHODS} - {*FEW}))
+# All that learn images through fresh networks read the pool alike, and dm is one of
+# them; mtt has experts too.
+LEARN = {name for name, each in distill.METHODS.items() if isinstance(each, Matching)}
+OTHERS = tuple(sorted({*distill.METHODS} - {*FEW} - LEARN | {"dm", "mtt"}))
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,13 @@ def config(source, entries, stream, **changes):
         if "cim" in sections:
             made.distill[entry].cim.iterations = 2
             made.distill[entry].cim.factor = 1
+        if entry in ("dm", "mtt"):
+            made.distill[entry][entry].iterations = 2
+        if entry == "dm":
+            made.distill.dm.dm.real = 4
+        if entry == "mtt":
+            made.distill.mtt.mtt.update({"steps": 2, "span": 1, "max_start": 1})
+            made.distill.mtt.experts.update({"count": 1, "epochs": 1, "batch_size": 8})
         if "delt" in sections:
             made.distill[entry].delt.rounds = 2
         if "fadrm" in sections:
