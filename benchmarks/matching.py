@@ -10,19 +10,15 @@ the distance of their rows, and its gradient through the gradient. An iteration 
 unrolls 20 steps of a student on the whole set, and its gradient goes to images and
 rate; PyTorch keeps the graph of all steps, as GeorgeCazenavette/mtt-distillation does,
 and ddjax computes each step again. ConvNet-D3, float32, two threads, no augmentation on
-either side. The sides take turns; milliseconds are
-those of the best round, ratios medians of the rounds. Memory is the most that a process
-of its own held for the whole work, beyond what it held before the first iteration.
-Needs torch, and Linux.
+either side. The sides take turns; milliseconds are those of the best round, ratios
+medians of the rounds. Needs torch, and Linux.
 """
 
 import argparse
 import csv
 import dataclasses
-import multiprocessing
 import os
 import pathlib
-import resource
 import statistics
 import sys
 import time
@@ -31,7 +27,7 @@ import numpy as np
 
 THREADS, CLASSES, REAL, POOL, STEPS = 2, 10, 64, 600, 20
 GOLDEN = pathlib.Path(__file__).parents[1] / "tests" / "golden"
-COLUMNS = ("method", "px", "width", "IPC", "side", "ms", "ratio torch/side", "MB")
+COLUMNS = ("method", "px", "width", "IPC", "side", "ms", "ratio torch/side")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,15 +201,6 @@ def theirs(case):
 SIDES = {"torch": theirs, "ddjax": ours}
 
 
-def memory(case, side):
-    """Returns the MB that a side takes beyond its imports and the pool."""
-    call = SIDES[side](case)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    call()
-    call()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-
-
 def take_turns(sides, rounds):
     """Returns side -> seconds a call of each round, after two calls of warm-up."""
     seconds = {side: [] for side in sides}
@@ -238,12 +225,7 @@ def main() -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     rows = [COLUMNS, ["---"] * len(COLUMNS)]
     print("\n".join("| " + " | ".join(row) + " |" for row in rows), flush=True)
-    context = multiprocessing.get_context("spawn")
     for case in (case for case in CASES if case.method in options.only):
-        held = {}
-        for side in SIDES:
-            with context.Pool(1) as workers:
-                held[side] = workers.apply(memory, (case, side))
         sides = {side: make(case) for side, make in SIDES.items()}
         seconds = take_turns(sides, options.rounds)
         for side, times in seconds.items():
@@ -251,7 +233,7 @@ def main() -> None:
             ratio = statistics.median(theirs / own for theirs, own in pairs)
             row = (case.method, case.size, case.width, case.ipc, side)
             row += (f"{1e3 * min(times) / case.calls:.1f}", f"{ratio:.2f}")
-            rows.append((*row, f"{held[side]:.0f}"))
+            rows.append(row)
             print("| " + " | ".join(map(str, rows[-1])) + " |", flush=True)
     if options.csv:
         with options.csv.open("w", newline="") as file:
