@@ -6,7 +6,7 @@ import pytest
 from ddjax import data, torch_files
 from ddjax.data import zca
 from ddjax.data.image_sets import read_image_set, suffix
-from ddjax.data.image_sets.mosaics import expand
+from ddjax.data.mosaics import GREY, decoded
 from ddjax.errors import InputError
 from ddjax.train.batches import normalise
 
@@ -188,8 +188,9 @@ def test_idcs_mosaics_are_expanded(tmp_path, source):
     assert found.images.shape == (16, 8, 8, 3)
     np.testing.assert_array_equal(found.labels, [0] * 8 + [1] * 8)
     assert "divided into 4 of its size" in found.notes[-1]
-    # Class after class, the first tiles of both images, then their second ones.
-    np.testing.assert_allclose(found.images[:8], expand(expected[:2], 2), rtol=1e-5)
+    # Class after class, the tiles of an image, then the next image's.
+    first = decoded(expected[:2], 2, GREY)
+    np.testing.assert_allclose(found.images[:8], first, rtol=1e-5)
     cim = {"dataset": "cifar10", "data": 1.2 * stored - 0.1, "label": LABELS}
     found = read(save(tmp_path / "data.pt", cim), source)
     np.testing.assert_allclose(found.images, 1.2 * expected - 25.5, atol=1e-3)
@@ -198,22 +199,25 @@ def test_idcs_mosaics_are_expanded(tmp_path, source):
 
 def test_mosaics_by_hand():
     image = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
-    found = expand(image, 2)
+    found = np.asarray(decoded(image, 2, GREY))
     assert found.shape == (4, 4, 4, 1) and found.dtype == np.float32
     # The first tile is [[0, 1], [4, 5]]; a row of it is enlarged to 0, .25, .75, 1.
     row = np.array([0, 0.25, 0.75, 1])
     np.testing.assert_allclose(found[0, ..., 0], 4 * row[:, None] + row)
     np.testing.assert_allclose(found[1, ..., 0] - found[0, ..., 0], 2)
     np.testing.assert_allclose(found[2, ..., 0] - found[0, ..., 0], 8)
-    np.testing.assert_array_equal(expand(image, 1), image)
+    np.testing.assert_array_equal(decoded(image, 1, GREY), image)
     # What the factor does not divide is padded by grey: the last of 2 x 2 pixels.
-    last = expand(np.full((1, 3, 3, 1), 27.5, np.float32), 2)[3, ..., 0]
+    last = decoded(np.full((1, 3, 3, 1), 27.5, np.float32), 2, GREY)[3, ..., 0]
     np.testing.assert_allclose(last[0, 0], 27.5)
     np.testing.assert_allclose(last[2, 2], 127.5)
-    with pytest.raises(InputError, match="expected|allowed is square images"):
-        expand(np.zeros((1, 3, 4, 1)), 2)
-    with pytest.raises(InputError, match="factor: found 5, allowed is at most 4"):
-        expand(image, 5)
+
+
+def test_a_factor_beyond_the_image_is_refused(tmp_path, source):
+    stored = RNG.uniform(size=(4, 3, 5, 5)).astype(np.float32)
+    save(tmp_path / "data.pt", [stored, LABELS])
+    with pytest.raises(InputError, match="factor: found 6, allowed is at most 5"):
+        read(f"{tmp_path}#factor=6", source)
 
 
 @pytest.mark.slow
@@ -226,7 +230,9 @@ def test_mosaics_are_those_of_idc():
         [padded[:, :, i : i + 3, j : j + 3] for i in (0, 3, 6) for j in (0, 3, 6)]
     )
     expected = torch.nn.Upsample(size=7, mode="bilinear")(tiles).numpy()
-    found = expand(255 * images, 3) / 255
+    found = np.asarray(decoded(255 * images, 3, GREY)) / 255
+    # Theirs are all images' first tiles, then their second ones.
+    found = found.reshape(2, 9, 7, 7, 3).swapaxes(0, 1).reshape(-1, 7, 7, 3)
     np.testing.assert_allclose(found.transpose(0, 3, 1, 2), expected, atol=1e-5)
 
 

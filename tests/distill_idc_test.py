@@ -15,8 +15,8 @@ import tiny
 from distill_match_test import COUNTS, SIDE, task_of
 
 from ddjax import distill, models, pipeline, settings
+from ddjax.data.mosaics import decoded, mosaic
 from ddjax.distill.idc import Idc, _mixed
-from ddjax.distill.match.formation import decoded, mosaic
 from ddjax.distill.match.real import real_images
 from ddjax.distill.match.siamese import siamese
 from ddjax.errors import InputError

@@ -9,11 +9,11 @@ import numpy as np
 
 from ddjax import keys
 from ddjax.artifacts import Cost
+from ddjax.data.mosaics import decoded, mosaic
 from ddjax.declare import setting
 from ddjax.declare.walk import join, require
 from ddjax.distill.match import loop
 from ddjax.distill.match.distances import image_gradient, kernel_distance
-from ddjax.distill.match.formation import decoded, mosaic
 from ddjax.distill.match.inner import Trainer
 from ddjax.distill.match.options import Options, again
 from ddjax.distill.match.siamese import augmented, siamese

@@ -50,7 +50,7 @@ class SyntheticSet:
       soft_labels: [M,C] float32, probabilities that were learned; None: none were.
       learning_rate: of students, that was learned; None: none was.
       factor: an image is a mosaic of factor x factor ones, which students have in its
-        place, enlarged, see `ddjax.distill.match.formation`.
+        place, enlarged, see `ddjax.data.mosaics`.
       notes: remarks on what the set is worth.
     """
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from ddjax import data, distill, scores
 from ddjax.artifacts import Artifact, Cost, Draft, digest
+from ddjax.data.mosaics import GREY, decoded
 from ddjax.data.source import Examples
-from ddjax.distill.match.formation import decoded
 from ddjax.errors import named
 from ddjax.problem import READING, Problem
 from ddjax.run import Run, progress_bar
@@ -155,7 +155,7 @@ def _synthesise(
         soft_labels = np.concatenate([each.arrays["soft_labels"] for each in made])
     factor = made[0].info.get("factor", 1)
     if factor > 1:  # students have what the stored images consist of
-        images = np.asarray(decoded(images.astype(np.float32), factor, 127.5))
+        images = np.asarray(decoded(images.astype(np.float32), factor, GREY))
         labels = labels.repeat(factor**2)
         if soft_labels is not None:
             soft_labels = soft_labels.repeat(factor**2, axis=0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ddjax.data.image_sets import layouts, mosaics, whitened
+from ddjax.data.image_sets import layouts, whitened
 from ddjax.data.image_sets.files import check_sizes
 from ddjax.data.image_sets.layouts import Held, held_by
 from ddjax.data.image_sets.pixels import (
@@ -21,7 +21,9 @@ from ddjax.data.image_sets.pixels import (
 )
 from ddjax.data.image_sets.suffix import Suffix
 from ddjax.data.images import resize as resize_images
+from ddjax.data.mosaics import GREY, decoded
 from ddjax.data.source import Source
+from ddjax.declare.walk import require
 from ddjax.errors import InputError
 
 __all__ = ["SUFFIXES", "held_by", "read"]
@@ -97,10 +99,13 @@ def read(
     notes += more
     labels = held.labels
     if suffix.factor > 1:
-        tiles = suffix.factor**2
-        images_MHWK = mosaics.expand(images_MHWK, suffix.factor)
+        tiles, side = suffix.factor**2, min(images_MHWK.shape[1:3])
+        allowed = f"at most {side}, the pixels of an image's side"
+        require(suffix.factor <= side, f"{path} factor", suffix.factor, allowed)
+        small = images_MHWK.astype(np.float32)
+        images_MHWK = np.asarray(decoded(small, suffix.factor, GREY))
         labels = {
-            name: array if name == "class_names" else np.concatenate([array] * tiles)
+            name: array if name == "class_names" else np.repeat(array, tiles, axis=0)
             for name, array in labels.items()
         }
         notes += (

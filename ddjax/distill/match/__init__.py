@@ -4,8 +4,7 @@
 and resumes after a stop. `real` draws real images of every class, `siamese` shows real
 and synthetic images under one augmentation, `distances` are minimised. `inner` trains
 networks on the set in between, `pool` keeps several that are, `experts` are
-trajectories of trained ones, `regression` predicts by the ridge, and `formation` cuts
-mosaics.
+trajectories of trained ones, and `regression` predicts by the ridge.
 """
 
 __all__: list[str] = []

@@ -7,8 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+GREY = 127.5  # of 0..255, with which IDC pads what the factor does not divide
 
-def decoded(images_MHWK: jax.Array, factor: int, padding: jax.Array) -> jax.Array:
+
+def decoded(
+    images_MHWK: jax.Array | np.ndarray, factor: int, padding: jax.Array | float
+) -> jax.Array:
     """Cuts images into tiles, each enlarged to the size of an image.
 
     Args:
@@ -26,6 +30,7 @@ def decoded(images_MHWK: jax.Array, factor: int, padding: jax.Array) -> jax.Arra
     Parameterization", arXiv 2205.14959; snu-mllab/Efficient-Dataset-Condensation,
     condense.py, `decode_zoom`, which gives all images' first tiles first.
     """
+    images_MHWK = jnp.asarray(images_MHWK)
     if factor == 1:
         return images_MHWK
     count, height, width, channels = images_MHWK.shape
