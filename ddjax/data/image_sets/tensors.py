@@ -21,7 +21,6 @@ from ddjax.data.image_sets.pixels import (
 )
 from ddjax.data.image_sets.suffix import Suffix
 from ddjax.data.images import resize as resize_images
-from ddjax.data.mosaics import GREY, decoded
 from ddjax.data.source import Source
 from ddjax.declare.walk import require
 from ddjax.errors import InputError
@@ -99,6 +98,9 @@ def read(
     notes += more
     labels = held.labels
     if suffix.factor > 1:
+        # Here, since it imports JAX, which reading needs for nothing else.
+        from ddjax.data.mosaics import GREY, decoded
+
         tiles, side = suffix.factor**2, min(images_MHWK.shape[1:3])
         allowed = f"at most {side}, the pixels of an image's side"
         require(suffix.factor <= side, f"{path} factor", suffix.factor, allowed)
