@@ -16,9 +16,9 @@ Variants:
 
 - `digits` (default): ConvNet-D2 width 32, IPC 1 and 10, three sets a method, six seeds,
   rates tuned on random images; a tenth of the authors' iterations, or fewer. Not run
-  in full so far; IPC 1 takes about half an hour on 2 CPU cores.
+  so far.
 - `fashion_mnist`: 14 px, 6,000 training images, ConvNet-D3 width 32, otherwise as
-  `digits`; hours on 2 CPU cores, not run so far.
+  `digits`; not run so far.
 - `fashion_mnist_IPC`, `cifar10_IPC`, `cifar100_IPC`, `tiny_imagenet_IPC` with 1, 10 and
   50: 28, 32 or 64 px, ConvNet-D3 (D4 at 64 px) width 128, the authors' constants and
   iterations, evaluated by the protocol of DSA and DM under hard labels, and under soft

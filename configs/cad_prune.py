@@ -20,8 +20,7 @@ Variants, on 2 CPU cores without an accelerator:
   about 40 minutes. Its result is in `results/fashion_mnist`.
 - `fashion_mnist_full`: all 55,000 training images at their own 28 px, ConvNet-D3 width
   128 as published, five selections at IPC 10, 100 epochs, hard and soft_kd labels,
-  three seeds, one rate: a confirmation at full size. Its result is in
-  `results/cad_prune_fashion_mnist_full`.
+  three seeds, one rate: a confirmation at full size; not run so far.
 - `smoke`: the same stages with a small MLP in 13 to 20 seconds, hard and soft_kd labels
   only; its numbers mean nothing.
 

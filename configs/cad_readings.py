@@ -32,8 +32,8 @@ Variants, all under hard labels, where the paper's claim lies:
   150 epochs: a scoring run of 6 epochs; five seeds and one for searches; two readings
   of S only.
 - `fashion_mnist`: 14 px, 6,000 training images, ConvNet-D3 width 32, 150 epochs, IPC 10
-  and 50: scoring runs of 2.5 and 12.5 epochs; 20 minutes on 2 shared cores. Its result
-  is in `results/cad_readings_fashion_mnist`.
+  and 50: scoring runs of 2.5 and 12.5 epochs. Its result is in
+  `results/cad_readings_fashion_mnist`.
 - `smoke`: the same stages with a small MLP on digits in under 20 seconds.
 
 Expected, from earlier studies of three seeds: CAD-Prune keeps images about as easy as

@@ -12,14 +12,12 @@ subset; 28 and 32 px, pools of 5,000 images in place of 50,000 and 60,000.
     python -m ddjax.main --config=configs/dc_coresets.py:smoke
 
 Variants, the number at the end the IPC: `cifar10_*` (CIFAR-10 in the folder `cifar10`)
-and `fashion_mnist_*` with 1, 10 and 50, five seeds. On 2 CPU cores IPC 1 takes 15
-minutes, most of them for scores, IPC 10 half an hour, and IPC 50 two hours. `smoke`:
-seconds; its numbers mean nothing. Results of `cifar10_1` and `cifar10_10` are in
-`results/dc_coresets_*`.
+and `fashion_mnist_*` with 1, 10 and 50, five seeds; none was run so far, `ddjax plan`
+has their cost. `smoke`: seconds; its numbers mean nothing.
 
-Herding and k-centre see features of scoring runs of five epochs, and forgetting counts
-in them; the authors trained longer, on all images. Students' biases and norms are not
-decayed, and momentum is kept where the rate falls, at half of the training.
+Herding and k-centre see features of scoring runs of five epochs or more, and forgetting
+counts in them; the authors trained longer, on all images. Students' biases and norms
+are not decayed, and momentum is kept where the rate falls, at half of the training.
 
 Expected, as later papers print them for CIFAR-10 at IPC 1, 10 and 50: random 14.4, 26.0
 and 43.4; herding 21.5, 31.6 and 40.4.

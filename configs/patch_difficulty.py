@@ -15,9 +15,9 @@ every seed, so that intervals hold the synthesis too.
 
 Variants, on 2 CPU cores without an accelerator:
 
-- `digits` (default): ConvNet-D2 width 32, IPC 5, ten seeds; about two minutes.
+- `digits` (default): ConvNet-D2 width 32, IPC 5, ten seeds; not run so far.
 - `fashion_mnist`: 14 px, 6,000 training images, ConvNet-D3 width 32, 150 epochs, IPC 10
-  and 50, ten seeds. Its result is in `results/patch_difficulty`.
+  and 50, ten seeds. Its result at IPC 10 is in `results/patch_difficulty`.
 - `smoke`: seconds; its numbers mean nothing.
 
 Expected: if easiness were the cause, accuracy under hard labels would rise with the
