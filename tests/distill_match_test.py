@@ -14,8 +14,7 @@ from ddjax import distill, models
 from ddjax.data.augment import DSA_OPERATIONS
 from ddjax.data.augment.dsa import apply_dsa, drawn_dsa
 from ddjax.data.augment.recipe import Dsa, to_integer
-from ddjax.distill.dm import Dm
-from ddjax.distill.match import loop
+from ddjax.distill.dm import Dm, DmStep
 from ddjax.distill.match.distances import mean_distance
 from ddjax.distill.match.options import Options, again
 from ddjax.distill.match.real import real_images
@@ -199,7 +198,7 @@ def test_dm_is_its_formula():
 
 def test_the_velocity_is_that_of_pytorch():
     options = dataclasses.replace(SMALL, momentum=0.5, learning_rate=0.1)
-    step = loop.Step(NETWORK, options, 3, 2)
+    step = DmStep(NETWORK, options, 3, 2)
     state = {"images": jnp.zeros(2), "velocity": jnp.zeros(2)}
     for _ in range(3):
         state = step.descend(state, jnp.array([1.0, -2.0]))

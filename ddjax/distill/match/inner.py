@@ -3,6 +3,7 @@
 Letters: C classes, M synthetic images, B images of a batch, H W image, K channels.
 """
 
+import abc
 import dataclasses
 from typing import Any, NamedTuple
 
@@ -185,6 +186,7 @@ class Rounds(loop.Step):
         """Returns the steps of the images, and the epochs between two of them."""
         return self.options.outer, self.options.inner
 
+    @abc.abstractmethod
     def match(
         self,
         variables: Variables,
@@ -201,7 +203,6 @@ class Rounds(loop.Step):
         Returns:
           [] float32, [M,H,W,K] float32, and variables with updated moments.
         """
-        raise NotImplementedError
 
     def move(self, state: loop.State, gradient_MHWK: jax.Array) -> loop.State:
         """Returns the state after a step of the images."""

@@ -3,6 +3,7 @@
 Letters: M synthetic images, C classes, H W image, K channels.
 """
 
+import abc
 import dataclasses
 import functools
 import time
@@ -50,7 +51,7 @@ class Loop(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class Step(abc.ABC):
     """An iteration of a method; hashable, and compiled in whole.
 
     Attributes:
@@ -99,6 +100,7 @@ class Step:
         del key, given
         return {"images": images_MHWK, "velocity": jnp.zeros_like(images_MHWK)}
 
+    @abc.abstractmethod
     def __call__(
         self, state: State, real: Any, key: jax.Array
     ) -> tuple[State, jax.Array]:
@@ -109,7 +111,6 @@ class Step:
           real: see `given`; the pool, unless the method reads something else.
           key: a typed PRNG key of this iteration.
         """
-        raise NotImplementedError
 
     def descend(
         self, state: State, gradient_MHWK: jax.Array, rate: Any = None
@@ -128,9 +129,9 @@ class Step:
         images = state["images"] - rate * velocity
         return state | {"images": images, "velocity": velocity}
 
+    @abc.abstractmethod
     def passes(self) -> Cost:
         """Returns the passes of an iteration; FLOPs are counted from the program."""
-        raise NotImplementedError
 
     def flops(self, counted: float, state: State, given: Any) -> float:
         """Returns the operations of an iteration.
