@@ -37,6 +37,7 @@ from ddjax.protocols import PROTOCOLS
 
 VARIANTS = ("digits", "fashion_mnist", "cifar10", "smoke")
 METHODS = ("rded", "sre2l", "pca")
+LEARNED = ("dm", "dc", "dsa", "mtt", "frepo")
 
 
 def get_config(variant: str = "digits"):
@@ -78,7 +79,7 @@ def _cifar10(config) -> None:
 
 
 def _synthesise(config, flip: bool) -> None:
-    """Sets that need a teacher with batch norm, one a seed."""
+    """Sets of a teacher with batch norm, and learned ones, one a seed."""
     for network in (config.student.network, config.teacher.network):
         network.convnet.norm = "batch"
     for name in METHODS:
@@ -91,3 +92,4 @@ def _synthesise(config, flip: bool) -> None:
             entry.recover.jitter = 1
         else:
             entry.patches.candidates = 60
+    presets.learned(config, LEARNED, sets=0)

@@ -26,6 +26,7 @@ from ddjax.stages.comparison import sets_comparison, subsets_comparison
 from ddjax.stages.experts import experts_stage
 from ddjax.stages.inputs import inputs_stages
 from ddjax.stages.labels import fixed_labels_stage
+from ddjax.stages.losses import losses_stage
 from ddjax.stages.outputs import replacing
 from ddjax.stages.report import report_stage, teachers_report_stage
 from ddjax.stages.requirements import (
@@ -104,7 +105,7 @@ def _draw(problem: Problem, stages: list[Stage]) -> dict[str, Any]:
             stage = experts_stage(problem, students[""][""], options, section)
             experts[options] = add(stage)
     tunings, comparisons = {}, []
-    subsets, sets, inputs = {}, {}, {}
+    subsets, sets, inputs, losses = {}, {}, {}, {}
     for ipc in settings.select.ipcs:
         for regime in trained:
             stage = tuning_stage(problem, students[""][""], regime, ipc)
@@ -130,6 +131,20 @@ def _draw(problem: Problem, stages: list[Stage]) -> dict[str, Any]:
         }
         if problem.images is not None:
             sets[ipc][READ] = add(read_stage(problem, teachers))
+        losses[ipc] = {
+            name: add(
+                losses_stage(
+                    problem,
+                    name,
+                    ipc,
+                    subsets[ipc],
+                    sets[ipc],
+                    experts.get(experts_of_set(entry)),
+                )
+            )
+            for name, entry in settings.distill.items()
+            if entry.losses
+        }
         for name, stage in sets[ipc].items():
             images = number_of_sets(problem, name) * ipc * problem.num_classes
             students[name] = students_of(stage, images, settings.regimes)
@@ -183,6 +198,7 @@ def _draw(problem: Problem, stages: list[Stage]) -> dict[str, Any]:
         "subsets": subsets,
         "sets": sets,
         "inputs": inputs,
+        "losses": losses,
     }
 
 

@@ -135,6 +135,20 @@ def test_dcs_puts_the_strongest_first_whatever_its_sign(table):
     assert Correlation(*table.loc[1, ["rho", "low", "high", "n"]]) == expected
 
 
+def test_dcs_leaves_out_subsets_without_the_surrogate():
+    losses, values = np.arange(7.0), np.array([3, np.nan, 1, 4, 0, np.nan, 5])
+    there = ~np.isnan(values)
+    (row,) = dcs(
+        {
+            "some": values,
+        },
+        losses,
+    )[["rho", "low", "high", "n"]].to_numpy()
+    assert Correlation(*row) == spearman(values[there], losses[there])
+    with pytest.raises(InputError, match="'some': downstream: not finite"):
+        dcs({"some": values}, np.where(there, np.nan, losses))
+
+
 def test_dcs_refuses_bad_input():
     with pytest.raises(InputError, match="surrogates: none is given"):
         dcs({}, [1, 2])

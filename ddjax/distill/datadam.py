@@ -95,5 +95,10 @@ def refuse_without_maps(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> N
 
 
 DATADAM = loop.method(
-    DatadamStep, "DataDAM", "datadam", Datadam, refuses=refuse_without_maps
+    DatadamStep,
+    "DataDAM",
+    "datadam",
+    Datadam,
+    refuses=refuse_without_maps,
+    measures=True,
 )

@@ -145,5 +145,10 @@ def _refuse_unknown_loops(section: str):
     return refuses
 
 
-DC = loop.method(DcStep, "DC", "dc", Dc, refuses=_refuse_unknown_loops("dc"))
-DSA = loop.method(DsaStep, "DSA", "dsa", Dsa, refuses=_refuse_unknown_loops("dsa"))
+def _method(step: type[DcStep], title: str, section: str, options: type):
+    refuses = _refuse_unknown_loops(section)
+    return loop.method(step, title, section, options, refuses=refuses, measures=True)
+
+
+DC = _method(DcStep, "DC", "dc", Dc)
+DSA = _method(DsaStep, "DSA", "dsa", Dsa)

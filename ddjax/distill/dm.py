@@ -59,4 +59,4 @@ class DmStep(loop.Step):
         )
 
 
-DM = loop.method(DmStep, "DM", "dm", Dm)
+DM = loop.method(DmStep, "DM", "dm", Dm, measures=True)

@@ -262,4 +262,4 @@ def _distance(params, others):
     return sum(jax.tree.leaves(differences))
 
 
-MTT = method(MttStep, "MTT", "mtt", Mtt)
+MTT = method(MttStep, "MTT", "mtt", Mtt, measures=True)

@@ -180,6 +180,8 @@ class Method:
       uses_teachers: whether teachers are trained for it.
       uses_experts: whether students of the whole pool are trained for it, whose
         trajectories it reads; it then has a section `experts`.
+      measures: whether its loss is defined for any `ipc` images of every class; it is
+        then a `ddjax.distill.match.loop.Matching`.
       refuses: (outline, entry, key, ipcs), raises InputError; see `check`.
       costs: (outline, entry, ipc) -> cost; see `work`.
     """
@@ -190,6 +192,7 @@ class Method:
     difficulty: str = ""
     uses_teachers: bool = True
     uses_experts: bool = False
+    measures: bool = False
     refuses: Callable[[Outline, Any, str, Ipcs], None] = (
         lambda outline, entry, key, ipcs: None
     )

@@ -41,4 +41,4 @@ class TeslaStep(mtt.MttStep):
         return unroll_by_adjoint(loss, params, learned, rate, steps, exact)
 
 
-TESLA = mtt.method(TeslaStep, "TESLA", "tesla", Tesla)
+TESLA = mtt.method(TeslaStep, "TESLA", "tesla", Tesla, measures=True)

@@ -10,11 +10,13 @@ from ddjax.presets.datasets import (
     smoke,
     under_protocol,
 )
+from ddjax.presets.matching import LEARNED, learned
 from ddjax.presets.synthesis import ensemble, nearest, recover, stitch, synthesised
 from ddjax.presets.views import add_views
 
 __all__ = [
     "DATASETS",
+    "LEARNED",
     "add_views",
     "check_variant",
     "dataset",
@@ -22,6 +24,7 @@ __all__ = [
     "ensemble",
     "fashion_mnist",
     "imagenet",
+    "learned",
     "nearest",
     "recover",
     "smoke",

@@ -110,11 +110,13 @@ def dcs(surrogates: Mapping[str, ArrayLike], losses: ArrayLike) -> pd.DataFrame:
     Near 1, a lower surrogate means a lower test loss; near 0, minimising it is in vain.
 
     Args:
-        surrogates: name to its values, [m] float, finite.
+        surrogates: name to its values, [m] float, NaN where a subset has none of it,
+            else finite.
         losses: [m] float, finite, test loss of a student trained on each subset.
 
     Returns:
-        One row per surrogate: surrogate (name), rho, low, high, n, as `spearman`. The
+        One row per surrogate: surrogate (name), rho, low, high, n, as `spearman` over
+        the subsets that have one. The
         strongest correlation of either sign comes first, NaN last; ties stay in the
         given order.
 
@@ -131,7 +133,11 @@ def dcs(surrogates: Mapping[str, ArrayLike], losses: ArrayLike) -> pd.DataFrame:
     rows = []
     for name, values in surrogates.items():
         try:
-            found = spearman(values, losses)
+            values, after = np.asarray(values, float), np.asarray(losses, float)
+            if values.ndim == after.ndim == 1 and values.size == after.size:
+                there = ~np.isnan(values)
+                values, after = values[there], after[there]
+            found = spearman(values, after)
         except InputError as error:
             raise InputError(f"surrogates: {name!r}: {error}") from error
         rows.append((name, found.rho, found.low, found.high, found.n))

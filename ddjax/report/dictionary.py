@@ -308,11 +308,14 @@ DCS = (
     Column(
         "surrogate",
         "a number of a subset that is known before training",
-        values="`mean SCORE`, `distribution matching`, `gradient matching`, `coverage`",
+        values="`mean SCORE`, `distribution matching`, `gradient matching`, "
+        "`coverage`; `loss of NAME`: what the entry NAME of `distill` descends, where "
+        "its `losses` are above 0",
     ),
     Column(
         "rho",
-        "Spearman's correlation with the students' test loss, over the selections",
+        "Spearman's correlation with the students' test loss, over the selections, of "
+        "`loss of NAME` also over the kinds of synthetic sets",
         "",
         "-1 to 1",
         missing="the surrogate is the same for all",

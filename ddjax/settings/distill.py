@@ -34,6 +34,12 @@ class _Entry:
         "Whether students have the learning rate that its method learned; else the one "
         "that was tuned.",
     )
+    losses: int = setting(
+        0,
+        "Draws of networks and real images in which the loss that the method descends "
+        "is measured of every subset and every set of the run, for `dcs.csv`; 0: none.",
+        "[0, 10000]",
+    )
     sets: int = setting(
         0,
         "How many sets a budget has: students' seeds take turns. 0: one a seed.",
@@ -57,9 +63,13 @@ class Distill(_WithSections):
     """
 
     def check(self, key: str) -> None:
-        """Raises InputError where a section is set that the method does not read."""
+        """Raises InputError where something is set that the method does not have."""
         if self.method not in METHODS:  # which `catalogue.check_names` refuses
             return
+        measures = [each for each in METHODS if METHODS[each].measures]
+        allowed = f"0: {self.method} has no loss of any set; {', '.join(measures)} do"
+        fits = not self.losses or self.method in measures
+        require(fits, f"{key}.losses", self.losses, allowed)
         read = METHODS[self.method].sections
         for name in (name for name in _SECTIONS if name not in read):
             readers = (each for each in METHODS if name in METHODS[each].sections)

@@ -1,7 +1,7 @@
 """DCS: how scores and distillation losses of subsets correlate with the test loss.
 
-A selection counts once, with the means over its seeds: subsets of one selection are
-alike, and taken as independent they would make every interval too narrow.
+A selection or a kind of synthetic sets counts once, with the means over its seeds: its
+subsets are alike, and taken as independent they would make every interval too narrow.
 """
 
 from __future__ import annotations
@@ -12,45 +12,45 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddjax import report
+from ddjax.artifacts import Artifact
 from ddjax.scores import surrogates
 from ddjax.select import Inputs
 from ddjax.stages.findings import Findings
-from ddjax.stages.subsets import chosen_start, scores_of, subset_of
+from ddjax.stages.subsets import array_name, chosen_start, scores_of, subset_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_FEWEST = 5  # selections; the ranks of fewer mean next to nothing
+_FEWEST = 5  # selections and sets; the ranks of fewer mean next to nothing
 
 
 def dcs_tables(draws: list[Findings]) -> dict[tuple[str, int], pd.DataFrame]:
-    """Returns the DCS of every surrogate, over all selections at a regime and budget.
+    """Returns the DCS of every surrogate at a regime and budget.
 
-    Surrogates are the mean of each score that a selection reads, and, where there are
-    features or gradients, the losses of distribution matching and gradient matching,
-    and coverage.
+    Surrogates of selections are the mean of each score that a selection reads, and,
+    where there are features or gradients, the losses of distribution matching and
+    gradient matching, and coverage. Those of selections and synthetic sets are the
+    losses of entries of `distill` that measure them, see `Distill.losses`.
 
     Args:
       draws: what the run found.
 
     Returns:
-      (regime, budget) -> a table of `report.dcs`; without an entry where there is no
-      surrogate, or fewer than five selections.
+      (regime, budget) -> a table of `report.dcs`; without an entry where no surrogate
+      is known of five selections and sets.
     """
     import pandas as pd
 
-    settings, tables = draws[0].problem.settings, {}
-    if len(settings.select.methods) < _FEWEST:
-        return tables
+    tables = {}
     for ipc in draws[0].subsets:
         rows: dict[str, list[dict]] = {}
         for found in draws:
             for regime, row in _rows(found, ipc):
                 rows.setdefault(regime, []).append(row)
         for regime, of in rows.items():
-            means = pd.DataFrame(of).groupby("method").mean().dropna(axis="columns")
-            values = means.drop(columns="test_loss")
-            if len(means) >= _FEWEST and len(values.columns):
+            means = pd.DataFrame(of).groupby("method").mean()
+            values = means.drop(columns="test_loss").dropna(axis=1, thresh=_FEWEST)
+            if len(values.columns):
                 tables[regime, ipc] = report.dcs(
                     {name: values[name] for name in values}, means["test_loss"]
                 )
@@ -60,21 +60,35 @@ def dcs_tables(draws: list[Findings]) -> dict[tuple[str, int], pd.DataFrame]:
 def _rows(found: Findings, ipc: int) -> Iterator[tuple[str, dict]]:
     """Yields regime, and method, test loss and surrogates of a student."""
     problem, subsets, members = found.problem, found.subsets[ipc], found.own
-    seeds, known = problem.seeds, {}
+    seeds, sets, known = problem.seeds, found.sets[ipc], {}
     inputs = [found.inputs[ipc].inputs(row) for row in range(len(seeds))]
+    methods = (*problem.settings.select.methods, *sets)
     trained = members[
         (members["ipc"] == ipc)
         & (members["status"] == "ok")
-        & members["method"].isin(problem.settings.select.methods)
+        & members["method"].isin(methods)
     ]
     for student in trained.itertuples():
-        method, regime = student.method, student.regime
-        start = chosen_start(problem, members, method, regime, ipc)
-        key = method, seeds.index(student.seed), start
+        method, regime, row = student.method, student.regime, seeds.index(student.seed)
+        start = None
+        if method not in sets:
+            start = chosen_start(problem, members, method, regime, ipc)
+        key = method, row, start
         if key not in known:
-            scores = scores_of(subsets, key[1])
-            known[key] = _values(inputs[key[1]], scores, subset_of(subsets, *key))
+            known[key] = _losses(found.losses[ipc], array_name(method, start), row)
+            if method not in sets:
+                scores = scores_of(subsets, row)
+                known[key] |= _values(inputs[row], scores, subset_of(subsets, *key))
         yield regime, {"method": method, "test_loss": student.test_loss} | known[key]
+
+
+def _losses(measured: dict[str, Artifact], array: str, row: int) -> dict[str, float]:
+    """Every loss that was measured of a subset or a set: surrogate -> mean of draws."""
+    return {
+        f"loss of {name}": float(losses.arrays[array][row].mean())
+        for name, losses in measured.items()
+        if array in losses.arrays
+    }
 
 
 def _values(inputs: Inputs, scores, positions) -> dict[str, float]:

@@ -35,6 +35,7 @@ class Findings:
       subsets: budget -> artifact.
       sets: budget -> entry of `distill` -> its synthetic sets.
       inputs: budget -> the inputs of the selections.
+      losses: budget -> entry of `distill` -> the artifact of its losses.
     """
 
     run: Run
@@ -47,6 +48,7 @@ class Findings:
     subsets: dict[int, Artifact]
     sets: dict[int, dict[str, SyntheticSets]]
     inputs: dict[int, SelectionInputs]
+    losses: dict[int, dict[str, Artifact]]
 
     @property
     def own(self) -> pd.DataFrame:

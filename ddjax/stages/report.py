@@ -59,7 +59,8 @@ def report_stage(
       draws: of `Problem.draws`, each with its stages: `teachers` by name; `tunings`,
         (entry of `transfer`, regime, budget) -> learning rates; `comparisons` of all
         networks, regimes and budgets; `subsets` by budget; `sets`, budget -> entry of
-        `distill` -> synthetic sets; `inputs` of the selections, by budget.
+        `distill` -> synthetic sets; `inputs` of the selections, by budget; `losses`,
+        budget -> entry of `distill` -> losses.
       export: folder for the images of the recommended subset; None: none.
     """
     problems = [of for of, _ in draws]
@@ -86,6 +87,7 @@ def report_stage(
                     found["subsets"],
                     found["sets"],
                     found["inputs"],
+                    found["losses"],
                 )
             )
             notes += _notes(of, found["teachers"], found["tunings"])

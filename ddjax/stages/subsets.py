@@ -121,8 +121,21 @@ def subset_of(
     subsets: Artifact, method: str, row: int, start: float | None
 ) -> np.ndarray:
     """Returns a method's positions in the pool for one seed; start of a search."""
-    name = method if start is None else _CANDIDATE.format(method=method, start=start)
-    return subsets.arrays[name][row]
+    return subsets.arrays[array_name(method, start)][row]
+
+
+def array_name(method: str, start: float | None) -> str:
+    """Returns the name of a method's array in the artifact; start of a search."""
+    return method if start is None else _CANDIDATE.format(method=method, start=start)
+
+
+def positions_in(subsets: Artifact) -> dict[str, np.ndarray]:
+    """Returns the positions [R,n] of every array of subsets, by its name."""
+    return {
+        name: array
+        for name, array in subsets.arrays.items()
+        if not name.startswith(_SCORE) and name != "ids"
+    }
 
 
 def chosen_start(

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -251,13 +252,10 @@ def _synthetic_set(
     def make(folder: pathlib.Path) -> Draft:
         del folder
         with progress_bar(label, 0) as bar:
-            task = distill.Task(
-                images=problem.pool.images,
-                labels=problem.pool.labels,
-                ids=problem.pool.ids,
-                num_classes=problem.num_classes,
-                mean=np.asarray(problem.mean),
-                std=np.asarray(problem.std),
+            task = task_of(
+                problem,
+                ipc,
+                subset_key(seed, ipc),
                 teachers=tuple(
                     distill.Teacher(
                         who,
@@ -266,9 +264,6 @@ def _synthetic_set(
                     )
                     for who, teacher in teachers.items()
                 ),
-                ipc=ipc,
-                key=subset_key(seed, ipc),
-                student=problem.student_network,
                 difficulty=(
                     scores.SCORES[score].of(inputs.inputs(row)) if score else None
                 ),
@@ -297,6 +292,30 @@ def _synthetic_set(
         return Draft(arrays, info, done.cost)
 
     return run.artifact("synthetic", label, settings, parents, make)
+
+
+def task_of(problem: Problem, ipc: int, key: jax.Array, **more: Any) -> distill.Task:
+    """Returns the task of distilling a problem's pool for its students' network.
+
+    Args:
+      problem: the problem.
+      ipc: the budget.
+      key: a typed PRNG key.
+      **more: other attributes of `distill.Task`; no teacher is known without them.
+    """
+    known = {"teachers": ()} | more
+    return distill.Task(
+        images=problem.pool.images,
+        labels=problem.pool.labels,
+        ids=problem.pool.ids,
+        num_classes=problem.num_classes,
+        mean=np.asarray(problem.mean),
+        std=np.asarray(problem.std),
+        ipc=ipc,
+        key=key,
+        student=problem.student_network,
+        **known,
+    )
 
 
 def start_of(problem: Problem, name: str) -> distill.SyntheticSet | None:

@@ -204,6 +204,12 @@ class Rounds(loop.Step):
           [] float32, [M,H,W,K] float32, and variables with updated moments.
         """
 
+    def probe(self) -> "Rounds":
+        """Returns a step of the images in a fresh network."""
+        return dataclasses.replace(
+            self, options=dataclasses.replace(self.options, outer=1)
+        )
+
     def move(self, state: loop.State, gradient_MHWK: jax.Array) -> loop.State:
         """Returns the state after a step of the images."""
         return self.descend(state, gradient_MHWK)

@@ -112,6 +112,10 @@ class Step(abc.ABC):
           key: a typed PRNG key of this iteration.
         """
 
+    def probe(self) -> "Step":
+        """Returns the iteration whose loss measures a set that is not learned."""
+        return self
+
     def descend(
         self, state: State, gradient_MHWK: jax.Array, rate: Any = None
     ) -> State:
@@ -203,6 +207,14 @@ class Matching(Method):
         """Returns a stretch of iterations with abstract arguments."""
         return _program(self.step(outline, entry, ipc), outline)
 
+    def measuring(self, outline: Outline, entry: Any, ipc: int) -> Cost:
+        """Returns what the loss of a set costs in a draw; FLOPs are an upper bound."""
+        step = self.step(outline, entry, ipc).probe()
+        _, state, real, key, *_ = _program(step, outline).arguments
+        program = Traceable(losses, (step, state["images"], real, key, 1))
+        each = step.flops(program.flops(), state, real)
+        return dataclasses.replace(step.passes(), flops=each)
+
     def synthesise(
         self, task: Task, entry: Any, start: SyntheticSet | None = None
     ) -> SyntheticSet:
@@ -222,6 +234,30 @@ class Matching(Method):
             notes=notes,
             **step.learned(state),
         )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def losses(
+    step: Step, images_MHWK: jax.Array, real: Any, key: jax.Array, draws: int
+) -> jax.Array:
+    """Returns the loss of a set in several draws of networks and real images.
+
+    Args:
+      step: of `Step.probe`; static.
+      images_MHWK: [M,H,W,K] float32, normalised, class after class.
+      real: see `Step.given`.
+      key: a typed PRNG key; equal keys are equal draws, whatever the images.
+      draws: D; static.
+
+    Returns:
+      [D] float32.
+    """
+
+    def one(key):
+        begin_key, key = jax.random.split(key)
+        return step(step.begin(begin_key, images_MHWK, real), real, key)[1]
+
+    return jax.lax.map(one, jax.random.split(key, draws))
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
