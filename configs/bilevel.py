@@ -5,8 +5,8 @@ Claims tested ("Rethinking Dataset Distillation: Hard Truths about Soft Labels",
 images do as well as learned ones; with hard labels learned sets are ahead. Every method
 of this family competes with random, herding, facility location and facility location
 weighted by CAD, under hard labels, one soft label an image (the learned one, where a
-method learns it) and a teacher's label of every view. `dcs.csv` has how the losses of DM,
-DC and MTT correlate with the test loss.
+method learns it) and a teacher's label of every view. `dcs.csv` has how the losses of
+DM, DC and MTT correlate with the test loss.
 
     python -m ddjax.main --config=configs/bilevel.py
     python -m ddjax.main --config=configs/bilevel.py:fashion_mnist
