@@ -12,8 +12,9 @@ subset; 28 and 32 px, pools of 5,000 images in place of 50,000 and 60,000.
     python -m ddjax.main --config=configs/dc_coresets.py:smoke
 
 Variants, the number at the end the IPC: `cifar10_*` (CIFAR-10 in the folder `cifar10`)
-and `fashion_mnist_*` with 1, 10 and 50, five seeds; none was run so far, `ddjax plan`
-has their cost. `smoke`: seconds; its numbers mean nothing.
+and `fashion_mnist_*` with 1, 10 and 50, five seeds; the result of `cifar10_1` is in
+`results/dc_coresets_cifar10_1`, and `ddjax plan` has the cost of the others. `smoke`:
+seconds; its numbers mean nothing.
 
 Herding and k-centre see features of scoring runs of five epochs or more, and forgetting
 counts in them; the authors trained longer, on all images. Students' biases and norms

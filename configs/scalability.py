@@ -15,8 +15,8 @@ Variants, on 2 CPU cores without an accelerator:
 
 - `digits` (default): eight minutes; its result is in `results/scalability_digits`.
 - `fashion_mnist`: 14 px, 6,000 training images, ConvNet-D3 width 32, 30,000 image
-  passes, which are five epochs of all images, at IPC 5 to 300, ten seeds; not run so
-  far.
+  passes, which are five epochs of all images, at IPC 5 to 300, ten seeds; its result
+  is in `results/scalability_fashion_mnist`.
 - `teachers`: the same with random images alone, 120,000 image passes, and the labels of
   three teachers: one of 30 epochs, one stopped after a single epoch, and a ResNet-18 of
   width 8; not run so far.
