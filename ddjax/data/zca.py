@@ -110,7 +110,8 @@ def fit(
     Source: kornia's ZCAWhitening (kornia/enhance/zca.py, unbiased covariance,
     (S + eps)^(-1/2)), which MTT (utils.py: eps .1, images in [0, 1]), TESLA and DATM
     use in float32; and yongchao97/FRePo (lib/dataset/ops.py: normalised images, eps of
-    .1 times the trace divided by D; its covariance divides by N, ours by N - 1).
+    .1 times the trace divided by D; its covariance divides by N, ours by N - 1, and
+    with fewer images than D it leaves directions without variance as they are).
     Eigenvectors are those of a float64 `eigh` instead of a float32 `svd`.
     """
     count, channels = len(images), images.shape[-1]

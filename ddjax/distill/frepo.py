@@ -79,7 +79,9 @@ class FrepoStep(loop.Step):
     Source: Zhou, Nezhadarya and Ba, "Dataset Distillation using Neural Feature
     Regression", arXiv 2206.00719; yongchao97/FRePo, lib/datadistillation/frepo.py and
     script/distill.py. Deviations: real images are drawn with replacement, not in
-    epochs; batch norm keeps 0.9 of its running statistics in a step, theirs 0.1.
+    epochs; batch norm keeps 0.9 of its running statistics in a step, theirs 0.1, and
+    averages the unbiased variance, theirs the biased one; instance norm adds 1e-5 to
+    it, theirs 1e-6.
     """
 
     @property

@@ -86,7 +86,8 @@ class IdcStep(loop.Step):
 
     Source: Kim et al., "Dataset Condensation via Efficient Synthetic-Data
     Parameterization", arXiv 2205.14959; snu-mllab/Efficient-Dataset-Condensation,
-    condense.py. Deviation: real images for training are drawn with replacement.
+    condense.py. Deviations: real images for training are drawn with replacement;
+    networks begin at random on ImageNet too, where theirs are trained for ten epochs.
     """
 
     def start(self, task, key):
