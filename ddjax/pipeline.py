@@ -38,7 +38,12 @@ from ddjax.stages.requirements import (
 from ddjax.stages.stage import Stage, stages_in
 from ddjax.stages.students import students_stage
 from ddjax.stages.subsets import subsets_stage
-from ddjax.stages.synthetic import READ, number_of_sets, read_stage, synthetic_stage
+from ddjax.stages.synthetic import (
+    READ,
+    number_of_images,
+    read_stage,
+    synthetic_stage,
+)
 from ddjax.stages.teacher import teacher_stage
 from ddjax.stages.tuning import arms_tuning_stage, tuning_stage, windows_stage
 from ddjax.workdir import Workdir
@@ -146,7 +151,7 @@ def _draw(problem: Problem, stages: list[Stage]) -> dict[str, Any]:
             if entry.losses
         }
         for name, stage in sets[ipc].items():
-            images = number_of_sets(problem, name) * ipc * problem.num_classes
+            images = number_of_images(problem, name, ipc)
             students[name] = students_of(stage, images, settings.regimes)
         for regime in settings.regimes:
             windows = {

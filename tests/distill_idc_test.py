@@ -14,7 +14,7 @@ import runs
 import tiny
 from distill_match_test import COUNTS, SIDE, task_of
 
-from ddjax import distill, models, pipeline, settings
+from ddjax import distill, models, pipeline, plan, settings
 from ddjax.data.mosaics import decoded, mosaic
 from ddjax.distill.idc import Idc, _mixed
 from ddjax.distill.match.real import real_images
@@ -203,6 +203,23 @@ def test_a_network_without_convolutions_is_refused():
         distill.METHODS["idc"].check(
             task_of(student=flat).outline(), Entry(), "distill.a", (2,)
         )
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_plan_holds_the_tiles_of_every_set(tmp_path, factor):
+    config = tiny.config(tiny.write(tmp_path / "tiny.npz"))
+    config.student.network.name = "convnet_d2"
+    settings.add_distillation(config, "idc")
+    config.distill.idc.idc.update(real=4, factor=factor)
+    problem = plan.open_plan(settings.from_config(config))
+    stage = next(
+        stage
+        for stage in pipeline.build(problem)
+        if stage.name == "students of idc, hard, IPC 2"
+    )
+    (trainings,) = stage.plan().trainings
+    sets = len(config.protocol.seeds)
+    assert trainings.held == sets * 2 * len(tiny.CLASSES) * factor**2
 
 
 @pytest.mark.slow

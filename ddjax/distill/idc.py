@@ -281,4 +281,9 @@ def _refuse(outline: Outline, entry: Any, key: str, ipcs: Ipcs) -> None:
     require(kernels, where, name, "a network with convolutions, which are matched")
 
 
-IDC = loop.method(IdcStep, "IDC", "idc", Idc, refuses=_refuse)
+class _Mosaics(loop.Matching):
+    def shown(self, entry: Any) -> int:
+        return entry.idc.factor**2
+
+
+IDC = _Mosaics(IdcStep, "IDC", {"idc": Idc}, section="idc", refuses=_refuse)

@@ -214,6 +214,11 @@ class Method:
         """Returns how the experts of an entry are trained; None: it has none."""
         return entry.experts if self.uses_experts else None
 
+    def shown(self, entry: Any) -> int:
+        """Returns how many images students have in the place of one of the set."""
+        del entry
+        return 1
+
     def start(self, entry: Any) -> tuple[str, str] | None:
         """Returns the image set to start from, (the path's key, the path), or None."""
         del entry

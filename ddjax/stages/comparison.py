@@ -20,7 +20,7 @@ from ddjax.stages.requirements import selection_of
 from ddjax.stages.stage import Plan, Stage
 from ddjax.stages.students import Member, Outcome, Students, training_plan
 from ddjax.stages.subsets import subset_of
-from ddjax.stages.synthetic import SyntheticSets, number_of_sets
+from ddjax.stages.synthetic import SyntheticSets, number_of_images
 
 Rows = list[dict[str, Any]]
 
@@ -121,7 +121,7 @@ def sets_comparison(
         return _compare(f"students of {name}", students, regime, ipc, rates, found)
 
     seeds = len(problem.seeds)
-    held = number_of_sets(problem, name) * ipc * problem.num_classes
+    held = number_of_images(problem, name, ipc)
     plan = functools.partial(
         _plan, problem, regime, ipc, seeds, stores=seeds, held=held
     )

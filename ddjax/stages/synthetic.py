@@ -99,6 +99,15 @@ def number_of_sets(problem: Problem, name: str) -> int:
     )
 
 
+def number_of_images(problem: Problem, name: str, ipc: int) -> int:
+    """Returns how many images students of an entry's sets draw from at a budget."""
+    each = number_of_sets(problem, name) * ipc * problem.num_classes
+    if name == READ:
+        return each
+    entry = problem.settings.distill[name]
+    return each * distill.METHODS[entry.method].shown(entry)
+
+
 def _plan(problem: Problem, name: str, ipc: int) -> Plan:
     sets, images = number_of_sets(problem, name), ipc * problem.num_classes
     shape = "x".join(map(str, problem.source.shape))
