@@ -39,6 +39,7 @@ OTHERS = {
     "shrink",
     "case",
     "rounds",
+    "memory",
     "files",
     "version",
     "help",
