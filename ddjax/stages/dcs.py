@@ -61,12 +61,13 @@ def _rows(found: Findings, ipc: int) -> Iterator[tuple[str, dict]]:
     """Yields regime, and method, test loss and surrogates of a student."""
     problem, subsets, members = found.problem, found.subsets[ipc], found.own
     seeds, sets, known = problem.seeds, found.sets[ipc], {}
-    inputs = [found.inputs[ipc].inputs(row) for row in range(len(seeds))]
-    methods = (*problem.settings.select.methods, *sets)
+    selections, inputs = problem.settings.select.methods, []
+    if len(selections) >= _FEWEST:
+        inputs = [found.inputs[ipc].inputs(row) for row in range(len(seeds))]
     trained = members[
         (members["ipc"] == ipc)
         & (members["status"] == "ok")
-        & members["method"].isin(methods)
+        & members["method"].isin((*selections, *sets))
     ]
     for student in trained.itertuples():
         method, regime, row = student.method, student.regime, seeds.index(student.seed)
@@ -76,7 +77,7 @@ def _rows(found: Findings, ipc: int) -> Iterator[tuple[str, dict]]:
         key = method, row, start
         if key not in known:
             known[key] = _losses(found.losses[ipc], array_name(method, start), row)
-            if method not in sets:
+            if inputs and method not in sets:
                 scores = scores_of(subsets, row)
                 known[key] |= _values(inputs[row], scores, subset_of(subsets, *key))
         yield regime, {"method": method, "test_loss": student.test_loss} | known[key]
