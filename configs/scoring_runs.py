@@ -14,8 +14,8 @@ runs, averaged. Each is a run of its own, with the same seeds, so that
 
 pairs them by seed. Fashion-MNIST at 14 px, 6,000 training images, ConvNet-D3 width 32,
 150 epochs, IPC 10 and 50, hard labels, ten seeds; five to eight minutes each on
-2 CPU cores. Results of all but `averaged`, which was not run so far, are in
-`results/scoring_runs_*`. `scoring_runs:smoke` takes seconds.
+2 CPU cores. Results are in `results/scoring_runs_*`. `scoring_runs:smoke` takes
+seconds.
 
 Expected: scores from the end of a long run fit a short training less than those of an
 aligned run; averages help a little where scores of one run are noisy.
