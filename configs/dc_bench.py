@@ -20,8 +20,8 @@ after half of the training, batch 256, 300 epochs without and 1,000 with augment
 Here all have 300, so that augmentations are compared at the same compute; rates are
 tuned on validation (`--student.learning_rates=0.01` is theirs), each image of a batch
 has views of its own, where theirs draw one augmentation a batch, and jittered colours
-keep their hue and are not clipped. Architecture search is left out. K-means of
-embeddings is not among the selections; herding and k-centre are.
+keep their hue and are not clipped. Architecture search is left out. K-means clusters
+features of a scoring run.
 
 Variants, not run in full so far; `ddjax plan` has their cost:
 
@@ -46,7 +46,7 @@ def get_config(variant: str = "digits"):
     config = bases.get(variant, presets.fashion_mnist)()
     config.name = f"dc_bench_{variant}"
     ipcs = {"smoke": (1,), "digits": (1, 10)}.get(variant, (1, 10, 50))
-    config.select.methods = ("random", "herding", "k_center")
+    config.select.methods = ("random", "k_means", "herding", "k_center")
     if variant == "smoke":
         config.select.methods = ("random", "el2n_easy")
     if variant == "cifar10":

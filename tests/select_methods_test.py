@@ -154,6 +154,7 @@ def test_methods_equal_the_functions_they_name():
         ),
         "grand_last_layer_hard": select.top(gradients.norms(), LABELS, 4),
         "k_center": select.k_center(key("k_center"), FEATURES, LABELS, 4),
+        "k_means": select.k_means(key("k_means"), FEATURES, LABELS, 4),
         "herding": select.herding(FEATURES, LABELS, 4),
         "cad_herding": select.herding(FEATURES, LABELS, 4, cad),
         "graph_cut": select.graph_cut(FEATURES, LABELS, 4),

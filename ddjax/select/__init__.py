@@ -21,6 +21,7 @@ from ddjax.select.gradmatch import GRADMATCH, gradmatch
 from ddjax.select.graph_cut import GRAPH_CUT, graph_cut
 from ddjax.select.herding import CAD_HERDING, HERDING, herding
 from ddjax.select.k_center import K_CENTER, k_center
+from ddjax.select.k_means import K_MEANS, k_means
 from ddjax.select.random import RANDOM, random
 from ddjax.select.ranking import (
     EL2N_BEST_WINDOW,
@@ -65,6 +66,7 @@ METHODS = {
     "grand_last_layer_easy": lowest("grand_last_layer"),
     "grand_last_layer_hard": hardest("grand_last_layer"),
     "k_center": K_CENTER,
+    "k_means": K_MEANS,
     "herding": HERDING,
     "cad_herding": CAD_HERDING,
     "graph_cut": GRAPH_CUT,
@@ -98,6 +100,7 @@ __all__ = [
     "herding",
     "imported",
     "k_center",
+    "k_means",
     "options",
     "random",
     "stratified",
