@@ -3,8 +3,9 @@
 Claims tested ("Rethinking Dataset Distillation: Hard Truths about Soft Labels", arXiv
 2604.18811, for DC, DM, MTT and DATM at small scale): with a teacher's labels random
 images do as well as learned ones; with hard labels learned sets are ahead. Every method
-of this family competes with random, herding, facility location and facility location
-weighted by CAD, under hard labels, one soft label an image (the learned one, where a
+of this family competes with random, herding, k-means medoids, facility location and
+facility location weighted by CAD, and on small images with the means of clusters of
+pixels (`centroids`), which need no network, under hard labels, one soft label an image (the learned one, where a
 method learns it) and a teacher's label of every view. `dcs.csv` has how the losses of
 DM, DC and MTT correlate with the test loss.
 
@@ -39,7 +40,7 @@ VARIANTS = (
     *(f"{name}_{ipc}" for name in _DATA for ipc in (1, 10, 50)),
 )
 
-REAL = ("random", "herding", "facility_location", "cad_facility_location")
+REAL = ("random", "herding", "k_means", "facility_location", "cad_facility_location")
 
 # Data and IPC -> steps, span, max_start, learning_rate, rate_learning_rate,
 # student_rate and batch of MTT, as DC-BENCH runs it.
@@ -96,6 +97,9 @@ def get_config(variant: str = "digits"):
     presets.learned(config, methods, sets=1 if variant == "smoke" else 3)
     if variant == "smoke":
         config.distill.dm.dm.iterations = 3
+    else:
+        settings.add_distillation(config, "centroids")
+        config.distill.centroids.sets = 3
     for name in set(methods) & {"dm", "dc", "mtt"}:
         config.distill[name].losses = 10
     return config

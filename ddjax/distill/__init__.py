@@ -7,6 +7,7 @@ Each is declared in its own file, which names its source; `METHODS` lists them.
 
 from ddjax.distill import (
     cafe,
+    centroids,
     cim,
     cv_dd,
     datadam,
@@ -32,6 +33,7 @@ METHODS: dict[str, Method] = {
     "ca2d": rded.CA2D,
     "cafe": cafe.CAFE,
     "cda": sre2l.CDA,
+    "centroids": centroids.CENTROIDS,
     "cim": cim.CIM,
     "cv_dd": cv_dd.CV_DD,
     "datadam": datadam.DATADAM,

@@ -3,10 +3,9 @@
 Shape letters: n examples of one class, D features, k chosen.
 """
 
-import warnings
-
 import numpy as np
 
+from ddjax.scores.clusters import centres
 from ddjax.select.budget import bits, collect, features_for, groups
 from ddjax.select.selection import Selection
 
@@ -32,8 +31,7 @@ def k_means(key, features, labels, per_class: int) -> np.ndarray:
         features are not one finite vector per example.
 
     Source: the baseline of that name in DC-BENCH (arXiv 2207.09639), whose repository
-    justincui03/dc_benchmark has its sets but not its code; the clusters are those of
-    scikit-learn's KMeans.
+    justincui03/dc_benchmark has its sets but not its code.
     """
     pools = groups(labels, per_class)
     features_ND = features_for(labels, features)
@@ -47,19 +45,11 @@ def k_means(key, features, labels, per_class: int) -> np.ndarray:
 
 
 def _medoids(features_nD, count, seed):
-    # Not at the top: scikit-learn takes longer to import than the whole package.
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-
-    features_nD = features_nD.astype(np.float64)
-    with warnings.catch_warnings():  # of fewer distinct examples than clusters
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        found = KMeans(count, n_init=1, random_state=seed).fit(features_nD)
-    distances_kn = found.transform(features_nD).T
     chosen: list[int] = []
-    for distances_n in distances_kn:
-        distances_n[chosen] = np.inf
-        chosen.append(int(distances_n.argmin()))
+    for centre_D in centres(features_nD, count, seed):
+        apart_n = np.square(features_nD - centre_D).sum(axis=1)
+        apart_n[chosen] = np.inf
+        chosen.append(int(apart_n.argmin()))
     return chosen
 
 
