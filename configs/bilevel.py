@@ -5,9 +5,9 @@ Claims tested ("Rethinking Dataset Distillation: Hard Truths about Soft Labels",
 images do as well as learned ones; with hard labels learned sets are ahead. Every method
 of this family competes with random, herding, k-means medoids, facility location and
 facility location weighted by CAD, and on small images with the means of clusters of
-pixels (`centroids`), which need no network, under hard labels, one soft label an image (the learned one, where a
-method learns it) and a teacher's label of every view. `dcs.csv` has how the losses of
-DM, DC and MTT correlate with the test loss.
+pixels (`centroids`), which need no network, under hard labels, one soft label an image
+(the learned one, where a method learns it) and a teacher's label of every view.
+`dcs.csv` has how the losses of DM, DC and MTT correlate with the test loss.
 
     python -m ddjax.main --config=configs/bilevel.py
     python -m ddjax.main --config=configs/bilevel.py:fashion_mnist
