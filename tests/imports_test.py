@@ -70,7 +70,7 @@ def exported(source, tmp_path_factory):
         write_exports(
             Findings(
                 *(run, problem, Parts(), {}, members, members, members),
-                *({IPC: subsets}, {}, {}),
+                *({IPC: subsets}, {}, {}, {}),
             )
         )
     return folder, problem, subsets

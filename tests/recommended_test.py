@@ -43,7 +43,8 @@ def findings(run, **accuracies):
     members = pd.DataFrame(rows)
     summary = report.summarise(members)
     return Findings(
-        *(opened, problem, Parts(), {}, members, members, summary, found, {}, {})
+        *(opened, problem, Parts(), {}, members, members, summary),
+        *(found, {}, {}, {}),
     )
 
 

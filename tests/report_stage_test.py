@@ -125,6 +125,7 @@ def written(problem, tmp_path_factory):
                         "subsets": {2: runs.known(runs.subsets_of(run, problem, 2))},
                         "sets": {2: {}},
                         "inputs": {2: runs.known(SelectionInputs(problem, 2, {}, {}))},
+                        "losses": {2: {}},
                     },
                 )
             ],
