@@ -17,8 +17,8 @@ pixels (`centroids`), which need no network, under hard labels, one soft label a
 Variants:
 
 - `digits` (default): ConvNet-D2 width 32, IPC 1 and 10, three sets a method, six seeds,
-  rates tuned on random images; a tenth of the authors' iterations, or fewer. Not run
-  so far.
+  rates tuned on random images; a tenth of the authors' iterations, or fewer. Its
+  result is in `results/bilevel_digits`.
 - `fashion_mnist`: 14 px, 6,000 training images, ConvNet-D3 width 32, otherwise as
   `digits`; not run so far.
 - `fashion_mnist_IPC`, `cifar10_IPC`, `cifar100_IPC`, `tiny_imagenet_IPC` with 1, 10 and
