@@ -72,6 +72,7 @@ CASES = (
     Case("mobilenet_v2", 224, 8),
     Case("efficientnet_b0", 224, 8),
     Case("shufflenet_v2_x0_5", 224, 8),
+    Case("densenet121", 224, 8),
     Case("alexnet", 224, 8),
     Case("vgg11", 224, 8),
     Case("vit_b_16", 224, 4),

@@ -31,11 +31,13 @@ NARROW = {
     **{f"convnet_d{depth}": {"width": 4} for depth in range(1, 7)},
     **{f"resnet{depth}": {"width": 4} for depth in (18, 34, 50, 101)},
     "resnet_ap10": {"width": 4},
+    "densenet121": {"growth": 4},
 }
 # By default with batch norm.
 NORMED = {
     *("resnet18", "resnet34", "resnet50", "resnet101", "wide_resnet_16_2"),
     *("mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x0_5"),
+    "densenet121",
 }
 MEMBERS, BATCH, CLASSES = 2, 3, 7
 # Leaves with more numbers are those of all members, which saves gigabytes.

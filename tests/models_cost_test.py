@@ -20,6 +20,7 @@ DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "models.md"
 # name and size in px. ViT is missing, whose attention it does not see on CPU.
 COUNTED = {
     ("alexnet", 224): 714_188_480,
+    ("densenet121", 224): 2_834_161_664,
     ("efficientnet_b0", 224): 385_814_752,
     ("mobilenet_v2", 224): 300_774_272,
     ("resnet101", 224): 7_801_405_440,

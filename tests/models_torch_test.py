@@ -398,6 +398,11 @@ def renamed(name, *keys):
         ("resnet18", "layer2.0.shortcut.0.weight", "layer2.0.downsample.0.weight"),
         ("resnet18", "linear.bias", "fc.bias"),
         ("resnet50", "classifier.weight", "fc.weight"),
+        (
+            "densenet121",
+            "features.denseblock2.denselayer12.conv.2.weight",
+            "features.denseblock2.denselayer12.conv2.weight",
+        ),
         ("vgg11", "pre_logits.fc2.bias", "classifier.3.bias"),
         ("vgg11", "head.fc.weight", "classifier.6.weight"),
         ("mobilenet_v2", "conv_stem.weight", "features.0.0.weight"),
@@ -485,6 +490,7 @@ TIMM = {
     "vit_b_16": ("vit_base_patch16_224", 224),
     "swin_v2_t": ("swinv2_tiny_window8_256", 256),
     "resnet50": ("resnet50", 64),
+    "densenet121": ("densenet121", 64),
 }
 
 

@@ -154,7 +154,7 @@ hessian_products = jax.jit(hessian_products, static_argnums=(0, 1))
 QUICK = {"convnet_d1", "convnet_d3", "mlp"}
 # With XLA's convolution, which compiles faster; the others are tested layer by layer.
 DEEP = {"resnet34", "resnet50", "resnet101", "efficientnet_b0", "mobilenet_v2"}
-DEEP |= {"shufflenet_v2_x0_5"}
+DEEP |= {"shufflenet_v2_x0_5", "densenet121"}
 
 
 @pytest.mark.parametrize("name", networks._quick(networks.ALL, QUICK))

@@ -8,9 +8,9 @@ Source: Jiacheng8/FADRM, the scripts of FADRM+ for 10 images a class, alike for 
 sets but for sizes: 4 stages of 500 iterations, at 224 pixels of sides 200, 224, 200 and
 224. Its scripts of FADRM, one teacher at 50 images a class, have other rates for
 TinyImageNet (0.01 in 2 stages) and ImageNette (0.05). Images roll one way only. Its
-teachers are ResNet-18, DenseNet-121, ShuffleNetV2 and MobileNetV2; DenseNet is not in
-`ddjax.models`, and ShuffleNetV2 is its half-width, there only on CIFAR. The second
-teacher of `digits` and `fashion_mnist` is a ConvNet-D1; `smoke` has none.
+teachers are ResNet-18, DenseNet-121, ShuffleNetV2 and MobileNetV2, on TinyImageNet
+with DenseNet third; ShuffleNetV2 is its half-width, as there at 32 and 64 pixels.
+The second teacher of `digits` and `fashion_mnist` is a ConvNet-D1; `smoke` has none.
 
     python -m ddjax.main --config=configs/methods/fadrm.py:cifar100 --dry_run
     python -m ddjax.main --config=configs/methods/fadrm.py:cifar100
@@ -37,7 +37,7 @@ CONSTANTS = {
     "tiny_imagenet": SMALLER,
     "imagenet": SMALLER | {"fadrm.sizes": (200, 224, 200, 224)},
 }
-MEMBERS = ("shufflenet_v2_x0_5", "mobilenet_v2")
+MEMBERS = ("densenet121", "shufflenet_v2_x0_5", "mobilenet_v2")
 
 
 def get_config(variant: str = "digits"):

@@ -10,6 +10,7 @@ from ddjax.errors import InputError
 from ddjax.models import (
     alexnet,
     convnet,
+    densenet,
     efficientnet,
     mlp,
     mobilenet,
@@ -53,6 +54,7 @@ MODELS: dict[str, Model] = {
     "convnet_d4": convnet.model(4, Size(64, 200)),
     "convnet_d5": convnet.model(5, Size(128, 10)),
     "convnet_d6": convnet.model(6, Size(256, 10)),
+    "densenet121": densenet.MODEL,
     "efficientnet_b0": efficientnet.MODEL,
     "mlp": mlp.MODEL,
     "mobilenet_v2": mobilenet.MODEL,

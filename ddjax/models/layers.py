@@ -222,18 +222,19 @@ class Layers:
     dtype: str = setting("float32", "In which layers compute.", DTYPES)
     lowering: str = setting("auto", "How convolutions are computed.", LOWERINGS)
 
-    def normed(self, norm: str, width: int = GROUPS) -> "Layers":
+    def normed(self, norm: str, width: int = GROUPS, option: str = "width") -> "Layers":
         """Returns these layers with another kind of normalisation layer.
 
         Args:
           norm: the kind.
           width: the smallest number of channels that will be normalised.
+          option: the one that sets it, for the message.
 
         Raises:
           InputError: group norm cannot split the channels.
         """
         fits = norm != "group" or width % GROUPS == 0
-        require(fits, "width", width, f"a multiple of {GROUPS} with norm 'group'")
+        require(fits, option, width, f"a multiple of {GROUPS} with norm 'group'")
         return dataclasses.replace(self, norm=norm)
 
     def conv(

@@ -62,6 +62,8 @@ CASES = [
     *_cases("efficientnet_b0", [32], stem="small"),
     *_cases("shufflenet_v2_x0_5", [64], stem="large"),
     *_cases("shufflenet_v2_x0_5", [32], stem="small"),
+    *_cases("densenet121", [96], stem="large"),
+    *_cases("densenet121", [32], stem="small"),
     *_cases("alexnet", [64, 96]),
     *_cases("vgg11", [32, 64]),
     *_cases("vgg11", [64], norm="batch"),
@@ -72,6 +74,7 @@ CASES = [
 # Networks that take longest to compile.
 LONG = {
     "alexnet",
+    "densenet121",
     "efficientnet_b0",
     "mobilenet_v2",
     "resnet34",

@@ -39,7 +39,8 @@ def torchvision_network(network, num_classes, size, norm=None, stem="large"):
     Args:
       network, num_classes, size: see `build`.
       norm: None is the network's own; "batch" for VGG, "instance" for ResNets.
-      stem: "small" takes strides and max-pool away in front of the blocks.
+      stem: "small" takes strides and max-pool away in front of the blocks, in DenseNet
+        also the norm.
     """
     options = {"num_classes": num_classes}
     if network.startswith("vit"):
@@ -52,6 +53,10 @@ def torchvision_network(network, num_classes, size, norm=None, stem="large"):
     if stem == "small":
         if network.startswith("resnet"):
             module.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        if network.startswith("densenet"):
+            module.features.conv0 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+            for layer in ("norm0", "relu0", "pool0"):
+                setattr(module.features, layer, nn.Identity())
         next(m for m in module.modules() if isinstance(m, nn.Conv2d)).stride = (1, 1)
         module.maxpool = nn.Identity()
     return module

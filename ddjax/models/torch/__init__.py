@@ -49,8 +49,9 @@ def from_torch(
 
     Every tensor is used exactly once. Names may be torchvision's or those of the
     paper's code; those of DC, IDC and CIFAR networks that end in "classifier" or
-    "linear" or have a "shortcut"; and those of timm's vgg11, mobilenetv2_100,
-    efficientnet_b0, vit_base_patch16_224, swinv2_tiny_window8_256 and resnets.
+    "linear" or have a "shortcut"; those of CV-DD's densenet121 for small images; and
+    those of timm's vgg11, mobilenetv2_100, efficientnet_b0, densenet121,
+    vit_base_patch16_224, swinv2_tiny_window8_256 and resnets.
 
     Args:
       name: a key of `MODELS`.
@@ -63,8 +64,8 @@ def from_torch(
       architecture: what the file calls its network, if that is not the name or one of
         the same network's known ones; another name is refused.
       **options: of that network, see `create`; those that change the shape of tensors
-        are read from them if not given: width, norm, stem, downsample, hidden. Group
-        and instance norm have equal tensors, so that group norm must be given.
+        are read from them if not given: width, growth, norm, stem, downsample, hidden.
+        Group and instance norm have equal tensors, so that group norm must be given.
 
     Returns:
       The variables, float32 copies, and int32 counts of batches.
