@@ -177,7 +177,7 @@ class DenseNet(nn.Module):
 
     Source: Huang et al., "Densely Connected Convolutional Networks", 2017, as
     torchvision's `densenet121`, whose names the layers bear. The small stem is that of
-    the paper for CIFAR and of CV-DD and FADRM (`models/densenet.py`) at 32 and 64 px.
+    CV-DD and FADRM (Jiacheng8/CV-DD, `models/densenet.py`) at 32 and 64 px.
     Deviations: the two start as PyTorch's default, and put the channels of a layer in
     front of those before, which `from_torch` turns round.
 
