@@ -19,7 +19,7 @@ _FEW = {
     "frepo": {"iterations": 2000, "learning_rate": 3e-3},
 }
 LEARNED = tuple(_FEW)
-_REAL, _RATE = 64, 1.0
+_REAL, _BATCH, _RATE = 64, 64, 1.0
 
 
 def learned(config: ConfigDict, names: tuple[str, ...], sets: int) -> None:
@@ -42,5 +42,5 @@ def learned(config: ConfigDict, names: tuple[str, ...], sets: int) -> None:
         if "real" in entry[name] and name != "frepo":
             entry[name].real = _REAL
         if METHODS[name].uses_experts:
-            entry.experts.batch_size = _REAL
+            entry.experts.batch_size = _BATCH
             entry[name].learning_rate = _RATE
